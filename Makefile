@@ -1,0 +1,68 @@
+# Everything starts here, from a bare machine with Python >= 3.11 and make.
+#
+#   PYTHON=python3.12   the interpreter that makes the environment
+#   VENV=/some/venv     where the environment is (several checkouts may share its dependencies)
+#   PINS=               the newest releases instead of the tested set of requirements.txt
+
+PYTHON ?= python3
+VENV ?= .venv
+PINS ?= -c requirements.txt
+
+BIN := $(VENV)/bin
+# Named after what it was made from: another pyproject.toml, pinned list or checkout installs anew.
+STAMP := $(VENV)/receptive-$(shell { pwd; cat pyproject.toml requirements.txt; echo '$(PINS)'; } | cksum | cut -d ' ' -f 1).installed
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 $(BIN)/python -m pip install --quiet --progress-bar off
+# Nets as small as the suite's train slower on two threads than on one.
+PYTEST := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest
+
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help environment demo test slow check format lock wheel clean
+
+help:  ## this list
+	@echo "make TARGET, one of:"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
+
+environment: $(STAMP)  ## the environment in .venv: about 3 minutes and 6 GB, once
+
+$(STAMP):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Receptive needs Python 3.11 or newer; $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=/path/to/python")'
+	@echo "Installing into $(VENV) (about 3 minutes and 6 GB, once)"
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@rm -f $(VENV)/receptive-*.installed
+	@# The pip of a new venv may not know dependency groups yet.
+	@$(PIP) 'pip>=25.1' </dev/null
+	@$(PIP) $(PINS) --group dev -e '.[export,optuna]' </dev/null
+	@touch $@
+
+demo: $(STAMP)  ## a sweep over learning rates and seeds on a small data set, ending in its table
+	$(BIN)/receptive train -m data=digits model=mnist_net optimizer.lr=0.001,0.01 seed=0,1 trainer.max_epochs=3 hydra/launcher=packed </dev/null
+
+test: $(STAMP)  ## the suite, with coverage
+	$(PYTEST) --cov </dev/null
+
+slow: $(STAMP)  ## the proofs that take minutes
+	$(PYTEST) -m slow </dev/null
+
+check: $(STAMP)  ## format, lint, types, workflows
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+format: $(STAMP)  ## mend format and lint
+	$(BIN)/ruff check --fix --exit-zero .
+	$(BIN)/ruff format .
+
+lock: $(STAMP)  ## write the tested set, requirements.txt, from the environment
+	$(BIN)/python scripts/lock.py >requirements.txt.new
+	mv requirements.txt.new requirements.txt
+
+wheel: $(STAMP)  ## build the wheel, install it outside the checkout and use it there
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist >/dev/null
+	scripts/use_wheel.sh $(BIN)/python dist/receptive-*.whl
+
+clean:  ## remove builds and caches; the environment, data/ and outputs/ stay
+	rm -rf dist build htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests scripts -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Install a built wheel outside the checkout and use it there: what a user gets, without a checkout to lean on.
+#
+#     scripts/use_wheel.sh PYTHON WHEEL      # PYTHON: the interpreter of an environment with the dependencies
+#
+# The dependencies are borrowed from PYTHON's environment by a path file (the editable install in it is not:
+# path files are read in the new environment's own folder only), so this takes seconds and no disk.
+set -euo pipefail
+
+absolute() { echo "$(cd "$(dirname "$1")" && pwd -P)/$(basename "$1")"; }  # the last link stays: it is the environment's
+python=$(absolute "$1")
+wheel=$(absolute "$2")
+conf=$(absolute "$(dirname "$0")/../conf")
+dir=$(cd "$(mktemp -d)" && pwd -P)
+trap 'rm -rf "$dir"' EXIT
+purelib='import sysconfig; print(sysconfig.get_path("purelib"))'
+unset PYTHONPATH
+
+"$python" -m venv --without-pip "$dir/venv"
+"$python" -m pip --python "$dir/venv/bin/python" install --quiet --no-deps --no-index "$wheel"
+site=$("$dir/venv/bin/python" -c "$purelib")
+"$python" -c "$purelib" >"$site/borrowed.pth"
+
+cd "$dir"
+where=$(venv/bin/python -c 'import receptive; print(receptive.__file__)')
+[[ $where == "$dir"/* ]] || { echo "receptive comes from $where, not from the wheel" >&2; exit 1; }
+diff -r "$conf" "$site/receptive/conf" || { echo "the wheel's conf/ is not the checkout's" >&2; exit 1; }
+
+export OMP_NUM_THREADS=1
+venv/bin/receptive train data=digits trainer=debug "hydra.run.dir=$dir/run" </dev/null
+[ -s run/result.json ] || { echo "the run left no result.json" >&2; exit 1; }
+venv/bin/receptive train -m data=digits trainer=debug seed=0,1 "hydra.sweep.dir=$dir/sweep" </dev/null
+[ "$(find sweep -name result.json | wc -l)" = 2 ] || { echo "the sweep left no two results" >&2; exit 1; }
+echo "$(basename "$wheel"): installed outside the checkout, one run and one sweep done from its own conf/"

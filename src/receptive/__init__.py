@@ -1,0 +1,1 @@
+"""Receptive: a laboratory for convolutional networks."""

@@ -1,0 +1,144 @@
+"""From a config to the objects of a run. Below this module there is no DictConfig."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torch import nn
+
+from receptive.data.module import ImageData
+from receptive.data.source import Facts
+from receptive.errors import InputError
+from receptive.runs import Run
+from receptive.tasks.base import Task
+from receptive.trainer import TrainerOptions
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The objects of a run."""
+
+    data: ImageData
+    task: Task
+    trainer: TrainerOptions
+
+    @property
+    def monitor(self) -> str:
+        """The metric that chooses the best checkpoint."""
+        return self.trainer.monitor or self.task.MONITOR
+
+
+def factory(node: Any) -> Callable[..., Any]:
+    """The callable of a config node, its values bound."""
+    return cast("Callable[..., Any]", instantiate(node, _partial_=True, _convert_="all"))
+
+
+def facts_for(target: Callable[..., Any], facts: Facts) -> dict[str, Any]:
+    """Those facts of the data that the signature of `target` asks for by name."""
+    known = {
+        "in_channels": facts.in_channels,
+        "num_classes": facts.num_classes,
+        "image_size": facts.image_size,
+        "class_names": facts.class_names,
+    }
+    parameters = inspect.signature(target).parameters
+    return {name: value for name, value in known.items() if name in parameters}
+
+
+def build_model(node: Any, facts: Facts) -> nn.Module:
+    """The network of `conf/model`, fitted to the data's facts."""
+    model = factory(node)
+    return cast(nn.Module, model(**facts_for(model, facts)))
+
+
+def build_trainer_options(config: DictConfig) -> TrainerOptions:
+    """The options of `conf/trainer`."""
+    return cast(TrainerOptions, instantiate(config.trainer, _convert_="all"))
+
+
+def build_data(config: DictConfig) -> ImageData:
+    """The datamodule of `conf/data` with the augmentations of `conf/augment`."""
+    augmentations = [instantiate(node, _convert_="all") for node in (config.augment or {}).values()]
+    trainer = build_trainer_options(config)
+    data = factory(config.data)(
+        augmentations=augmentations, seed=config.seed, channels_last=trainer.channels_last, device=trainer.device()
+    )
+    if trainer.overfit_batches is not None:
+        data.overfit(trainer.overfit_batches)
+    return cast(ImageData, data)
+
+
+def build(config: DictConfig) -> Experiment:
+    """All objects of a run, with the weights that the seed gives. Reads the data.
+
+    Raises:
+        InputError: the data cannot be read.
+    """
+    trainer = build_trainer_options(config)
+    data = build_data(config)
+    data.prepare_data()
+    data.setup("fit")
+    facts = data.facts
+    task_factory = factory(config.task)
+    torch.manual_seed(config.seed)
+    task = task_factory(
+        build_model(config.model, facts),
+        optimizer=factory(config.optimizer),
+        schedule=factory(config.scheduler),
+        num_classes=facts.num_classes,
+        class_counts=data.class_counts(),
+        channels_last=trainer.channels_last,
+    )
+    return Experiment(data, cast(Task, task), trainer)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """A checkpoint as plain data, on the CPU.
+
+    Raises:
+        InputError: the file is missing or is no checkpoint.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: the run has not saved it")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen kinds for a damaged file
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} cannot be read as a checkpoint ({reason}): restore it or train anew") from None
+    if "state_dict" not in state:
+        raise InputError(f"{path} is no checkpoint of a run: it has no state_dict")
+    return cast("dict[str, Any]", state)
+
+
+def load_weights(task: Task, run: Run, checkpoint: str = "best") -> int:
+    """Put the weights of a run's checkpoint into `task`; gives the epoch (counted from 1) that they are from."""
+    state = load_state(run.checkpoints / f"{checkpoint}.ckpt")
+    try:
+        task.load_state_dict(state["state_dict"])
+    except RuntimeError as error:
+        raise InputError(f"{run.folder}: {checkpoint}.ckpt does not fit the run's config.yaml: {error}") from None
+    return int(state["epoch"]) + 1
+
+
+def start_from(task: Task, run: Run) -> list[str]:
+    """Put the best weights of another run into `task`, all that fit; gives the names of those that do not.
+
+    A head for another number of classes keeps its fresh weights.
+
+    Raises:
+        InputError: nothing fits.
+    """
+    own = task.state_dict()
+    given = load_state(run.checkpoints / "best.ckpt")["state_dict"]
+    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    if not any(name.startswith("model.") for name in fitting):
+        raise InputError(f"init={run.folder}: no weight of that run fits this model; choose the model it was trained with")
+    task.load_state_dict(own | fitting)
+    return [name for name in own if name not in fitting]

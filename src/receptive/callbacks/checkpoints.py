@@ -1,0 +1,66 @@
+"""Checkpoint files: last.ckpt and best.ckpt, replaced atomically, plain data only."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins import TorchCheckpointIO
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from receptive.tasks.base import Task
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Saves beside the target, syncs, replaces: whoever reads finds the old file or the new one, never a part."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write `checkpoint` to `path`; an OSError leaves an old file as it was."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, target)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+class RunCheckpoints(ModelCheckpoint):
+    """last.ckpt after every epoch and best.ckpt by the monitored metric, in the run's folder.
+
+    Args:
+        folder: of the two files.
+        monitor: metric that chooses the best.
+        mode: "min" or "max".
+    """
+
+    CHECKPOINT_NAME_LAST = "last"
+
+    def __init__(self, folder: Path, *, monitor: str, mode: str) -> None:
+        super().__init__(
+            dirpath=folder,
+            filename="best",
+            monitor=monitor,
+            mode=mode,
+            save_top_k=1,
+            save_last=True,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+            save_on_train_epoch_end=True,
+        )
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save, unless the epoch's losses hold a NaN: the last good checkpoint stays."""
+        assert isinstance(pl_module, Task)
+        pl_module.check_finite()
+        super().on_train_epoch_end(trainer, pl_module)

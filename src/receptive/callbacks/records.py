@@ -1,0 +1,66 @@
+"""metrics.csv: a row an epoch, on disk at its end."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from pathlib import Path
+
+import pytorch_lightning as pl
+
+from receptive.tasks.base import Task
+
+
+class EpochRecords(pl.Callback):
+    """Writes a row with everything that is known at the end of every epoch, and gives it to the loggers too.
+
+    Args:
+        path: of metrics.csv; an old file is replaced.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+        self._columns: list[str] = []
+        self._started = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin an empty file."""
+        self.path.write_text("")
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the epoch's clock."""
+        self._started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the row: epoch, step, learning rate, seconds, training and validation metrics."""
+        assert isinstance(pl_module, Task)
+        training = pl_module.train_metrics()
+        pl_module.log_dict(training)
+        row = {
+            "epoch": trainer.current_epoch + 1,
+            "step": trainer.global_step,
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "seconds": round(time.perf_counter() - self._started, 3),
+            **training,
+            **{key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")},
+        }
+        self.rows.append(row)
+        self._write(row)
+
+    def _write(self, row: dict[str, float]) -> None:
+        if set(row) - set(self._columns):  # a metric that came later: the whole file anew
+            self._columns = list(dict.fromkeys([*self._columns, *row]))
+            self.path.write_text(self._text(self.rows, header=True))
+        else:
+            with open(self.path, "a", newline="") as file:
+                file.write(self._text([row], header=False))
+
+    def _text(self, rows: list[dict[str, float]], *, header: bool) -> str:
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, self._columns, lineterminator="\n")
+        if header:
+            writer.writeheader()
+        writer.writerows(rows)
+        return buffer.getvalue()

@@ -1,0 +1,305 @@
+"""All faults of a config, before anything runs.
+
+Composing has found Hydra's own faults. Here every class that the config names is held against its signature, network,
+optimizer and schedule are built once without memory (meta device) and fed one batch of the data's shape, and the
+data's files are looked for. Each distinct part is checked once, however many jobs share it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import json
+import typing
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_class
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError
+
+from receptive.config import did_you_mean, plain
+from receptive.errors import InputError
+
+# below these a config may name classes and functions; a user's own prefixes stand in `target_prefixes`
+TARGET_PREFIXES = (
+    "receptive",
+    "torch",
+    "torchvision",
+    "timm",
+    "segmentation_models_pytorch",
+    "torchmetrics",
+    "pytorch_lightning",
+)
+# given by the builder, not by the config
+_GIVEN = {
+    "data": {"augmentations", "seed", "channels_last", "device"},
+    "model": {"in_channels", "num_classes", "image_size", "class_names"},
+    "optimizer": {"params"},
+    "scheduler": {"optimizer", "steps_per_epoch", "max_epochs"},
+    "task": {"model", "optimizer", "schedule", "num_classes", "class_counts", "channels_last"},
+}
+_GROUPS = ("data", "augment", "task", "model", "optimizer", "scheduler", "trainer", "logger")
+
+
+def faults(config: DictConfig) -> list[str]:
+    """What is wrong with a composed config, a line each, with key and remedy; empty when it can run."""
+    try:
+        OmegaConf.resolve(config := config.copy())
+        missing = OmegaConf.missing_keys(config)
+    except OmegaConfBaseException as error:
+        return [f"{error.full_key}: {str(error).splitlines()[0]}"]
+    if missing:
+        return [f"{key}: give a value" for key in sorted(missing)]
+    values = plain(config)
+    found = _top_level_faults(values)
+    prefixes = (*TARGET_PREFIXES, *(values.get("target_prefixes") or []))
+    for group in _GROUPS:
+        found += _target_faults(group, json.dumps(values.get(group)), prefixes)
+    return found or _building_faults(values)
+
+
+def _top_level_faults(values: dict[str, Any]) -> list[str]:
+    found = []
+    if not isinstance(values["seed"], int) or isinstance(values["seed"], bool) or not 0 <= values["seed"] < 2**32:
+        found.append(f"seed={values['seed']}: give a whole number from 0 to 2**32 - 1")
+    if not isinstance(values["test"], bool):
+        found.append(f"test={values['test']}: give true or false")
+    if values["init"] is not None and not (Path(values["init"]) / "checkpoints" / "best.ckpt").is_file():
+        found.append(f"init={values['init']}: no checkpoints/best.ckpt there; give the folder of a finished run")
+    return found
+
+
+@functools.lru_cache(maxsize=4096)
+def _target_faults(key: str, node_text: str, prefixes: tuple[str, ...]) -> list[str]:
+    """Faults of a node and the nodes below it, as JSON so that each distinct one is checked once."""
+    node = json.loads(node_text)
+    if not isinstance(node, dict):
+        return []
+    found = []
+    name = node.get("_target_")
+    if name is not None:
+        try:
+            target = locate(f"{key}._target_", name, prefixes)
+        except InputError as error:
+            return [str(error)]
+        found += _signature_faults(key, target, node)
+    for child, value in node.items():
+        found += _target_faults(f"{key}.{child}", json.dumps(value), prefixes)
+    return found
+
+
+def locate(key: str, name: str, prefixes: Iterable[str] = TARGET_PREFIXES) -> Callable[..., Any]:
+    """The class or function with a dotted name below one of `prefixes`; InputError when there is none."""
+    if not any(name.startswith(f"{prefix}.") for prefix in prefixes):
+        raise InputError(
+            f"{key}={name}: only names below {', '.join(prefixes)} may be used; list your own in target_prefixes"
+        )
+    module_name, _, attribute = name.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise InputError(f"{key}={name}: {error}") from None
+    found = getattr(module, attribute, None)
+    if not callable(found):
+        raise InputError(f"{key}={name}: {module_name} has no {attribute!r}{did_you_mean(attribute, dir(module))}")
+    return typing.cast("Callable[..., Any]", found)
+
+
+def _signature_faults(key: str, target: Callable[..., Any], node: dict[str, Any]) -> list[str]:
+    parameters = inspect.signature(target).parameters
+    given = _GIVEN.get(key, set())
+    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    settable = [name for name in parameters if name not in given]
+    hints = _hints(target)
+    found = []
+    for name, value in node.items():
+        if name.startswith("_") and name.endswith("_"):
+            continue
+        if name in given or (name not in parameters and not open_ended):
+            found.append(f"{key}.{name}: {target.__name__} has no such option{did_you_mean(name, settable)}")
+        elif name in hints and not (isinstance(value, dict) and "_target_" in value):
+            found += _type_faults(f"{key}.{name}", hints[name], value)
+    for name, parameter in parameters.items():
+        required = parameter.default is parameter.empty and parameter.kind in (
+            parameter.POSITIONAL_OR_KEYWORD,
+            parameter.KEYWORD_ONLY,
+        )
+        if required and name not in node and name not in given:
+            found.append(f"{key}.{name}: give a value, {target.__name__} needs it")
+    return found
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError):  # annotations of other libraries that cannot be evaluated
+        return {}
+
+
+@functools.lru_cache(maxsize=1024)
+def _adapter(hint: Any) -> TypeAdapter[Any] | None:
+    try:
+        return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+    except Exception:  # a dataclass or model forbids the config; others have no schema at all
+        try:
+            return TypeAdapter(hint)
+        except PydanticSchemaGenerationError:
+            return None
+
+
+def _type_faults(key: str, hint: Any, value: Any) -> list[str]:
+    try:
+        adapter = _adapter(hint)
+    except TypeError:  # an annotation that cannot be hashed
+        return []
+    if adapter is None:
+        return []
+    try:
+        validated = adapter.validate_python(value)
+    except ValidationError as error:
+        reasons = [item["msg"] for item in error.errors() if item["type"] != "is_instance_of"]
+        reasons = [reason.removeprefix("Input should be ") for reason in dict.fromkeys(reasons)]
+        return [f"{key}={_shown(value)}: must be {' or '.join(reasons) or 'of another type'}"]
+    if isinstance(value, str) and isinstance(validated, (int, float)):
+        return [f"{key}={value!r}: must be a number without quotes"]
+    return []
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _building_faults(values: dict[str, Any]) -> list[str]:
+    text = {group: json.dumps(values[group]) for group in _GROUPS}
+    found = _data_faults(text["data"], text["augment"])
+    if found:
+        return found
+    found = _model_faults(text["data"], text["model"])
+    found = found or _optimizer_faults(text["data"], text["model"], text["optimizer"])
+    found += _trainer_faults(text["data"], text["task"], text["trainer"])
+    found = found or _schedule_faults(text["scheduler"], text["trainer"])
+    return found + _task_faults(text["data"], text["task"])
+
+
+def _built(node_text: str, **arguments: Any) -> Any:
+    from receptive.build import factory
+
+    return factory(OmegaConf.create(json.loads(node_text)))(**arguments)
+
+
+@functools.lru_cache(maxsize=256)
+def _data_faults(data: str, augment: str) -> list[str]:
+    try:
+        module = _built(data)
+        module.prepare_data()
+        module.transform(1)  # mean and deviation fit the channels
+        for name, node in json.loads(augment or "{}").items():
+            try:
+                _built(json.dumps(node))
+            except (ValueError, TypeError) as error:
+                return [f"augment.{name}: {error}"]
+    except InputError as error:
+        return [str(error)]
+    except (ValueError, TypeError) as error:
+        return [f"data: {error}"]
+    return []
+
+
+@functools.lru_cache(maxsize=256)
+def _model_faults(data: str, model: str) -> list[str]:
+    import torch
+
+    from receptive.build import build_model
+
+    facts = _built(data).facts
+    shape = (2, facts.in_channels, *facts.image_size)
+    name = json.loads(model)["_target_"].rpartition(".")[2]
+    try:
+        with torch.device("meta"), torch.no_grad():
+            output = build_model(OmegaConf.create(json.loads(model)), facts)(torch.empty(shape))
+    except Exception as error:  # whatever a network raises, it cannot be used
+        return [f"model: {name} with images of {shape[1:]}: {_guilty('model', json.loads(model), error)}"]
+    if output.shape[:2] != (2, facts.num_classes):
+        return [f"model: {name} gives {tuple(output.shape)} for {facts.num_classes} classes and 2 images"]
+    return []
+
+
+@functools.lru_cache(maxsize=1024)
+def _optimizer_faults(data: str, model: str, optimizer: str) -> list[str]:
+    import torch
+
+    from receptive.build import build_model
+
+    try:
+        with torch.device("meta"):
+            network = build_model(OmegaConf.create(json.loads(model)), _built(data).facts)
+        _built(optimizer, params=list(network.parameters()))
+    except (ValueError, TypeError, RuntimeError) as error:
+        return [_guilty("optimizer", json.loads(optimizer), error)]
+    return []
+
+
+def _guilty(group: str, node: dict[str, Any], error: Exception) -> str:
+    """An error of another library with the key whose value it quotes."""
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    keys = [f"{group}.{key}={_shown(value)}" for key, value in node.items() if key[0] != "_" and str(value) in text]
+    return f"{', '.join(keys) or group}: {text}"
+
+
+@functools.lru_cache(maxsize=256)
+def _trainer_faults(data: str, task: str, trainer: str) -> list[str]:
+    try:
+        options = _built(trainer)
+    except ValueError as error:
+        return [str(error)]
+    task_class = get_class(json.loads(task)["_target_"])
+    metrics = task_class.METRICS
+    monitor = options.monitor or task_class.MONITOR
+    if monitor not in metrics:
+        known = ", ".join(metrics)
+        return [f"trainer.monitor={monitor}: there is no such metric{did_you_mean(monitor, metrics)} (there are {known})"]
+    if monitor.startswith("val/") and json.loads(data).get("validation") == 0:
+        return [f"data.validation=0: then {monitor} does not exist; hold images out or choose trainer.monitor=train/loss"]
+    if options.accelerator == "cuda" and options.device() == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            return ["trainer.accelerator=cuda: this machine has no CUDA device; choose auto or cpu"]
+    return []
+
+
+@functools.lru_cache(maxsize=256)
+def _schedule_faults(scheduler: str, trainer: str) -> list[str]:
+    import torch
+
+    weight = torch.nn.Parameter(torch.zeros(1))
+    epochs = json.loads(trainer)["max_epochs"]
+    try:
+        _built(scheduler, optimizer=torch.optim.SGD([weight], 0.1), steps_per_epoch=10, max_epochs=epochs)
+    except (ValueError, TypeError) as error:
+        return [f"scheduler: {error}"]
+    return []
+
+
+@functools.lru_cache(maxsize=256)
+def _task_faults(data: str, task: str) -> list[str]:
+    import torch
+
+    facts = _built(data).facts
+    try:
+        _built(
+            task,
+            model=torch.nn.Identity(),
+            optimizer=lambda parameters: None,
+            schedule=lambda optimizer: None,
+            num_classes=facts.num_classes,
+        )
+    except (ValueError, TypeError) as error:
+        return [f"task: {error}"]
+    return []

@@ -1,0 +1,188 @@
+"""`receptive VERB ...`: the only place that calls hydra.main."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from receptive import config as configs
+from receptive.errors import InputError
+from receptive.signals import Interrupted
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+VERBS = {
+    "train": "train and test one run; with -m, or a study, a sweep of them",
+    "evaluate": "the figures of a finished run again: receptive evaluate run=FOLDER",
+    "summary": "layers, output shapes, parameters and multiply-adds of a model",
+}
+
+HELP = """\
+Receptive: a laboratory for convolutional networks.
+
+  receptive VERB [KEY=VALUE ...]
+
+{verbs}
+
+  receptive train                                      digits, a small net, seconds
+  receptive train experiment=mnist_baseline seed=3     one of the reports' experiments
+  receptive train -m optimizer.lr=0.01,0.001 seed=0,1  a sweep; ends in a table
+  receptive VERB --help                                all options of a verb
+  receptive train --cfg job [KEY=VALUE ...]            the composed config
+  eval "$(receptive train -sc install=bash)"           completion for bash
+"""
+
+# Their values are paths: they may hold what Hydra's grammar would split or refuse.
+_PATH_KEYS = re.compile(r"(run|init|input|output|paths\.\w+|([\w.]+\.)?root|hydra\.[\w.]*dir)$")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb; gives the exit code: 0 only when everything is done."""
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    if "-sc" in argv and "query=bash" in argv:
+        return _complete(argv)
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    verb, *rest = argv
+    if verb == "-sc" or verb.startswith("-"):  # Hydra's own options without a verb
+        verb, rest = "train", argv
+    if verb not in VERBS:
+        print(f"receptive: unknown verb {verb!r}{configs.did_you_mean(verb, VERBS)}\n\n{_help()}", file=sys.stderr)
+        return 2
+    return _run_hydra(verb, [quote_path(argument) for argument in rest])
+
+
+def _help() -> str:
+    return HELP.format(verbs="\n".join(f"  {verb:<10} {text}" for verb, text in VERBS.items()))
+
+
+def quote_path(argument: str) -> str:
+    """Quote the value of an override whose key names a path, unless the user has."""
+    key, separator, value = argument.partition("=")
+    if not separator or not _PATH_KEYS.match(key.lstrip("+")) or value[:1] in ("'", '"') or value in ("", "null", "???"):
+        return argument
+    return f"{key}={configs.quoted(value)}"
+
+
+def _complete(argv: list[str]) -> int:
+    """Bash completion: verbs for the first word, then Hydra's for the verb's config."""
+    words = os.environ.get("COMP_LINE", "").split(" ")
+    if len(words) <= 2:
+        print("\n".join(verb for verb in VERBS if verb.startswith(words[-1])))
+        return 0
+    verb = words[1] if words[1] in VERBS else "train"
+    line = " ".join(["receptive", *words[2:]])
+    os.environ["COMP_LINE"], os.environ["COMP_POINT"] = line, str(len(line))
+    return _run_hydra(verb, argv[1:] if argv[0] in VERBS else argv)
+
+
+def _run_hydra(verb: str, argv: list[str]) -> int:
+    """Call a verb under hydra.main and turn what it raises into a message and an exit code."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    configs.register_resolvers()
+    raised: list[Exception] = []
+    task = _keeping_errors(_TASKS[verb], raised)
+    program = hydra.main(version_base="1.3", config_path=str(configs.conf_dir()), config_name=verb)(task)
+    show_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    saved_argv, sys.argv = sys.argv, ["receptive", *argv]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting
+    try:
+        program()
+        if raised:
+            raise raised[0]
+    except Interrupted as stop:
+        print(f"receptive: {stop}; the same command goes on", file=sys.stderr)
+        return stop.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    except Exception as error:
+        if show_traceback:
+            raise
+        known = isinstance(error, (InputError, HydraException, OmegaConfBaseException, OSError))
+        print(f"receptive: {_explain(error, verb)}", file=sys.stderr)
+        if not known:
+            print("(HYDRA_FULL_ERROR=1 shows where)", file=sys.stderr)
+        return 1
+    finally:
+        sys.argv = saved_argv
+        if not show_traceback:
+            del os.environ["HYDRA_FULL_ERROR"]
+    return 0
+
+
+def _keeping_errors(task: Callable[[Any], None], raised: list[Exception]) -> Callable[[Any], None]:
+    """The task with its errors kept for us: Hydra would print lines of its own about them."""
+
+    @functools.wraps(task)
+    def run(config: Any) -> None:
+        try:
+            task(config)
+        except Exception as error:
+            raised.append(error)
+
+    return run
+
+
+def _explain(error: Exception, verb: str) -> str:
+    """Hydra's message in our words, with the key that was meant."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.filename or ''}: {error.strerror or error}".lstrip(": ")
+    text = str(error).partition("\nSee https")[0].partition("Config search path")[0].strip()
+    if match := re.match(r"Could not (?:override|append to config.*?) '([^']+)'", text):
+        return f"unknown key {match[1]!r}{configs.did_you_mean(match[1], configs.known_keys(verb))}"
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return text
+    return f"{type(error).__name__}: {text}"
+
+
+def run_train(config: DictConfig) -> None:
+    """The job of `receptive train`: check, freeze into the folder that Hydra chose, run."""
+    from hydra.core.hydra_config import HydraConfig
+    from rich.console import Console
+
+    from receptive.job import run_single
+
+    run_single(config, Path(HydraConfig.get().runtime.output_dir), Console())
+
+
+def run_evaluate(config: DictConfig) -> None:
+    """The job of `receptive evaluate`."""
+    from rich.console import Console
+
+    from receptive.evaluate import evaluate
+    from receptive.runs import open_run
+
+    run = open_run(config.run)
+    figures = evaluate(run, split=config.split, checkpoint=config.checkpoint, data_dir=config.paths.data_dir)
+    kept = run.result().get("metrics", {})
+    console = Console()
+    for name, value in figures.items():
+        before = f"   result.json: {kept[name]:.6f}" if name in kept else ""
+        console.print(f"{name:<22} {value:.6f}{before}", highlight=False)
+
+
+def run_summary(config: DictConfig) -> None:
+    """The job of `receptive summary`."""
+    from receptive.summary import summary
+
+    print(summary(config, depth=config.depth))
+
+
+_TASKS: dict[str, Callable[[Any], None]] = {"train": run_train, "evaluate": run_evaluate, "summary": run_summary}

@@ -1,0 +1,153 @@
+"""Configs before anything runs: find `conf/`, freeze, fingerprint, name. Imports no torch."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+PACKAGE = Path(__file__).parent
+# Keys that say where and how a run is computed, not what is computed.
+NOT_FINGERPRINTED = (
+    "hydra",
+    "paths",
+    "logger",
+    "rerun",
+    "target_prefixes",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.threads",
+    "trainer.progress",
+    "data.num_workers",
+)
+# Code that decides what a run computes: a change of it is a change of the experiment.
+_TRAINING_CODE = ("train.py", "trainer.py", "data", "models", "tasks", "callbacks", "optimizers")
+_SLUG_LENGTH = 80
+
+
+def conf_dir() -> Path:
+    """The folder of the YAML files: the checkout's when there is one, else the installed wheel's."""
+    checkout = PACKAGE.parents[1] / "conf"
+    return checkout if (checkout / "train.yaml").is_file() else PACKAGE / "conf"
+
+
+def plain(config: DictConfig, *, resolve: bool = False) -> dict[str, Any]:
+    """A config as plain containers."""
+    container = OmegaConf.to_container(config, resolve=resolve)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def freeze(config: DictConfig) -> DictConfig:
+    """What goes into a job's `config.yaml`: without hydra, with absolute paths.
+
+    Interpolations of `paths` stay, so that a folder can be read where the data lie elsewhere.
+    """
+    frozen = OmegaConf.masked_copy(config, [key for key in config if key not in ("hydra", "experiment", "study")])
+    OmegaConf.set_struct(frozen, False)
+    for key, value in (plain(frozen.paths, resolve=True) if "paths" in frozen else {}).items():
+        frozen.paths[key] = str(Path(value).expanduser().absolute()) if value is not None else None
+    return frozen
+
+
+def leaves(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Dotted key -> value of every leaf of a plain config; lists count as leaves."""
+    if not isinstance(node, dict) or not node:
+        return {prefix: node} if prefix else {}
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        found |= leaves(value, f"{prefix}.{key}" if prefix else str(key))
+    return found
+
+
+def _lies_in(key: str, places: Iterable[str]) -> bool:
+    return any(key == place or key.startswith(place + ".") for place in places)
+
+
+def fingerprint(config: DictConfig, swept: Iterable[str] = ()) -> str:
+    """12 hexadecimal digits that name what a run computes.
+
+    Hashes the literal config (interpolations and `auto` as they stand), without `NOT_FINGERPRINTED` except for those
+    of its keys that are `swept`.
+    """
+    swept = tuple(swept)
+    kept = {
+        key: value
+        for key, value in leaves(plain(config)).items()
+        if _lies_in(key, swept) or not _lies_in(key, NOT_FINGERPRINTED)
+    }
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@functools.cache
+def code_hash() -> str:
+    """12 hexadecimal digits over the source of all that decides what a run computes."""
+    digest = hashlib.sha256()
+    for name in _TRAINING_CODE:
+        place = PACKAGE / name
+        for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            digest.update(file.relative_to(PACKAGE).as_posix().encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def differences(old: DictConfig, new: DictConfig) -> list[str]:
+    """One line `key: old -> new` for every leaf that differs and counts in the fingerprint."""
+    before, after = leaves(plain(old)), leaves(plain(new))
+    keys = [key for key in dict.fromkeys([*before, *after]) if not _lies_in(key, NOT_FINGERPRINTED)]
+    return [
+        f"{key}: {before.get(key, '(absent)')} -> {after.get(key, '(absent)')}"
+        for key in keys
+        if before.get(key, "(absent)") != after.get(key, "(absent)")
+    ]
+
+
+def slug(labels: Mapping[str, str], fingerprint: str) -> str:
+    """A readable, unique folder name for a job, of the characters `[A-Za-z0-9._-]`.
+
+    Args:
+        labels: swept key -> value; of a variant its name stands for all that it changes.
+        fingerprint: makes the name unique.
+    """
+    words = [value if key == "variant" else f"{key.rpartition('.')[2]}_{value}" for key, value in labels.items()]
+    readable = "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", word).strip("_.") for word in words)
+    return f"{readable[:_SLUG_LENGTH].strip('-_.')}-{fingerprint}".lstrip("-")
+
+
+def quoted(value: str) -> str:
+    """A value in single quotes, as Hydra's grammar takes any text."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def sweep_name(overrides: Sequence[str]) -> str:
+    """The folder name of a sweep: the same overrides, in any order, find the same folder."""
+    kept = sorted(str(line) for line in overrides if not str(line).startswith(("hydra", "rerun=")))
+    return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:10]
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`, did you mean 'x'?` or an empty string."""
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f", did you mean {near[0]!r}?" if near else ""
+
+
+def register_resolvers() -> None:
+    """The one interpolation of our own: `${sweep_name:LIST_OF_OVERRIDES}`."""
+    OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
+
+
+def known_keys(verb: str) -> list[str]:
+    """Dotted keys of a verb's composed config, for suggestions."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return list(leaves(plain(compose(verb))))

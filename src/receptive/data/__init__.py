@@ -1,0 +1,1 @@
+"""Data sets, their loaders and augmentations: one file a data set, one LightningDataModule for all."""

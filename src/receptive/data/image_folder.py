@@ -1,0 +1,98 @@
+"""Your own images, one folder a class: ROOT/train/CLASS/*.png and ROOT/test/CLASS/*.png."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from PIL import Image, ImageOps
+from pydantic import Field
+from torch import Tensor
+
+from receptive.data.files import absolute
+from receptive.data.images import Mode, check_header, read_image, to_tensor
+from receptive.data.source import Facts, FileSplit, Source, SplitName
+from receptive.errors import InputError
+
+# ImageNet's, as in torchvision's weights, for want of the folder's own (set data.mean and data.std); grey: their luma
+STATISTICS: dict[Mode, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "RGB": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "L": ((0.459,), (0.226,)),
+}
+
+
+@dataclass(frozen=True)
+class ImageFolder(Source):
+    """Images in any format that Pillow reads, more than fit into memory; the classes are the folders of train/.
+
+    Args:
+        root: folder that holds train/ and test/.
+        image_size: the shorter side is resized to it (bilinear), then the centre is cropped, pixels.
+        mode: RGB, or L for grey.
+    """
+
+    root: str
+    image_size: Annotated[int, Field(ge=1)] = 224
+    mode: Mode = "RGB"
+
+    def facts(self) -> Facts:
+        """Return the facts; the class names are the sorted folders of train/.
+
+        Raises:
+            InputError: there are none.
+        """
+        mean, std = STATISTICS[self.mode]
+        return Facts(len(mean), (self.image_size, self.image_size), tuple(self._classes("train")), mean, std)
+
+    def prepare(self) -> None:
+        """Open every file without decoding its pixels.
+
+        Raises:
+            InputError: a folder is missing or empty, or a file is not an image; the text names it.
+        """
+        for split in ("train", "test"):
+            for path in self._files(split):
+                check_header(path)
+
+    def load(self, split: SplitName) -> FileSplit:
+        """List a split; see Source.load. Reading a truncated image raises InputError naming it."""
+        files = self._files(split)
+        read = functools.partial(_read, size=self.image_size, mode=self.mode)
+        return FileSplit(tuple(files), torch.tensor(list(files.values())), read)
+
+    def _files(self, split: SplitName) -> dict[Path, int]:
+        """Return the images of a split and their classes, by folder and name."""
+        labels = {name: label for label, name in enumerate(self._classes("train"))}
+        files: dict[Path, int] = {}
+        for name in self._classes(split):
+            folder = absolute(self.root) / split / name
+            if name not in labels:
+                raise InputError(f"{folder} is a class that {folder.parents[1] / 'train'} does not have.")
+            own = sorted(path for path in folder.rglob("*") if path.is_file() and _is_image(path))
+            if not own:
+                raise InputError(
+                    f"{folder} holds no images: fill it, or remove it if there is no such class."
+                )
+            files |= dict.fromkeys(own, labels[name])
+        return files
+
+    def _classes(self, split: SplitName) -> list[str]:
+        folder = absolute(self.root) / split
+        names = [path.name for path in folder.glob("*") if path.is_dir() and not path.name.startswith(".")]
+        if not names:
+            raise InputError(
+                f"{folder} holds no folders of images: put them at {folder}/CLASS/*.png "
+                f"(any image format), or set data.source.root to the folder that has {split}/."
+            )
+        return sorted(names)
+
+
+def _is_image(path: Path) -> bool:
+    suffixes = Image.registered_extensions()
+    return not path.name.startswith(".") and suffixes.get(path.suffix.lower()) in Image.OPEN
+
+
+def _read(path: Path, size: int, mode: Mode) -> Tensor:
+    """Return an image as (C, size, size) uint8."""
+    return to_tensor(ImageOps.fit(read_image(path, mode), (size, size), Image.Resampling.BILINEAR))

@@ -1,0 +1,200 @@
+"""Batches: their order, and loaders over arrays in memory and over files."""
+
+import abc
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from receptive.data.randomness import generator
+from receptive.data.source import ArraySplit, FileSplit
+from receptive.data.transform import BatchTransform
+from receptive.errors import InputError
+
+Batch = tuple[Tensor, Tensor]
+
+
+class EpochSampler(Sampler[Tensor]):
+    """The order of an epoch in batches: a function of (seed, epoch) alone.
+
+    Iterating reads `epoch` and `start` when the first batch is asked for, and takes `start` back to 0.
+
+    Args:
+        size: number of items; the sampler yields their positions 0 .. size - 1.
+        batch_size: items in a batch, on each rank.
+        seed: seed of the order.
+        shuffle: a new order every epoch; False: 0, 1, 2 ...
+        drop_last: leave out a last batch that is not full.
+        rank: which process of a distributed run this is.
+        ranks: number of processes. Each serves every ranks-th item; when shuffling all serve equally many.
+
+    Attributes:
+        epoch: the epoch that comes next; Lightning calls `set_epoch`.
+        start: batches of that epoch that are already used: set after `epoch` to resume in mid-epoch.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+        drop_last: bool = False,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        self.size = size
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.rank = rank
+        self.ranks = ranks
+        self.epoch = 0
+        self.start = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; a new one starts at its first batch."""
+        if epoch != self.epoch:
+            self.epoch, self.start = epoch, 0
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Yield the positions of each batch: (B,) int64."""
+        start, self.start = self.start, 0
+        if self.shuffle:
+            order = torch.randperm(self.size, generator=generator("order", self.seed, self.epoch))
+            order = order[: self._even_size]
+        else:
+            order = torch.arange(self.size)
+        batches = order[self.rank :: self.ranks].split(self.batch_size)
+        yield from batches[start : len(self)]
+
+    def __len__(self) -> int:
+        """Return the batches of a whole epoch on this rank, whatever `start` is."""
+        size = len(range(self.rank, self._even_size if self.shuffle else self.size, self.ranks))
+        return size // self.batch_size if self.drop_last else -(-size // self.batch_size)
+
+    @property
+    def _even_size(self) -> int:
+        # ranks that train wait for one another every step: a batch more on one of them would hang
+        return self.size - self.size % self.ranks
+
+
+class ImageLoader(abc.ABC):
+    """Yields batches (images float32 (B, C, H, W), targets (B,) or masks (B, H, W)), one epoch an iteration.
+
+    Its iterators are lazy: `sampler.epoch` and `sampler.start` count when the first batch is asked for.
+
+    Attributes:
+        sampler: the order; positions count the loader's rows.
+    """
+
+    batch_sampler = None  # Lightning looks where a DataLoader would have one
+
+    def __init__(self, indices: Tensor, sampler: EpochSampler, transform: BatchTransform) -> None:
+        self.indices = indices
+        self.sampler = sampler
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    @abc.abstractmethod
+    def __iter__(self) -> Iterator[Batch]: ...
+
+
+class ArrayLoader(ImageLoader):
+    """Batches gathered from arrays in memory, in the caller's process.
+
+    Args:
+        split: images and targets.
+        indices: (n,) int64, the rows of `split` that are served.
+        sampler: their order.
+        transform: turns gathered images into the model's input.
+        device: where the arrays are kept and the batches are made.
+    """
+
+    def __init__(
+        self,
+        split: ArraySplit,
+        indices: Tensor,
+        sampler: EpochSampler,
+        transform: BatchTransform,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__(indices, sampler, transform)
+        self.images = split.images.to(device)
+        self.targets = split.targets.to(device)
+
+    def __iter__(self) -> Iterator[Batch]:
+        device = self.images.device
+        for positions in self.sampler:
+            rows = self.indices.index_select(0, positions)
+            rows_there = rows.to(device, non_blocking=True)
+            images = self.images.index_select(0, rows_there)
+            targets = self.targets.index_select(0, rows_there)
+            yield self.transform(images, targets, rows_there, self.sampler.epoch)
+
+
+class FileLoader(ImageLoader):
+    """Batches read from files by worker processes; augmented and normalised here, as ArrayLoader does.
+
+    Args:
+        split: files and targets.
+        indices: (n,) int64, the rows of `split` that are served.
+        sampler: their order.
+        transform: turns read images into the model's input.
+        num_workers: processes that read; 0: this one reads.
+        device: where the batches are made.
+    """
+
+    def __init__(
+        self,
+        split: FileSplit,
+        indices: Tensor,
+        sampler: EpochSampler,
+        transform: BatchTransform,
+        num_workers: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__(indices, sampler, transform)
+        self.split = split
+        self.num_workers = num_workers
+        self.device = torch.device(device)
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch = self.sampler.epoch
+        batches = [self.indices[positions].tolist() for positions in self.sampler]
+        reader = DataLoader(
+            _FileBatches(self.split, batches),
+            batch_size=None,  # the data set's items are batches already
+            num_workers=self.num_workers,
+            pin_memory=self.device.type == "cuda",
+        )
+        for rows, images in zip(batches, reader, strict=True):
+            if isinstance(images, str):
+                raise InputError(images)
+            rows_there = torch.tensor(rows, device=self.device)
+            targets = self.split.targets[rows].to(self.device)
+            yield self.transform(images.to(self.device, non_blocking=True), targets, rows_there, epoch)
+
+
+class _FileBatches(Dataset[Tensor | str]):
+    """Reads whole batches, uint8 (B, C, H, W).
+
+    An unreadable file comes back as its message: an exception would reach the user wrapped in a worker's traceback.
+    """
+
+    def __init__(self, split: FileSplit, batches: list[list[int]]) -> None:
+        self.split = split
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, number: int) -> Tensor | str:
+        try:
+            return torch.stack([self.split.read(self.split.paths[row]) for row in self.batches[number]])
+        except InputError as error:
+            return str(error)

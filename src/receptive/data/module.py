@@ -1,0 +1,165 @@
+"""The one LightningDataModule: a source, its validation split, its loaders."""
+
+import functools
+from collections.abc import Sequence
+from typing import Annotated
+
+import pytorch_lightning as pl
+import torch
+from pydantic import Field, NonNegativeInt, PositiveInt
+from torch import Tensor
+
+from receptive.data.augment import Augmentation
+from receptive.data.loaders import ArrayLoader, EpochSampler, FileLoader, ImageLoader
+from receptive.data.source import Facts, FileSplit, Source, Split, SplitName, load_cached
+from receptive.data.split import validation_split
+from receptive.data.transform import BatchTransform
+from receptive.errors import InputError
+
+Share = Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(gt=0, lt=1)]
+
+
+class ImageData(pl.LightningDataModule):
+    """Images and their targets, in batches (images float32 (B, C, H, W), targets int64 (B,)).
+
+    A split that its source gives as arrays is served from memory, one of files by reading processes; both are augmented
+    and normalised on the batch, the same way. Official splits only: validation is cut from training, the test split is
+    not read before it is asked for.
+
+    Args:
+        source: the data set.
+        augmentations: applied to training images in this order.
+        seed: seed of order and augmentation.
+        batch_size: training images in a batch, on each device.
+        eval_batch_size: the same in validation and test.
+        validation: number of training images held out, or their fraction; 0: none, and no validation loop.
+        split_seed: seed of the choice of these images.
+        normalize: subtract the mean and divide by the deviation of each channel.
+        mean: pixels in [0, 1]; None: the source's.
+        std: pixels in [0, 1]; None: the source's.
+        drop_last: leave out a last training batch that is not full.
+        num_workers: reading processes of a data set that is not in memory; 0: none.
+        channels_last: lay the images out in torch.channels_last.
+        device: where arrays are kept and batches made: an accelerator saves the copying of every batch.
+
+    Raises:
+        InputError: mean and std do not fit the images' channels.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        augmentations: Sequence[Augmentation] = (),
+        seed: NonNegativeInt = 0,
+        batch_size: PositiveInt,
+        eval_batch_size: PositiveInt,
+        validation: Share,
+        split_seed: NonNegativeInt,
+        normalize: bool = True,
+        mean: list[float] | None = None,
+        std: list[Annotated[float, Field(gt=0)]] | None = None,
+        drop_last: bool = False,
+        num_workers: NonNegativeInt = 0,
+        channels_last: bool = False,
+        device: str = "cpu",
+    ) -> None:
+        super().__init__()
+        self.source = source
+        self.augmentations = tuple(augmentations)
+        self.seed = seed
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.validation = validation
+        self.split_seed = split_seed
+        self.normalize = normalize
+        self.mean = mean
+        self.std = std
+        self.drop_last = drop_last
+        self.num_workers = num_workers
+        self.channels_last = channels_last
+        self.device = device
+        self._loaded: dict[SplitName, Split] = {}
+
+    @functools.cached_property
+    def facts(self) -> Facts:
+        """Return the data set's facts; no pixel is read."""
+        return self.source.facts()
+
+    def prepare_data(self) -> None:
+        """Make the files be there; see Source.prepare."""
+        self.source.prepare()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the splits that a stage of Lightning needs: fit, validate, test or predict; None: all."""
+        if stage in ("fit", "validate", None):
+            self._split("train")
+        if stage in ("test", "predict", None):
+            self._split("test")
+
+    def train_dataloader(self) -> ImageLoader:
+        """Return shuffled, augmented training batches."""
+        return self._loader("train", self._rows[0], train=True)
+
+    def val_dataloader(self) -> ImageLoader | list[ImageLoader]:
+        """Return the held-out training images, in order and unchanged; an empty list where there are none."""
+        rows = self._rows[1]
+        return self._loader("train", rows, train=False) if len(rows) else []
+
+    def test_dataloader(self) -> ImageLoader:
+        """Return the test images, in order and unchanged."""
+        return self._loader("test", torch.arange(len(self._split("test"))), train=False)
+
+    def class_counts(self) -> Tensor:
+        """Return the number of training images (of a mask: pixels) in each class: (num_classes,) int64."""
+        targets = self._split("train").targets[self._rows[0]]
+        return torch.bincount(targets.flatten(), minlength=self.facts.num_classes)
+
+    def sizes(self) -> dict[str, int]:
+        """Return the number of training, validation and (when it has been read) test images."""
+        sizes = {"train": len(self._rows[0]), "val": len(self._rows[1])}
+        return sizes | ({"test": len(self._loaded["test"])} if "test" in self._loaded else {})
+
+    def overfit(self, batches: int) -> None:
+        """Keep the first training batches alone, without augmentation, for training and validation both."""
+        rows = self._rows[0][: batches * self.batch_size]
+        self._rows = (rows, rows)
+        self.augmentations = ()
+
+    def checksums(self) -> dict[str, str]:
+        """Return the checksum of every split that has been read so far."""
+        return {name: split.checksum() for name, split in sorted(self._loaded.items(), reverse=True)}
+
+    def _split(self, name: SplitName) -> Split:
+        if name not in self._loaded:
+            self._loaded[name] = load_cached(self.source, name)
+        return self._loaded[name]
+
+    @functools.cached_property
+    def _rows(self) -> tuple[Tensor, Tensor]:
+        """Return the training and the validation rows of the train split."""
+        split = self._split("train")
+        return validation_split(split.targets, split.groups, self.validation, self.split_seed)
+
+    def _loader(self, name: SplitName, rows: Tensor, train: bool) -> ImageLoader:
+        split = self._split(name)
+        rank, ranks = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+        batch_size = self.batch_size if train else self.eval_batch_size
+        sampler = EpochSampler(len(rows), batch_size, self.seed, train, train and self.drop_last, rank, ranks)
+        transform = self.transform(len(split), self.augmentations if train else ())
+        if isinstance(split, FileSplit):
+            return FileLoader(split, rows, sampler, transform, self.num_workers, self.device)
+        return ArrayLoader(split, rows, sampler, transform, self.device)
+
+    def transform(self, size: int, augmentations: Sequence[Augmentation] = ()) -> BatchTransform:
+        """Return what makes uint8 images of this data set the model's input; `size`: images in their split."""
+        mean, std = (list(self.facts.mean), list(self.facts.std))
+        mean, std = self.mean or mean, self.std or std
+        for key, values in (("mean", mean), ("std", std)):
+            if len(values) != self.facts.in_channels:
+                raise InputError(
+                    f"data.{key}={values}: give one value for each of {self.facts.in_channels} channels"
+                )
+        if not self.normalize:
+            return BatchTransform(size, augmentations, None, None, self.seed, self.channels_last)
+        return BatchTransform(size, augmentations, mean, std, self.seed, self.channels_last)

@@ -1,0 +1,133 @@
+"""What a data set is: its facts, where its files are, and its two official splits."""
+
+import abc
+import functools
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+SplitName = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What models and tasks must know of a data set.
+
+    Args:
+        in_channels: channels of the images.
+        image_size: (height, width) of the images in pixels.
+        class_names: one name a class, in the order of the labels.
+        mean: mean of each channel over the training images, pixels in [0, 1].
+        std: standard deviation of each channel over the training images, pixels in [0, 1].
+    """
+
+    in_channels: int
+    image_size: tuple[int, int]
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def num_classes(self) -> int:
+        """Return the number of classes."""
+        return len(self.class_names)
+
+
+@dataclass(frozen=True, eq=False)
+class ArraySplit:
+    """A split in memory.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        targets: (N,) int64 labels, or (N, H, W) integer masks.
+        groups: (N,) int64; images with one value (frames of one track) are never parted between training and
+            validation. None: every image stands for itself.
+    """
+
+    images: Tensor
+    targets: Tensor
+    groups: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def checksum(self) -> str:
+        """Return 16 hexadecimal digits of the SHA-256 of images and targets."""
+        return self._checksum
+
+    @functools.cached_property
+    def _checksum(self) -> str:
+        digest = hashlib.sha256()
+        for array in (self.images, self.targets):
+            digest.update(repr((tuple(array.shape), array.dtype)).encode())
+            digest.update(array.contiguous().numpy())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, eq=False)
+class FileSplit:
+    """A split too big for memory: image files that are read when their batch is due.
+
+    Args:
+        paths: N image files.
+        targets: (N,) int64 labels.
+        read: turns a file into a uint8 image (C, H, W) and raises InputError naming the file where it cannot;
+            pickles, since worker processes call it.
+        groups: as in ArraySplit.
+    """
+
+    paths: tuple[Path, ...]
+    targets: Tensor
+    read: Callable[[Path], Tensor]
+    groups: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def checksum(self) -> str:
+        """Return 16 hexadecimal digits of the SHA-256 of the files' folders, names and sizes."""
+        return self._checksum
+
+    @functools.cached_property
+    def _checksum(self) -> str:
+        digest = hashlib.sha256()
+        for path in self.paths:
+            digest.update(repr((path.parent.name, path.name, path.stat().st_size)).encode())
+        return digest.hexdigest()[:16]
+
+
+Split = ArraySplit | FileSplit
+
+
+class Source(abc.ABC):
+    """A data set on disk. Its classes are frozen dataclasses: two of one value are one data set."""
+
+    @abc.abstractmethod
+    def facts(self) -> Facts:
+        """Return the facts without reading a pixel."""
+
+    @abc.abstractmethod
+    def prepare(self) -> None:
+        """Make the files be there.
+
+        Raises:
+            InputError: files are missing and cannot be downloaded; the text says which go where.
+        """
+
+    @abc.abstractmethod
+    def load(self, split: SplitName) -> Split:
+        """Read a split.
+
+        Raises:
+            InputError: a file is missing, truncated or corrupt; the text names it and the remedy.
+        """
+
+
+@functools.lru_cache(maxsize=4)
+def load_cached(source: Source, split: SplitName) -> Split:
+    """Read a split once in a process: the further jobs of a sweep pay nothing. The last two data sets are kept."""
+    return source.load(split)

@@ -1,0 +1,41 @@
+"""Pictures of a run's result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+
+def save_confusion_matrix(matrix: Sequence[Sequence[int]], class_names: Sequence[str], path: Path) -> None:
+    """Draw a confusion matrix as shares of each true class.
+
+    Args:
+        matrix: (classes, classes) counts; rows are the true classes, columns the predicted.
+        class_names: one a row.
+        path: of the PNG.
+    """
+    from matplotlib.figure import Figure  # heavy; without pyplot nothing global is left behind
+
+    counts = np.asarray(matrix, dtype=float)
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    classes = len(counts)
+    side = min(12.0, 3.0 + 0.32 * classes)
+    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="predicted class", ylabel="true class")
+    axes.set_xticks(range(classes), class_names, rotation=90, fontsize=8 if classes <= 20 else 6)
+    axes.set_yticks(range(classes), class_names, fontsize=8 if classes <= 20 else 6)
+    if classes <= 12:
+        for row, column in np.argwhere(shares >= 0.005):
+            share = shares[row, column]
+            axes.text(
+                column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=7,
+                color="white" if share > 0.5 else "black",
+            )  # fmt: skip
+    right = counts.trace() / max(counts.sum(), 1)
+    axes.set_title(f"{100 * right:.2f} % of {int(counts.sum()):,} images right; cells: % of the true class", fontsize=9)
+    figure.colorbar(image, ax=axes, shrink=0.8)
+    figure.savefig(path, dpi=120)

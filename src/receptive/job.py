@@ -1,0 +1,217 @@
+"""`python -m receptive.job [FOLDER ...]`: run the jobs whose folders are named as arguments or, a line each, on stdin.
+
+A job is a folder with a frozen config.yaml. Nothing is composed here. On stdin a line is answered on stdout with the
+job's state, so that a worker can be fed one job after the other; the exit code is that of the last job that failed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from receptive import config as configs
+from receptive.errors import InputError
+from receptive.runs import Busy, Run, State, Status, write_atomically
+from receptive.signals import Interrupted, listening
+
+
+def run_job(run: Run, console: Console) -> State:
+    """Run the job of a folder and record how it ended; gives "done" or "failed".
+
+    Raises:
+        Busy: another process runs it.
+        Interrupted: a signal came; the state is recorded.
+        OSError: not even the state could be written.
+    """
+    with run.lock():
+        config = OmegaConf.load(run.config_path)
+        assert isinstance(config, DictConfig)
+        before = run.status()
+        if before.state == "done":
+            return "done"
+        _clear(run)
+        status = Status(
+            state="running",
+            fingerprint=before.fingerprint or configs.fingerprint(config),
+            code=configs.code_hash(),
+            attempts=before.attempts + 1,
+            started=time.time(),
+            pid=os.getpid(),
+            host=socket.gethostname(),
+        )
+        run.write_status(status)
+        try:
+            with _logged(run):
+                _train(config, run, console)
+            status.state = "done"
+        except Interrupted as stop:
+            status.state, status.error = "interrupted", str(stop)
+            raise
+        except Exception as error:
+            status.state, status.error = "failed", explain(error)
+        finally:
+            status.ended = time.time()
+            run.write_status(status)
+        return status.state
+
+
+def explain(error: BaseException) -> str:
+    """An error in a line: its own words, after its kind where those alone would not be understood."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    known = isinstance(error, (InputError, OSError)) or type(error).__name__ == "NonFiniteLoss"
+    return words if known else f"{type(error).__name__}: {words}"
+
+
+def _train(config: DictConfig, run: Run, console: Console) -> None:
+    from receptive.callbacks.interruption import Interruption  # torch only now
+    from receptive.train import train
+
+    interruption = Interruption()
+    with listening(interruption.receive):
+        try:
+            run.write_result(train(config, run, interruption, console))
+        except BaseException:
+            logging.getLogger(__name__).error("the run ended with\n%s", traceback.format_exc())
+            raise
+
+
+def _clear(run: Run) -> None:
+    """Leave nothing of an earlier attempt."""
+    shutil.rmtree(run.checkpoints, ignore_errors=True)
+    shutil.rmtree(run.figures, ignore_errors=True)
+    for path in (run.metrics_path, run.result_path):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _logged(run: Run) -> Iterator[None]:
+    """Send log records and warnings to the run's log.txt, and nothing of them to the console."""
+    handler = logging.FileHandler(run.log_path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    third_party = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    handlers = {logger: logger.handlers[:] for logger in (root, *third_party)}
+    propagate, level = [logger.propagate for logger in third_party], root.level
+    root.handlers, root.level = [handler], logging.INFO
+    for logger in third_party:
+        logger.handlers, logger.propagate = [], True
+    logging.captureWarnings(True)
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        logging.captureWarnings(False)
+        root.level = level
+        for logger, old in handlers.items():
+            logger.handlers = old
+        for logger, was in zip(third_party, propagate, strict=True):
+            logger.propagate = was
+        handler.close()
+
+
+def run_single(config: DictConfig, folder: Path, console: Console) -> None:
+    """Check a composed config, freeze it into a folder and run it there.
+
+    A done run is said to be done and left alone; an interrupted or failed one is run again.
+
+    Raises:
+        InputError: the config cannot run (the folder is left as it was), the folder holds another config, or the run
+            failed.
+    """
+    from receptive.check import faults
+
+    run, frozen = Run(folder), configs.freeze(config)
+    try:
+        if found := faults(frozen):
+            raise InputError("\n".join(found))
+        _refuse_other_config(run, frozen)
+    except InputError:
+        _remove_if_empty(folder)
+        raise
+    if run.state() == "done":
+        console.print(f"{folder} is done already", highlight=False, soft_wrap=True)
+        print_result(run, console)
+        return
+    if not run.locked():
+        write_atomically(run.config_path, OmegaConf.to_yaml(frozen))
+    if run_job(run, console) == "failed":
+        raise InputError(f"the run failed: {run.status().error}\nlog: {run.log_path}")
+    print_result(run, console)
+
+
+def _refuse_other_config(run: Run, frozen: DictConfig) -> None:
+    if not run.config_path.is_file():
+        return
+    old = OmegaConf.load(run.config_path)
+    assert isinstance(old, DictConfig)
+    if changes := configs.differences(old, frozen):
+        listed = "\n  ".join(changes)
+        raise InputError(f"{run.folder} holds a run with another config (old -> new); choose another folder\n  {listed}")
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Take back the folders that Hydra made for a run that never was."""
+    try:
+        while True:
+            folder.rmdir()
+            folder = folder.parent
+    except OSError:
+        return
+
+
+def print_result(run: Run, console: Console) -> None:
+    """The figures of a done run, and its folder."""
+    result = run.result()
+    metrics = result["metrics"]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("", "loss", *(name for name in ("accuracy", "accuracy_macro") if f"val/{name}" in metrics)):
+        table.add_column(title, justify="left" if not title else "right")
+    names = [str(column.header) for column in table.columns][1:]
+    for split, where in (("val", f"validation, epoch {result['best_epoch']} of {result['epochs']}"), ("test", "test")):
+        if f"{split}/loss" in metrics:
+            values = [metrics.get(f"{split}/{name}") for name in names]
+            table.add_row(where, *(_shown(name, value) for name, value in zip(names, values, strict=True)))
+    console.print(table)
+    console.print(f"{result['seconds']:.1f} s, {run.folder}", highlight=False, soft_wrap=True)
+
+
+def _shown(name: str, value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}" if name == "loss" else f"{100 * value:.2f} %"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the folders named in `arguments` (default: the command line's) or on stdin."""
+    named = sys.argv[1:] if arguments is None else arguments
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    console = Console(file=sys.stderr)
+    code = 0
+    try:
+        for line in named or (line.rstrip("\n") for line in sys.stdin):
+            try:
+                state: str = run_job(Run(Path(line)), console)
+            except (Busy, OSError) as error:
+                state = f"failed {explain(error)}"
+            code = 0 if state == "done" else 1
+            if named and code:
+                console.print(f"{line}: {Run(Path(line)).status().error or state}", highlight=False, soft_wrap=True)
+            print(state, file=answers)
+    except Interrupted as stop:
+        return stop.exit_code
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

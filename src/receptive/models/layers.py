@@ -1,0 +1,81 @@
+"""The blocks that every net of ours is laid from, with their choices by name."""
+
+from typing import Literal
+
+from torch import nn
+
+Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu"]
+Norm = Literal["none", "batch", "group"]
+NormPosition = Literal["before", "after"]
+
+
+def activation_layer(name: Activation) -> nn.Module:
+    """Return a new elementwise activation; never in place, so that hooks see what the layer before gave.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    match name:
+        case "relu":
+            return nn.ReLU()
+        case "leaky_relu":
+            return nn.LeakyReLU()
+        case "elu":
+            return nn.ELU()
+        case "gelu":
+            return nn.GELU()
+        case "silu":
+            return nn.SiLU()
+        case _:
+            raise ValueError(f"activation={name!r}: choose relu, leaky_relu, elu, gelu or silu")
+
+
+def norm_layers(name: Norm, channels: int) -> list[nn.Module]:
+    """Return a normalisation of `channels` feature maps as a list of one layer, or of none for "none".
+
+    "batch" is BatchNorm2d (Ioffe and Szegedy 2015); "group" is GroupNorm (Wu and He 2018) with the largest of
+    8, 4, 2 and 1 groups that divides the channels. Both are affine and add two parameters a channel.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    match name:
+        case "none":
+            return []
+        case "batch":
+            return [nn.BatchNorm2d(channels)]
+        case "group":
+            num_groups = next(groups for groups in (8, 4, 2, 1) if channels % groups == 0)
+            return [nn.GroupNorm(num_groups, channels)]
+        case _:
+            raise ValueError(f"norm={name!r}: choose none, batch or group")
+
+
+def conv_block(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    *,
+    padding: int,
+    activation: Activation,
+    norm: Norm,
+    norm_position: NormPosition = "before",
+) -> list[nn.Module]:
+    """Return convolution and activation, the normalisation before or after the activation.
+
+    Maps (B, in_channels, H, W) to (B, out_channels, H', W') with H' = H - kernel_size + 1 + 2 * padding. The
+    convolution keeps its bias beside a normalisation: the reports' parameter counts include it.
+
+    Raises:
+        ValueError: a name is unknown.
+    """
+    convolution = nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding)
+    normalisation = norm_layers(norm, out_channels)
+    nonlinearity = activation_layer(activation)
+    match norm_position:
+        case "before":
+            return [convolution, *normalisation, nonlinearity]
+        case "after":
+            return [convolution, nonlinearity, *normalisation]
+        case _:
+            raise ValueError(f"norm_position={norm_position!r}: choose before or after")

@@ -1,0 +1,1 @@
+"""What torch.optim lacks: Muon for whole networks, and learning-rate schedules counted in epochs."""

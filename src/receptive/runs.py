@@ -1,0 +1,194 @@
+"""A run is a folder: its files, its state, its lock.
+
+    config.yaml  status.json  lock  result.json  metrics.csv  log.txt  checkpoints/{last,best}.ckpt  figures/
+
+Everything that looks at results reads these files through this module, which imports no torch.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import fcntl
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from receptive.errors import InputError
+
+State = Literal["waiting", "running", "done", "failed", "interrupted"]
+
+_LOCK_PATIENCE = 0.5  # seconds; a reader of the state holds the lock for microseconds
+
+
+class Busy(InputError):
+    """The run folder is locked by another process."""
+
+
+@dataclasses.dataclass
+class Status:
+    """What `status.json` holds.
+
+    Times are seconds since the epoch (UTC). `state` is what the process that trains wrote last; whether "running" is
+    still true is decided by the lock, see `Run.state`.
+    """
+
+    state: State = "waiting"
+    fingerprint: str = ""
+    code: str = ""
+    attempts: int = 0
+    started: float | None = None
+    ended: float | None = None
+    pid: int | None = None
+    host: str | None = None
+    wandb_id: str | None = None
+    error: str | None = None
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` so that readers and crashes see the old file or the new one, never a part.
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full; `path` is then unchanged.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file of a run or sweep; InputError when it is not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}): restore it or delete it") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The folder of one run. The files need not exist yet."""
+
+    folder: Path
+
+    @property
+    def config_path(self) -> Path:
+        """The frozen config: what a job reads, composed and checked before."""
+        return self.folder / "config.yaml"
+
+    @property
+    def result_path(self) -> Path:
+        """Metrics and provenance of a finished run."""
+        return self.folder / "result.json"
+
+    @property
+    def metrics_path(self) -> Path:
+        """A row an epoch."""
+        return self.folder / "metrics.csv"
+
+    @property
+    def log_path(self) -> Path:
+        """Everything that the run said, tracebacks and warnings too."""
+        return self.folder / "log.txt"
+
+    @property
+    def status_path(self) -> Path:
+        """State and bookkeeping."""
+        return self.folder / "status.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of `last.ckpt` and `best.ckpt`."""
+        return self.folder / "checkpoints"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of the pictures."""
+        return self.folder / "figures"
+
+    def status(self) -> Status:
+        """What the training process wrote last; a waiting status when there is no file."""
+        if not self.status_path.is_file():
+            return Status()
+        known = {field.name for field in dataclasses.fields(Status)}
+        values = read_json(self.status_path)
+        return Status(**{key: value for key, value in values.items() if key in known})
+
+    def write_status(self, status: Status) -> None:
+        """Replace `status.json`."""
+        write_atomically(self.status_path, json.dumps(dataclasses.asdict(status), indent=2) + "\n")
+
+    def state(self) -> State:
+        """The true state: a run that says "running" without holding its lock was interrupted."""
+        state = self.status().state
+        return "interrupted" if state == "running" and not self.locked() else state
+
+    def locked(self) -> bool:
+        """Whether a living process holds the run."""
+        try:
+            with open(self.folder / "lock") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for this process; the kernel lets go when the process dies.
+
+        Raises:
+            Busy: another process holds it.
+        """
+        with open(self.folder / "lock", "a") as file:
+            deadline = time.monotonic() + _LOCK_PATIENCE
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise Busy(f"{self.folder} is being run by another process") from None
+                    time.sleep(0.02)
+            yield
+
+    def result(self) -> dict[str, Any]:
+        """`result.json` of a done run, {} before."""
+        return dict(read_json(self.result_path)) if self.result_path.is_file() else {}
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """Replace `result.json`."""
+        write_atomically(self.result_path, json.dumps(result, indent=2) + "\n")
+
+    def metrics(self) -> list[dict[str, float]]:
+        """The rows of `metrics.csv`, one an epoch; empty cells are left out."""
+        if not self.metrics_path.is_file():
+            return []
+        with open(self.metrics_path, newline="", encoding="utf-8") as file:
+            return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def open_run(folder: str | Path) -> Run:
+    """The run in an existing folder.
+
+    Raises:
+        InputError: the folder does not exist or holds no run.
+    """
+    run = Run(Path(folder))
+    if not run.config_path.is_file():
+        reason = "holds no config.yaml" if run.folder.is_dir() else "does not exist"
+        raise InputError(f"run={folder}: this folder {reason}; give the folder of a run, as `receptive train` prints it")
+    return run

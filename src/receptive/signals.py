@@ -1,0 +1,42 @@
+"""Ctrl-C and SIGTERM as one exception with the right exit code."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(BaseException):
+    """A signal asked the process to stop. Not an Exception: only the end of a run or sweep may catch it."""
+
+    def __init__(self, number: int) -> None:
+        self.signal = signal.Signals(number)
+        super().__init__(f"stopped by {self.signal.name}")
+
+    @property
+    def exit_code(self) -> int:
+        """128 + the signal's number, as shells have it: 130 for Ctrl-C, 143 for SIGTERM."""
+        return 128 + int(self.signal)
+
+
+def interrupt(number: int) -> None:
+    """The plainest way to receive a signal: stop here."""
+    raise Interrupted(number)
+
+
+@contextmanager
+def listening(receive: Callable[[int], None] = interrupt) -> Iterator[None]:
+    """Give SIGINT and SIGTERM to `receive` while the block runs (in the main thread; elsewhere nothing changes)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda number, frame: receive(number)) for number in STOPPING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""Many runs: expansion, states, launchers, the table. Imports no torch; the jobs do."""

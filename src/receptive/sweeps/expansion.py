@@ -1,0 +1,71 @@
+"""From a sweep's command line to its points."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from receptive.errors import InputError
+
+
+@dataclass(frozen=True)
+class Point:
+    """One job to be: its overrides, and the name of its variant ("" without variants)."""
+
+    variant: str
+    overrides: tuple[str, ...]
+    swept: tuple[str, ...]  # keys that differ between points
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What tells this point from the others: swept key -> value, and the variant."""
+        values = dict(override.lstrip("+~").partition("=")[::2] for override in self.overrides)
+        named = {"variant": self.variant} if self.variant else {}
+        return named | {key: values[key] for key in self.swept if key in values}
+
+
+def expand(
+    loader: ConfigLoaderImpl,
+    arguments: Sequence[str],
+    params: Mapping[str, Any],
+    variants: Mapping[str, Sequence[str]],
+) -> list[Point]:
+    """All points: the product of the value lists, for each variant.
+
+    Args:
+        loader: Hydra's, whose grammar the overrides follow.
+        arguments: overrides of the command line; they outrank `params`.
+        params: key -> values, from the config.
+        variants: name -> overrides, from the config.
+
+    Raises:
+        InputError: a continuous range, which a grid has no points of.
+    """
+    lines = [f"{key}={_text(values)}" for key, values in params.items()] + list(arguments)
+    axes: dict[str, list[str]] = {}
+    swept = []
+    for override in OverridesParser.create(config_loader=loader).parse_overrides(lines):
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            axes[key] = [override.input_line or f"{key}={override.get_value_element_as_str()}"]
+        elif override.is_discrete_sweep():
+            axes[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            swept.append(key.lstrip("+~"))
+        else:
+            raise InputError(f"{override.input_line}: a grid needs values, e.g. {key}=0.1,0.01 or {key}=range(1,4)")
+    points = []
+    for name, extra in (variants or {"": ()}).items():
+        changed = tuple(line.lstrip("+~").partition("=")[0] for line in extra)
+        for choice in itertools.product(*axes.values()):
+            keys = tuple(dict.fromkeys([*changed, *(key for key in swept if key not in changed)]))
+            points.append(Point(name, (*choice, *extra) if name else choice, keys))
+    return points
+
+
+def _text(values: Any) -> str:
+    return ",".join(str(value) for value in values) if isinstance(values, Sequence) and not isinstance(values, str) else str(values)

@@ -1,0 +1,165 @@
+"""How the jobs of a sweep are run on this machine. A launcher takes folders and raises for no job's failure."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+from typing import IO, cast
+
+from rich.console import Console
+
+from receptive.runs import Run
+from receptive.signals import Interrupted
+
+_GRACE = 30.0  # seconds that workers have to stop at the end of a batch
+
+
+def run_local(folders: list[Path]) -> None:
+    """Run jobs one after the other in this process."""
+    from receptive.job import explain, run_job
+
+    console = Console()
+    for number, folder in enumerate(folders, 1):
+        try:
+            run_job(Run(folder), Console(quiet=True))
+        except Exception as error:
+            _record_death(Run(folder), explain(error))
+        _say_end(console, number, len(folders), Run(folder))
+
+
+def run_packed(folders: list[Path], workers: int | None = None) -> None:
+    """Run jobs in worker processes, one a core with one thread each.
+
+    A worker that dies costs the job that it ran. When this process dies, workers finish their job and leave.
+
+    Args:
+        folders: of the jobs.
+        workers: number of processes; None: one for each core that this process may use.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    pool = _Pool(deque(folders), len(folders))
+    try:
+        for number in range(min(workers or len(cores), len(folders))):
+            pool.start(cores[number % len(cores)])
+        pool.run()
+    except Interrupted:
+        pool.stop()
+        raise
+
+
+class _Pool:
+    """Worker processes, each fed one folder at a time."""
+
+    def __init__(self, queue: deque[Path], total: int) -> None:
+        self.queue = queue
+        self.total = total
+        self.ended = 0
+        self.console = Console()
+        self.selector = selectors.DefaultSelector()
+
+    def start(self, core: int) -> None:
+        """Start a worker on a core and give it its first job."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "receptive.job"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # what jobs say stands in their log.txt
+            text=True,
+            bufsize=1,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            start_new_session=True,  # a Ctrl-C reaches this process alone, which stops the workers in order
+        )
+        os.sched_setaffinity(process.pid, {core})
+        worker = _Worker(process, core)
+        self.selector.register(worker.answers, selectors.EVENT_READ, worker)
+        self._feed(worker)
+
+    def _feed(self, worker: _Worker) -> None:
+        if self.queue:
+            worker.give(self.queue.popleft())
+        else:
+            self.selector.unregister(worker.answers)
+            worker.dismiss()
+
+    def run(self) -> None:
+        """Feed the workers until all jobs have ended."""
+        while self.selector.get_map():
+            for key, _ in self.selector.select():
+                worker = cast(_Worker, key.data)
+                answer = worker.answers.readline()
+                if not answer:
+                    self.selector.unregister(worker.answers)
+                    _record_death(worker.job, worker.cause_of_death())
+                elif answer.startswith("failed "):  # the job could not even record it
+                    _record_death(worker.job, answer.partition(" ")[2].strip())
+                self.ended += 1
+                _say_end(self.console, self.ended, self.total, worker.job)
+                if answer:
+                    self._feed(worker)
+                elif self.queue:
+                    self.start(worker.core)
+
+    def stop(self) -> None:
+        """Ask all workers to stop at the end of a batch; kill those that do not."""
+        workers = [cast(_Worker, key.data) for key in list(self.selector.get_map().values())]
+        for worker in workers:
+            worker.process.terminate()
+        for worker in workers:
+            try:
+                worker.process.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
+                worker.process.wait()
+
+
+class _Worker:
+    """A process that runs one job after the other."""
+
+    def __init__(self, process: subprocess.Popen[str], core: int) -> None:
+        self.process = process
+        self.core = core
+        self.answers = cast(IO[str], process.stdout)
+        self.job = Run(Path())
+
+    def give(self, folder: Path) -> None:
+        """Hand over a job; a worker that is gone is noticed when its answer is read."""
+        self.job = Run(folder)
+        try:
+            print(folder, file=self.process.stdin, flush=True)
+        except BrokenPipeError:
+            pass
+
+    def dismiss(self) -> None:
+        """Let it end."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+    def cause_of_death(self) -> str:
+        """How the process ended."""
+        code = self.process.wait()
+        return f"the worker was killed by {signal.Signals(-code).name}" if code < 0 else f"the worker ended with code {code}"
+
+
+def _record_death(run: Run, cause: str) -> None:
+    """Write what a job could not write itself; a folder that cannot be written keeps what it says."""
+    status = run.status()
+    if status.state in ("running", "waiting", "interrupted") and not run.locked():
+        status.state = "interrupted" if status.state == "running" else "failed"
+        status.error = cause
+        try:
+            run.write_status(status)
+        except OSError:
+            pass
+
+
+def _say_end(console: Console, number: int, total: int, run: Run) -> None:
+    result, state = run.result(), run.state()
+    monitor = result.get("monitor")
+    metric = f"  {monitor} {result['metrics'][monitor]:.4f}  {result['seconds']:.1f} s" if monitor else ""
+    console.print(f"{number:>{len(str(total))}}/{total} {state:<11} {run.folder.name}{metric}", highlight=False, soft_wrap=True)

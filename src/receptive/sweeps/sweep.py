@@ -1,0 +1,202 @@
+"""A sweep: expand, compose, check, freeze into folders, run what is missing, print the table.
+
+`sweep.json` maps each job's overrides to its folder and fingerprint, so that the same command picks up where the last
+one stopped, and a config that has changed meanwhile is noticed.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+
+from receptive import config as configs
+from receptive.errors import InputError
+from receptive.runs import Run, State, Status, read_json, write_atomically
+from receptive.signals import listening
+from receptive.sweeps.expansion import Point, expand
+from receptive.sweeps.table import print_table, write_summary
+
+Rerun = Literal["failed", "all", "none"]
+
+_POLL = 1.0  # seconds between two looks at jobs that another process runs
+
+
+@dataclass(frozen=True)
+class Job:
+    """A point of the sweep with its frozen config and its folder."""
+
+    point: Point
+    config: DictConfig
+    fingerprint: str
+    run: Run
+
+
+def sweep(
+    loader: Any,
+    master: DictConfig,
+    launcher: Any,
+    arguments: Sequence[str],
+    params: Mapping[str, Any],
+    variants: Mapping[str, Sequence[str]],
+) -> None:
+    """Run all points that are not done yet.
+
+    Raises:
+        InputError: a point cannot run (none is started then), or the folder holds another sweep.
+        SystemExit: with code 1 when a job is not done in the end.
+        Interrupted: a signal came; the table is written all the same.
+    """
+    root = Path(master.hydra.sweep.dir).absolute()
+    console = Console()
+    jobs = compose(loader, master, expand(loader, arguments, params, variants), root)
+    refuse_changed(jobs, root)
+    freeze(jobs, root)
+    try:
+        with listening():
+            _run_missing(jobs, launcher, root, master.get("rerun", "failed"), console)
+    finally:
+        write_summary([(job.point.labels, job.run) for job in jobs], root / "summary.csv")
+        print_table([(job.point.labels, job.run) for job in jobs], console)
+        console.print(f"{root / 'summary.csv'}", highlight=False, soft_wrap=True)
+    if any(job.run.state() != "done" for job in jobs):
+        raise SystemExit(1)
+
+
+def compose(loader: Any, master: DictConfig, points: Iterable[Point], root: Path) -> list[Job]:
+    """Compose and check every point.
+
+    Raises:
+        InputError: all faults of all points, each once with the first point that has it and the number of others.
+    """
+    from receptive.check import faults  # torch only now
+
+    jobs: dict[str, Job] = {}
+    found: dict[str, list[Point]] = {}
+    for point in points:
+        try:
+            config = configs.freeze(loader.load_sweep_config(master, list(point.overrides)))
+        except (HydraException, OmegaConfBaseException) as error:
+            found.setdefault(str(error).splitlines()[0], []).append(point)
+            continue
+        for fault in faults(config):
+            found.setdefault(fault, []).append(point)
+        fingerprint = configs.fingerprint(config, point.swept)
+        name = configs.slug(point.labels, fingerprint)
+        jobs.setdefault(fingerprint, Job(point, config, fingerprint, Run(root / name)))
+    if found:
+        lines = [f"{fault}{_where(places)}" for fault, places in found.items()]
+        raise InputError("\n".join(lines))
+    return list(jobs.values())
+
+
+def _where(points: list[Point]) -> str:
+    labels = " ".join(f"{key}={value}" for key, value in points[0].labels.items())
+    more = f" and {len(points) - 1} more" if len(points) > 1 else ""
+    return f"   [{labels}{more}]" if labels else ""
+
+
+def refuse_changed(jobs: list[Job], root: Path) -> None:
+    """Raise InputError when overrides that the folder knows now mean another config, with the differences."""
+    known = {tuple(entry["overrides"]): entry for entry in _entries(root)}
+    for job in jobs:
+        entry = known.get(job.point.overrides)
+        if entry is None or entry["fingerprint"] == job.fingerprint:
+            continue
+        old = OmegaConf.load(root / entry["folder"] / "config.yaml")
+        assert isinstance(old, DictConfig)
+        changes = "\n  ".join(configs.differences(old, job.config))
+        raise InputError(
+            f"{root} holds this sweep with another config; {' '.join(job.point.overrides)} was run with\n  {changes}\n"
+            "(old -> new). Give hydra.sweep.dir=NEW_FOLDER, or take the change back."
+        )
+
+
+def freeze(jobs: list[Job], root: Path) -> None:
+    """Write the jobs' folders and `sweep.json`; what is there stays.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    entries = {entry["fingerprint"]: entry for entry in _entries(root)}
+    try:
+        for job in jobs:
+            job.run.folder.mkdir(parents=True, exist_ok=True)
+            if job.run.state() in ("done", "running"):
+                continue
+            write_atomically(job.run.config_path, OmegaConf.to_yaml(job.config))
+            if not job.run.status_path.is_file():
+                job.run.write_status(Status(fingerprint=job.fingerprint))
+            entries[job.fingerprint] = {
+                "overrides": list(job.point.overrides),
+                "variant": job.point.variant,
+                "swept": list(job.point.swept),
+                "fingerprint": job.fingerprint,
+                "folder": job.run.folder.name,
+            }
+        write_atomically(root / "sweep.json", json.dumps({"jobs": list(entries.values())}, indent=1) + "\n")
+    except OSError as error:
+        raise InputError(f"hydra.sweep.dir={root} cannot be written: {error.strerror}") from None
+
+
+def _entries(root: Path) -> list[dict[str, Any]]:
+    path = root / "sweep.json"
+    return list(read_json(path)["jobs"]) if path.is_file() else []
+
+
+def _run_missing(jobs: list[Job], launcher: Any, root: Path, rerun: Rerun, console: Console) -> None:
+    states = {job.fingerprint: job.run.state() for job in jobs}
+    todo = [job for job in jobs if _wanted(states[job.fingerprint], rerun)]
+    counts = {state: list(states.values()).count(state) for state in ("done", "running", "failed", "interrupted")}
+    said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    console.print(f"{len(jobs)} jobs in {root}{f' ({said})' if said else ''}, {len(todo)} to run", highlight=False, soft_wrap=True)
+    _warn_of_old_code(jobs, console)
+    if rerun == "all":
+        for job in todo:
+            if job.run.state() == "done":
+                job.run.write_status(Status(fingerprint=job.fingerprint, attempts=job.run.status().attempts))
+    _launch(todo, launcher, root)
+    elsewhere = [job for job in jobs if job not in todo and job.run.state() == "running"]
+    if elsewhere:
+        console.print(f"waiting for {len(elsewhere)} jobs that another process runs", highlight=False)
+        while any(job.run.state() == "running" for job in elsewhere):
+            time.sleep(_POLL)
+        _launch([job for job in elsewhere if job.run.state() == "interrupted"], launcher, root)
+
+
+def _wanted(state: State, rerun: Rerun) -> bool:
+    if state == "running":
+        return False
+    if rerun == "all":
+        return True
+    return state in ("waiting", "interrupted") or (state == "failed" and rerun == "failed")
+
+
+def _warn_of_old_code(jobs: list[Job], console: Console) -> None:
+    old = [job for job in jobs if job.run.state() == "done" and job.run.status().code != configs.code_hash()]
+    if old:
+        console.print(f"[yellow]{len(old)} done jobs were computed by older code (rerun=all computes them anew)[/]")
+
+
+def _launch(jobs: list[Job], launcher: Any, root: Path) -> None:
+    if not jobs:
+        return
+    from hydra_plugins.receptive_plugins import FolderLauncher
+
+    if isinstance(launcher, FolderLauncher):
+        launcher.run([job.run.folder for job in jobs])
+        return
+    # a launcher of others composes each job again: told where, it ends in the same folders
+    place = [f"hydra.sweep.dir={configs.quoted(str(root))}"]
+    launcher.launch(
+        [[*job.point.overrides, *place, f"hydra.sweep.subdir={job.run.folder.name}"] for job in jobs],
+        initial_job_idx=0,
+    )

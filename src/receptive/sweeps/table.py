@@ -1,0 +1,81 @@
+"""The table that every sweep ends in: overrides, metrics, seconds, state, cause."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from receptive.config import code_hash
+from receptive.runs import Run, write_atomically
+
+Row = tuple[dict[str, str], Run]
+
+_COLORS = {"done": "green", "failed": "red", "interrupted": "yellow", "running": "cyan", "waiting": "dim"}
+
+
+def write_summary(rows: Sequence[Row], path: Path) -> None:
+    """Write summary.csv: a row a job with its swept values, state, seconds, all metrics, folder and cause."""
+    records = [_record(labels, run) for labels, run in rows]
+    columns = list(dict.fromkeys(key for record in records for key in record))
+    last = [key for key in ("error", "folder") if key in columns]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, [key for key in columns if key not in last] + last, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    write_atomically(path, buffer.getvalue())
+
+
+def _record(labels: dict[str, str], run: Run) -> dict[str, Any]:
+    status, result = run.status(), run.result()
+    return {
+        **labels,
+        "state": run.state(),
+        "code": _code(run),
+        **result.get("metrics", {}),
+        "best_epoch": result.get("best_epoch"),
+        "seconds": result.get("seconds"),
+        "attempts": status.attempts,
+        "error": status.error,
+        "folder": run.folder.name,
+    }
+
+
+def _code(run: Run) -> str:
+    code = run.status().code
+    return "" if not code else "current" if code == code_hash() else "older"
+
+
+def print_table(rows: Sequence[Row], console: Console) -> None:
+    """Print the jobs: swept values, the monitored metric and its twin on the test set, seconds, state, cause."""
+    labels = list(dict.fromkeys(key for row, _ in rows for key in row))
+    monitor = next((run.result()["monitor"] for _, run in rows if run.result()), "val/accuracy")
+    metrics = [monitor, monitor.replace("val/", "test/")]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in labels:
+        table.add_column(name, overflow="fold")
+    for name in (*metrics, "seconds"):
+        table.add_column(name, justify="right")
+    table.add_column("state")
+    table.add_column("cause", overflow="fold")
+    for row, run in rows:
+        state, result = run.state(), run.result()
+        values = [_number(name, result.get("metrics", {}).get(name)) for name in metrics]
+        seconds = f"{result['seconds']:.1f}" if result else ""
+        old = " (older code)" if state == "done" and _code(run) == "older" else ""
+        cause = "" if state in ("done", "waiting", "running") else f"{run.status().error or ''} [dim]{run.log_path}[/]"
+        table.add_row(
+            *(row.get(name, "") for name in labels), *values, seconds, f"[{_COLORS[state]}]{state}[/]{old}", cause
+        )
+    console.print(table)
+
+
+def _number(name: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if "loss" in name else f"{100 * value:.2f} %"

@@ -1,0 +1,103 @@
+"""Classification of images."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge, Lt
+from torch import Tensor, nn
+
+from receptive.tasks.base import OptimizerFactory, ScheduleFactory, Task
+from receptive.tasks.metrics import ClassificationMetrics
+
+
+class ClassificationTask(Task):
+    """Cross-entropy on one class an image; accuracy top-1, macro and by class.
+
+    Args:
+        model: from images (B, C, H, W) to logits (B, num_classes).
+        optimizer: from parameters to an optimizer.
+        schedule: from an optimizer to a scheduler or None.
+        num_classes: of the data.
+        class_counts: training images of each class (num_classes,); needed for balanced weights.
+        channels_last: hand the network its images in torch.channels_last.
+        label_smoothing: share of the target's weight that is spread over all classes (Szegedy et al. 2016).
+        class_weights: of the training loss: None, one a class, or "balanced" (all images / (classes * images of the
+            class), as scikit-learn has it).
+
+    Raises:
+        ValueError: a list of weights of another length than the classes.
+    """
+
+    METRICS = ("val/loss", "val/accuracy", "val/accuracy_macro", "train/loss", "train/accuracy")
+    MONITOR = "val/accuracy"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        optimizer: OptimizerFactory,
+        schedule: ScheduleFactory,
+        num_classes: int,
+        class_counts: Tensor | None = None,
+        channels_last: bool = True,
+        label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0,
+        class_weights: Literal["balanced"] | list[Annotated[float, Ge(0)]] | None = None,
+    ) -> None:
+        super().__init__(model, optimizer=optimizer, schedule=schedule, channels_last=channels_last)
+        self.label_smoothing = label_smoothing
+        self.register_buffer("class_weights", _weights(class_weights, num_classes, class_counts), persistent=False)
+        self.validation = ClassificationMetrics(num_classes)
+        self.testing = ClassificationMetrics(num_classes)
+
+    def loss_and_score(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-entropy () and the number of images whose class is right ()."""
+        weights = self.class_weights
+        assert weights is None or isinstance(weights, Tensor)
+        loss = F.cross_entropy(output, targets, weight=weights, label_smoothing=self.label_smoothing)
+        return loss, (output.detach().argmax(dim=1) == targets).sum()
+
+    def train_metrics(self) -> dict[str, float]:
+        """train/loss and train/accuracy of the epoch so far (the network changes under way)."""
+        loss, accuracy = self._steps.means()
+        return {"train/loss": loss, "train/accuracy": accuracy}
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Add a batch to the validation metrics."""
+        self.validation.update(self(batch[0]), batch[1])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log val/loss, val/accuracy and val/accuracy_macro."""
+        self.log_dict({f"val/{name}": value for name, value in self.validation.scalars().items()})
+        self.validation.reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Begin a test."""
+        self.testing.reset()
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Add a batch to the test metrics."""
+        self.testing.update(self(batch[0]), batch[1])
+
+    def on_test_epoch_end(self) -> None:
+        """Log test/loss, test/accuracy and test/accuracy_macro."""
+        self.log_dict({f"test/{name}": value for name, value in self.testing.scalars().items()})
+
+    def test_details(self) -> dict[str, Any]:
+        """accuracy_by_class and confusion_matrix (rows: true) of the last test."""
+        return self.testing.details()
+
+
+def _weights(
+    wanted: Literal["balanced"] | list[float] | None, num_classes: int, class_counts: Tensor | None
+) -> Tensor | None:
+    if wanted is None:
+        return None
+    if wanted == "balanced":
+        counts = torch.ones(num_classes) if class_counts is None else class_counts.float()
+        return counts.sum() / (num_classes * counts.clamp(min=1))
+    if len(wanted) != num_classes:
+        raise ValueError(f"class_weights has {len(wanted)} values, the data have {num_classes} classes")
+    return torch.tensor(wanted, dtype=torch.float32)

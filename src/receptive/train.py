@@ -1,0 +1,120 @@
+"""One run: seed, build, fit, test with the best checkpoint, result."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+
+from receptive import provenance
+from receptive.build import Experiment, build, load_weights, start_from
+from receptive.callbacks.interruption import Interruption
+from receptive.callbacks.progress import RunProgress
+from receptive.callbacks.records import EpochRecords
+from receptive.errors import InputError
+from receptive.figures import save_confusion_matrix
+from receptive.runs import Run, open_run
+from receptive.trainer import build_trainer
+
+
+def train(config: DictConfig, run: Run, interruption: Interruption, console: Console) -> dict[str, Any]:
+    """Train and test one run in its folder; gives what stands in result.json.
+
+    Args:
+        config: as frozen in the folder.
+        run: whose folder holds no checkpoint and no metrics yet.
+        interruption: told of signals.
+        console: where progress is shown.
+
+    Raises:
+        InputError: data, weights or folder cannot be used.
+        NonFiniteLoss: the loss became NaN or infinite; the last good checkpoint is in the folder.
+        Interrupted: a signal came.
+    """
+    started = time.perf_counter()
+    pl.seed_everything(config.seed, verbose=False)
+    experiment = build(config)
+    experiment.trainer.apply_to_process()
+    if config.init is not None:
+        fresh = start_from(experiment.task, open_run(config.init))
+        console.print(f"init     {config.init}" + (f"; fresh: {', '.join(fresh)}" if fresh else ""), highlight=False)
+    _introduce(experiment, run, console)
+    records = EpochRecords(run.metrics_path)
+    trainer = build_trainer(
+        experiment.trainer,
+        checkpoints=run.checkpoints,
+        monitor=experiment.monitor,
+        callbacks=[records, RunProgress(console, experiment.trainer.progress), interruption],
+        loggers=[],
+    )
+    trainer.fit(experiment.task, datamodule=experiment.data)
+    best_epoch = load_weights(experiment.task, run)
+    best = next(row for row in records.rows if row["epoch"] == best_epoch)
+    metrics = {key: value for key, value in best.items() if "/" in key}
+    details: dict[str, Any] = {}
+    if config.test:
+        metrics |= test_metrics(trainer, experiment)
+        details = experiment.task.test_details()
+        _draw(details, experiment, run)
+    return {
+        "metrics": metrics,
+        "monitor": experiment.monitor,
+        "best_epoch": best_epoch,
+        "epochs": len(records.rows),
+        "steps": trainer.global_step,
+        "seed": config.seed,
+        "seconds": round(time.perf_counter() - started, 2),
+        "seconds_per_epoch": round(sum(row["seconds"] for row in records.rows) / len(records.rows), 3),
+        "parameters": parameter_count(experiment),
+        "precision": experiment.trainer.actual_precision(),
+        "hardware": {
+            "device": torch.cuda.get_device_name() if experiment.trainer.device() == "cuda" else provenance.cpu_name(),
+            "threads": torch.get_num_threads(),
+        },
+        "data": {"checksums": experiment.data.checksums(), "images": experiment.data.sizes()},
+        "code": provenance.code(),
+        "versions": provenance.versions(),
+        "details": details,
+    }
+
+
+def test_metrics(trainer: pl.Trainer, experiment: Experiment, split: str = "test") -> dict[str, float]:
+    """The metrics of the task's present weights on a split ("test" or "val")."""
+    run = trainer.test if split == "test" else trainer.validate
+    [metrics] = run(experiment.task, datamodule=experiment.data, verbose=False)
+    return {key: float(value) for key, value in metrics.items()}
+
+
+def parameter_count(experiment: Experiment) -> int:
+    """Weights of the network that are trained."""
+    return sum(weight.numel() for weight in experiment.task.model.parameters() if weight.requires_grad)
+
+
+def _introduce(experiment: Experiment, run: Run, console: Console) -> None:
+    data, options = experiment.data, experiment.trainer
+    sizes = data.sizes()
+    shape = "x".join(str(side) for side in (data.facts.in_channels, *data.facts.image_size))
+    lines = {
+        "run": str(run.folder),
+        "data": f"{type(data.source).__name__}: {sizes['train']:,} training and {sizes['val']:,} validation images of {shape}, "
+        f"{data.facts.num_classes} classes",
+        "model": f"{type(experiment.task.model).__name__}: {parameter_count(experiment):,} parameters",
+        "trainer": f"{options.max_epochs} epochs, {options.actual_precision()} on {options.device()}"
+        + (f", {torch.get_num_threads()} threads" if options.device() == "cpu" else ""),
+    }
+    for name, text in lines.items():
+        console.print(f"{name:<8} {text}", highlight=False, soft_wrap=True)
+
+
+def _draw(details: dict[str, Any], experiment: Experiment, run: Run) -> None:
+    try:
+        run.figures.mkdir(exist_ok=True)
+        save_confusion_matrix(
+            details["confusion_matrix"], experiment.data.facts.class_names, run.figures / "confusion_matrix.png"
+        )
+    except OSError as error:
+        raise InputError(f"{run.figures} cannot be written: {error}") from None

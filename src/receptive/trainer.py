@@ -1,0 +1,158 @@
+"""From `conf/trainer` to a Lightning Trainer: where and how a run is computed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from annotated_types import Ge, Gt, Lt
+from pytorch_lightning.callbacks import EarlyStopping, WeightAveraging
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from receptive.callbacks.checkpoints import AtomicCheckpointIO, RunCheckpoints
+from receptive.callbacks.progress import ProgressStyle
+
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerOptions:
+    """The trainer's options; conf/trainer/default.yaml says what each means.
+
+    Raises:
+        ValueError: options that exclude one another.
+    """
+
+    max_epochs: Annotated[int, Ge(1)]
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    devices: Annotated[int, Ge(1)] | Literal["auto"] = 1
+    threads: Annotated[int, Ge(1)] | Literal["auto"] = "auto"
+    precision: Precision = "auto"
+    channels_last: bool = True
+    deterministic: bool = True
+    gradient_clip_val: Annotated[float, Gt(0)] | None = None
+    early_stopping_patience: Annotated[int, Ge(1)] | None = None
+    ema_decay: Annotated[float, Gt(0), Lt(1)] | None = None
+    monitor: str | None = None
+    monitor_mode: Literal["min", "max"] | None = None
+    val_every_n_epochs: Annotated[int, Ge(1)] = 1
+    limit_train_batches: Annotated[int, Ge(1)] | None = None
+    limit_eval_batches: Annotated[int, Ge(1)] | None = None
+    overfit_batches: Annotated[int, Ge(1)] | None = None
+    progress: ProgressStyle = "auto"
+
+    def __post_init__(self) -> None:
+        if self.val_every_n_epochs > self.max_epochs:
+            raise ValueError(
+                f"trainer.val_every_n_epochs={self.val_every_n_epochs} is more than trainer.max_epochs="
+                f"{self.max_epochs}: no validation would ever run"
+            )
+
+    def mode(self, monitor: str) -> str:
+        """Whether the smaller or the larger value of `monitor` is better."""
+        return self.monitor_mode or ("min" if "loss" in monitor else "max")
+
+    def device(self) -> str:
+        """The accelerator that `auto` stands for here: cuda, mps or cpu."""
+        if self.accelerator != "auto":
+            return self.accelerator
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+
+    def actual_precision(self) -> str:
+        """The precision that `auto` stands for here."""
+        if self.precision != "auto":
+            return self.precision
+        device = self.device()
+        fast = torch.cuda.is_bf16_supported() if device == "cuda" else device == "cpu" and has_fast_bf16_cpu()
+        return "bf16-mixed" if fast else "32-true"
+
+    def actual_threads(self) -> int:
+        """The CPU threads that `auto` stands for here: the cores of the process, or OMP_NUM_THREADS where that is less."""
+        if self.threads != "auto":
+            return self.threads
+        cores = len(os.sched_getaffinity(0))
+        return max(1, min(cores, int(os.environ.get("OMP_NUM_THREADS") or cores)))
+
+    def apply_to_process(self) -> None:
+        """Set threads and determinism, which hold for the whole process."""
+        torch.set_num_threads(self.actual_threads())
+        # deterministic algorithms also fill new memory by default, which costs time and changes no result of ours
+        torch.utils.deterministic.fill_uninitialized_memory = False
+
+
+def has_fast_bf16_cpu() -> bool:
+    """Whether the CPU has AMX tiles; without them bf16 is often slower than float32."""
+    return bool(torch.cpu._is_amx_tile_supported())
+
+
+class _ExponentialMovingAverage(WeightAveraging):
+    """Lightning's weight averaging with torch's EMA over all tensors at once (per tensor it costs several times more)."""
+
+    def __init__(self, decay: float) -> None:
+        super().__init__(use_buffers=True, multi_avg_fn=_ema_of_floats(decay))
+
+
+def _ema_of_floats(decay: float) -> Callable[..., None]:
+    average = get_ema_multi_avg_fn(decay)
+
+    def update(averages: Any, current: Any, num_averaged: Any) -> None:
+        pairs = list(zip(averages, current, strict=True))
+        floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        if floats:
+            average([pair[0] for pair in floats], [pair[1] for pair in floats], num_averaged)
+        for old, new in pairs:  # counters, such as batch normalisation's
+            if not old.is_floating_point():
+                old.copy_(new)
+
+    return update
+
+
+def build_trainer(
+    options: TrainerOptions, *, checkpoints: Path, monitor: str, callbacks: list[pl.Callback], loggers: list[Any]
+) -> pl.Trainer:
+    """A Trainer that writes its checkpoints below `checkpoints` and shows nothing of its own.
+
+    Args:
+        options: from `conf/trainer`.
+        checkpoints: folder of last.ckpt and best.ckpt.
+        monitor: metric that chooses the best checkpoint and stops early.
+        callbacks: more callbacks, called before ours.
+        loggers: Lightning loggers.
+    """
+    mode = options.mode(monitor)
+    extra: list[pl.Callback] = []
+    if options.ema_decay is not None:
+        extra.append(_ExponentialMovingAverage(options.ema_decay))
+    if options.early_stopping_patience is not None:
+        extra.append(
+            EarlyStopping(monitor, mode=mode, patience=options.early_stopping_patience, check_on_train_epoch_end=False)
+        )
+    extra.append(RunCheckpoints(checkpoints, monitor=monitor, mode=mode))
+    return pl.Trainer(
+        accelerator="gpu" if options.device() == "cuda" else options.device(),
+        devices=options.devices,
+        precision=options.actual_precision(),  # type: ignore[arg-type]
+        max_epochs=options.max_epochs,
+        deterministic=options.deterministic,
+        gradient_clip_val=options.gradient_clip_val,
+        check_val_every_n_epoch=options.val_every_n_epochs,
+        limit_train_batches=options.limit_train_batches,
+        limit_val_batches=options.limit_eval_batches,
+        limit_test_batches=options.limit_eval_batches,
+        callbacks=[*callbacks, *extra],
+        plugins=[AtomicCheckpointIO()],
+        logger=loggers or False,
+        default_root_dir=checkpoints.parent,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        log_every_n_steps=10**9,
+    )

@@ -1,0 +1,39 @@
+"""What every net of ours is asked: the shapes that its layers give, and whether a step of training reaches all of it."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+LayerShapes = Callable[[nn.Sequential, Tensor], list[tuple[int, ...]]]
+StepOfTraining = Callable[[nn.Module, Tensor, int], None]
+
+
+@pytest.fixture
+def layer_shapes() -> LayerShapes:
+    """The output shape of every layer without the batch, as a report's table has it."""
+
+    def shapes(layers: nn.Sequential, images: Tensor) -> list[tuple[int, ...]]:
+        return [tuple((images := layer(images)).shape[1:]) for layer in layers]
+
+    return shapes
+
+
+@pytest.fixture
+def step_of_training() -> StepOfTraining:
+    """Take one step; every parameter has to get a finite gradient and to move."""
+
+    def step(model: nn.Module, images: Tensor, num_classes: int) -> None:
+        before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        logits = model(images)
+        assert logits.shape == (len(images), num_classes)
+        functional.cross_entropy(logits, torch.arange(len(images)) % num_classes).backward()
+        optimizer.step()
+        for name, parameter in model.named_parameters():
+            assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+            assert not torch.equal(parameter, before[name]), name
+
+    return step

@@ -1,0 +1,65 @@
+import re
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import nn
+
+from receptive.models.layers import Activation, Norm, NormPosition, activation_layer, conv_block, norm_layers
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("relu", nn.ReLU), ("leaky_relu", nn.LeakyReLU), ("elu", nn.ELU), ("gelu", nn.GELU), ("silu", nn.SiLU)],
+)
+def test_activation_is_the_named_one_and_leaves_its_input(name: Activation, kind: type[nn.Module]):
+    inputs = torch.linspace(-2, 2, 9)
+    kept = inputs.clone()
+    layer = activation_layer(name)
+    assert type(layer) is kind
+    assert not torch.equal(layer(inputs), kept)
+    assert torch.equal(inputs, kept)
+
+
+def test_every_activation_and_norm_can_be_built():
+    for activation in get_args(Activation):
+        activation_layer(activation)
+    assert [len(norm_layers(norm, 4)) for norm in get_args(Norm)] == [0, 1, 1]
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(64, 8), (24, 8), (12, 4), (6, 2), (81, 1), (1, 1)])
+def test_group_norm_takes_the_most_groups_that_divide_the_channels(channels: int, groups: int):
+    (layer,) = norm_layers("group", channels)
+    assert isinstance(layer, nn.GroupNorm)
+    assert (layer.num_groups, layer.num_channels) == (groups, channels)
+
+
+def test_group_norm_normalises_each_image_by_groups_of_channels():
+    images = torch.randn(3, 12, 5, 5) * 7 + 2
+    (layer,) = norm_layers("group", 12)
+    groups = layer(images).reshape(3, 4, 3 * 5 * 5)
+    torch.testing.assert_close(groups.mean(2), torch.zeros(3, 4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(groups.std(2, correction=0), torch.ones(3, 4), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("norm_position", "kinds"),
+    [("before", [nn.Conv2d, nn.BatchNorm2d, nn.ELU]), ("after", [nn.Conv2d, nn.ELU, nn.BatchNorm2d])],
+)
+def test_norm_stands_before_or_after_the_activation(norm_position: NormPosition, kinds: list[type[nn.Module]]):
+    block = conv_block(2, 3, 3, padding=1, activation="elu", norm="batch", norm_position=norm_position)
+    assert [type(layer) for layer in block] == kinds
+
+
+@pytest.mark.parametrize(
+    ("option", "remedy"),
+    [
+        ({"activation": "relo"}, "activation='relo': choose relu, leaky_relu, elu, gelu or silu"),
+        ({"norm": "bacth"}, "norm='bacth': choose none, batch or group"),
+        ({"norm_position": "between"}, "norm_position='between': choose before or after"),
+    ],
+)
+def test_unknown_name_is_refused_with_the_choices(option: dict[str, Any], remedy: str):
+    options: dict[str, Any] = {"activation": "relu", "norm": "none", "norm_position": "before"} | option
+    with pytest.raises(ValueError, match=re.escape(remedy)):
+        conv_block(1, 2, 3, padding=1, **options)

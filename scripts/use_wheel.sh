@@ -24,7 +24,8 @@ site=$("$dir/venv/bin/python" -c "$purelib")
 cd "$dir"
 where=$(venv/bin/python -c 'import receptive; print(receptive.__file__)')
 [[ $where == "$dir"/* ]] || { echo "receptive comes from $where, not from the wheel" >&2; exit 1; }
-diff -r "$conf" "$site/receptive/conf" || { echo "the wheel's conf/ is not the checkout's" >&2; exit 1; }
+files() { (cd "$1" && find . -type f -exec cksum {} + | sort -k 3); }
+diff <(files "$conf") <(files "$site/receptive/conf") || { echo "the wheel's conf/ is not the checkout's" >&2; exit 1; }
 
 export OMP_NUM_THREADS=1
 venv/bin/receptive train data=digits trainer=debug "hydra.run.dir=$dir/run" </dev/null

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
 from receptive.build import build, load_weights
+from receptive.logs import captured
 from receptive.runs import Run
 from receptive.train import test_metrics
 from receptive.trainer import build_trainer
@@ -34,7 +35,7 @@ def evaluate(run: Run, *, split: str = "test", checkpoint: str = "best", data_di
     experiment = build(config)
     experiment.trainer.apply_to_process()
     load_weights(experiment.task, run, checkpoint)
-    with TemporaryDirectory() as scratch:  # nothing is written into the run
+    with captured(None), TemporaryDirectory() as scratch:  # nothing is written into the run
         trainer = build_trainer(
             experiment.trainer, checkpoints=Path(scratch), monitor=experiment.monitor, callbacks=[], loggers=[]
         )

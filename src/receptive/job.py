@@ -13,9 +13,6 @@ import socket
 import sys
 import time
 import traceback
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -24,6 +21,7 @@ from rich.table import Table
 
 from receptive import config as configs
 from receptive.errors import InputError
+from receptive.logs import captured
 from receptive.runs import Busy, Run, State, Status, write_atomically
 from receptive.signals import Interrupted, listening
 
@@ -54,7 +52,7 @@ def run_job(run: Run, console: Console) -> State:
         )
         run.write_status(status)
         try:
-            with _logged(run):
+            with captured(run.log_path):
                 _train(config, run, console)
             status.state = "done"
         except Interrupted as stop:
@@ -94,32 +92,6 @@ def _clear(run: Run) -> None:
     shutil.rmtree(run.figures, ignore_errors=True)
     for path in (run.metrics_path, run.result_path):
         path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _logged(run: Run) -> Iterator[None]:
-    """Send log records and warnings to the run's log.txt, and nothing of them to the console."""
-    handler = logging.FileHandler(run.log_path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    third_party = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
-    handlers = {logger: logger.handlers[:] for logger in (root, *third_party)}
-    propagate, level = [logger.propagate for logger in third_party], root.level
-    root.handlers, root.level = [handler], logging.INFO
-    for logger in third_party:
-        logger.handlers, logger.propagate = [], True
-    logging.captureWarnings(True)
-    try:
-        with warnings.catch_warnings():
-            yield
-    finally:
-        logging.captureWarnings(False)
-        root.level = level
-        for logger, old in handlers.items():
-            logger.handlers = old
-        for logger, was in zip(third_party, propagate, strict=True):
-            logger.propagate = was
-        handler.close()
 
 
 def run_single(config: DictConfig, folder: Path, console: Console) -> None:

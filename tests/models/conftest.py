@@ -1,4 +1,4 @@
-"""What every net of ours is asked: the shapes that its layers give, and whether a step of training reaches all of it."""
+"""What every net is asked: which shapes its layers give, and whether training reaches all of it."""
 
 from collections.abc import Callable
 

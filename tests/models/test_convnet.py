@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from receptive.models.convnet import ConvNet
-from tests.models.conftest import LayerShapes, StepOfTraining
 
 
 def net(**options: Any) -> ConvNet:
@@ -21,7 +20,12 @@ def net_a_by_hand() -> nn.Sequential:
         nn.MaxPool2d(2),
         *(nn.Conv2d(32, 64, 3, padding="same"), nn.ReLU(), nn.Conv2d(64, 64, 3, padding="same"), nn.ReLU()),
         nn.MaxPool2d(2),
-        *(nn.Conv2d(64, 128, 3, padding="same"), nn.ReLU(), nn.Conv2d(128, 128, 3, padding="same"), nn.ReLU()),
+        *(
+            nn.Conv2d(64, 128, 3, padding="same"),
+            nn.ReLU(),
+            nn.Conv2d(128, 128, 3, padding="same"),
+            nn.ReLU(),
+        ),
         *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10)),
     )
 
@@ -60,7 +64,7 @@ def test_modules_and_parameters_are_the_reports(norm: str, modules: int, paramet
     assert sum(parameter.numel() for parameter in model.parameters()) == parameters
 
 
-def test_output_shape_of_every_layer_of_a(layer_shapes: LayerShapes):
+def test_output_shape_of_every_layer_of_a(layer_shapes):
     assert layer_shapes(net().layers, torch.randn(2, 3, 32, 32)) == [
         *[(16, 32, 32)] * 4,
         *[(16, 16, 16), *[(32, 16, 16)] * 4],
@@ -73,7 +77,7 @@ def test_output_shape_of_every_layer_of_a(layer_shapes: LayerShapes):
 @pytest.mark.parametrize(
     ("norm", "activations", "total"), [("none", 0.99, 2.13), ("batch", 1.46, 2.60)], ids=["A", "B"]
 )
-def test_memory_is_the_reports(norm: str, activations: float, total: float, layer_shapes: LayerShapes):
+def test_memory_is_the_reports(norm: str, activations: float, total: float, layer_shapes):
     """R2.12, in MiB of float32: every layer's output forward and backward; with parameters and one image."""
     images = torch.randn(1, 3, 32, 32)
     mib = 4 / 2**20
@@ -100,10 +104,12 @@ def test_memory_is_the_reports(norm: str, activations: float, total: float, laye
     ],
     ids=str,
 )
-def test_every_option_trains(options: dict[str, Any], step_of_training: StepOfTraining):
+def test_every_option_trains(options: dict[str, Any], step_of_training):
     torch.manual_seed(0)
     model = net(**{"stage_channels": [8, 12], **options})
-    step_of_training(model, torch.randn(8, options.get("in_channels", 3), 8, 8), options.get("num_classes", 10))
+    step_of_training(
+        model, torch.randn(8, options.get("in_channels", 3), 8, 8), options.get("num_classes", 10)
+    )
 
 
 @pytest.mark.parametrize(("position", "steps_back"), [("before", 1), ("after", 2)])

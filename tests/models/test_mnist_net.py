@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from receptive.models.mnist_net import MnistNet
-from tests.models.conftest import LayerShapes, StepOfTraining
 
 
 def net(**options: Any) -> MnistNet:
@@ -28,8 +27,7 @@ def test_flatten_net_equals_the_one_laid_by_hand():
         *(nn.Flatten(), nn.Linear(576, 10)),
     )
     assert str(ours.layers) == str(oracle)
-    mine, theirs = ours.layers.state_dict(), oracle.state_dict()
-    assert list(mine) == list(theirs)
+    assert list(ours.layers.state_dict()) == list(oracle.state_dict())
     images = torch.randn(4, 1, 28, 28)
     assert torch.equal(ours(images), oracle(images))
 
@@ -42,27 +40,30 @@ def test_parameters_are_the_reports():
     assert counts == [29_066, 29_029, 29_029]
 
 
-def test_output_shape_of_every_layer(layer_shapes: LayerShapes):
+def test_output_shape_of_every_layer(layer_shapes):
     images = torch.randn(2, 1, 28, 28)
     stack = [
         *[(16, 28, 28), (16, 28, 28), (16, 14, 14)],
         *[(32, 14, 14), (32, 14, 14), (32, 7, 7)],
     ]
-    flatten, global_max = layer_shapes(net().layers, images), layer_shapes(global_net("global_max").layers, images)
+    flatten, global_max = (
+        layer_shapes(net().layers, images),
+        layer_shapes(global_net("global_max").layers, images),
+    )
     assert flatten == [*stack, (64, 7, 7), (64, 7, 7), (64, 3, 3), (576,), (10,)]
     assert global_max == [*stack, (81, 7, 7), (81, 7, 7), (81, 3, 3), (81, 1, 1), (81,), (10,)]
 
 
 @pytest.mark.parametrize("norm", ["none", "batch", "group"])
 @pytest.mark.parametrize("head", ["flatten", "global_max", "global_avg"])
-def test_every_head_and_norm_trains(head: str, norm: str, step_of_training: StepOfTraining):
+def test_every_head_and_norm_trains(head: str, norm: str, step_of_training):
     torch.manual_seed(0)
     model = net(head=head, norm=norm, channels=[8, 12], image_size=(10, 14))
     step_of_training(model, torch.randn(8, 1, 10, 14), 10)
 
 
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu", "gelu", "silu"])
-def test_every_activation_trains(activation: str, step_of_training: StepOfTraining):
+def test_every_activation_trains(activation: str, step_of_training):
     torch.manual_seed(0)
     model = net(activation=activation, channels=[8], in_channels=3, num_classes=4, image_size=(6, 6))
     step_of_training(model, torch.randn(8, 3, 6, 6), 4)

@@ -6,7 +6,6 @@ from torch import nn
 from torch.nn import functional
 
 from receptive.models.sign_net import SignNet
-from tests.models.conftest import LayerShapes, StepOfTraining
 
 
 def net(**options: Any) -> SignNet:
@@ -32,7 +31,7 @@ def test_parameters_are_the_reports(norm: str, parameters: int):
     assert sum(parameter.numel() for parameter in net(norm=norm).parameters()) == parameters
 
 
-def test_output_shape_of_every_layer(layer_shapes: LayerShapes):
+def test_output_shape_of_every_layer(layer_shapes):
     """R4.6, which names the convolutions, the poolings and the flattened features."""
     shapes = layer_shapes(net().layers, torch.randn(2, 3, 28, 28))
     first, second, third = (64, 24, 24), (32, 20, 20), (32, 8, 8)
@@ -58,28 +57,30 @@ def test_norm_stands_between_each_convolution_and_its_activation():
     ],
     ids=str,
 )
-def test_every_option_trains(options: dict[str, Any], step_of_training: StepOfTraining):
+def test_every_option_trains(options: dict[str, Any], step_of_training):
     torch.manual_seed(0)
-    facts = {"in_channels": 3, "num_classes": 4, "image_size": (20, 24), "channels": (8, 6, 6)} | options
-    model = net(**facts)
-    with torch.no_grad():  # behind a ReLU a class whose logit is negative for all images would not learn
-        model.layers[-2 if options.get("logits_relu") else -1].bias.fill_(1.0)
-    step_of_training(model, torch.randn(10, facts["in_channels"], 20, 24), facts["num_classes"])
+    in_channels, num_classes = options.get("in_channels", 3), options.get("num_classes", 4)
+    model = net(**{"image_size": (20, 24), "channels": (8, 6, 6), "num_classes": num_classes, **options})
+    classifier = [layer for layer in model.layers if isinstance(layer, nn.Linear)][-1]
+    nn.init.ones_(
+        classifier.bias
+    )  # behind a ReLU, a class whose logit is negative everywhere would not learn
+    step_of_training(model, torch.randn(10, in_channels, 20, 24), num_classes)
 
 
 def test_relu_on_the_logits_stops_the_gradient_of_negative_ones():
     torch.manual_seed(0)
-    right = net()
-    faulty = net(logits_relu=True)
+    right, faulty = net(), net(logits_relu=True)
     faulty.load_state_dict(right.state_dict())
     images = torch.randn(2, 3, 28, 28)
     logits = right(images)
     assert torch.equal(faulty(images), logits.relu())
     functional.cross_entropy(faulty(images), torch.tensor([0, 1])).backward()
-    bias_gradient = faulty.layers[-2].bias.grad
+    gradient = faulty.get_parameter("layers.9.bias").grad
+    assert gradient is not None
     never_positive = (logits <= 0).all(dim=0)
     assert never_positive.any()
-    assert torch.equal(bias_gradient == 0, never_positive)
+    assert torch.equal(gradient.eq(0), never_positive)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 40)])

@@ -1,10 +1,10 @@
 """Augmentations of whole batches in which each image has draws of its own.
 
 An augmentation is a function of images and of uniform draws: it holds no random state. Images are float
-(B, C, H, W) in [0, 1] and stay there, draws (B, draws) in [0, 1). Geometric ones move masks (B, H, W) of integer
-labels along with nearest sampling; what comes into view from outside has label 0. Each runs on the device of its
-images, without a loop over them. Its oracle is the function of torchvision.transforms.v2.functional that its
-docstring names.
+(B, C, H, W) in [0, 1] and stay there, draws (B, draws) in [0, 1). Geometric ones move masks (B, H, W) of
+integer labels along with nearest sampling; what comes into view from outside has label 0. Each runs on the
+device of its images, without a loop over them. Its oracle is the function of
+torchvision.transforms.v2.functional that its docstring names.
 """
 
 import abc
@@ -17,8 +17,8 @@ from pydantic import Field
 from torch import Tensor
 
 from receptive.data.randomness import generator
+from receptive.data.warp import Interpolation, warp
 
-Interpolation = Literal["bilinear", "nearest"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Intensity = Annotated[float, Field(ge=0, le=1)]
 Degrees = Annotated[float, Field(ge=0, le=180)]
@@ -59,8 +59,8 @@ class Rotation(Augmentation):
 
     Args:
         degrees: largest angle.
-        fill: intensity in [0, 1] around the image. Bilinear sampling blends it in once at the border (torchvision's
-            does so twice when it is given a fill).
+        fill: intensity in [0, 1] around the image. Bilinear sampling blends it in once at the border
+            (torchvision's does so twice when it is given a fill).
         interpolation: bilinear, or nearest.
     """
 
@@ -79,7 +79,7 @@ class Rotation(Augmentation):
         """Rotate the images and their masks."""
         angle = torch.deg2rad(_symmetric(draws[:, 0], self.degrees))
         cos, sin, none = angle.cos(), angle.sin(), torch.zeros_like(angle)
-        return _warp(images, masks, (cos, -sin, none), (sin, cos, none), self.interpolation, self.fill)
+        return warp(images, masks, (cos, -sin, none), (sin, cos, none), self.interpolation, self.fill)
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Affine(Augmentation):
         yx, yy = -sin, cos
         row_x = xx, xy, -(xx * shift_x + xy * shift_y)
         row_y = yx, yy, -(yx * shift_x + yy * shift_y)
-        return _warp(images, masks, row_x, row_y, self.interpolation, self.fill)
+        return warp(images, masks, row_x, row_y, self.interpolation, self.fill)
 
 
 @dataclass(frozen=True)
@@ -255,43 +255,9 @@ class BrightnessContrast(Augmentation):
         return images.sub_(grey).mul_(contrast).add_(grey).clamp_(0, 1), masks
 
 
-Row = tuple[Tensor, Tensor, Tensor]
-
-
 def _symmetric(draws: Tensor, limit: float) -> Tensor:
     """Map uniform draws in [0, 1) to [-limit, limit)."""
     return draws * (2 * limit) - limit
-
-
-def _warp(
-    images: Tensor, masks: Tensor | None, row_x: Row, row_y: Row, interpolation: Interpolation, fill: float
-) -> tuple[Tensor, Tensor | None]:
-    """Sample each output pixel from the place that its image's affine map sends it to.
-
-    `row_x` and `row_y` are the map's rows: coefficients (B,) of (x, y, 1), in pixels from the image's centre.
-    """
-    height, width = images.shape[-2:]
-    x, y = _centred(width, images.device), _centred(height, images.device)
-    # three times faster than F.affine_grid, and the bits of an image do not depend on its batch
-    source_x, source_y = (
-        (coefficient_y[:, None] * y + offset[:, None])[:, :, None] + (coefficient_x[:, None] * x)[:, None, :]
-        for coefficient_x, coefficient_y, offset in (row_x, row_y)
-    )
-    # grid_sample counts both axes from -1 to 1
-    grid = torch.stack([source_x * (2 / width), source_y * (2 / height)], dim=1).permute(0, 2, 3, 1)
-    # outside counts as 0: with the fill as zero point it blends in as if the image went on in that colour
-    images = images.sub_(fill) if fill else images
-    images = F.grid_sample(images, grid, interpolation, "zeros", align_corners=False)
-    images = images.add_(fill) if fill else images
-    if masks is not None:
-        moved = F.grid_sample(masks.unsqueeze(1).float(), grid, "nearest", "zeros", align_corners=False)
-        masks = moved.squeeze(1).to(masks.dtype)
-    return images, masks
-
-
-def _centred(side: int, device: torch.device) -> Tensor:
-    """Return the pixels' coordinates from the centre of a side: (side,)."""
-    return torch.arange(side, device=device) - (side - 1) / 2
 
 
 def _pad(images: Tensor, padding: int, mode: str, fill: float) -> Tensor:

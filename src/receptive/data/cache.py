@@ -17,7 +17,8 @@ def cached_images(
     """Return decode(), from a file below `folder` where it was called before.
 
     The file is found by the names, sizes and modification times of what was decoded and by the options, so a
-    changed data set is decoded anew. A folder that cannot be written to means no cache, a damaged file is replaced.
+    changed data set is decoded anew. A folder that cannot be written to means no cache, a damaged file is
+    replaced.
 
     Args:
         folder: where caches of this data set are.

@@ -1,8 +1,8 @@
 """Digits: 1,797 handwritten digits of 8x8 pixels that scikit-learn brings along; needs no download.
 
 The test part of E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning
-Repository, 1998. It has no official split of its own: here the last 360 images, in scikit-learn's order, are the
-test set.
+Repository, 1998. It has no official split of its own: here the last 360 images, in scikit-learn's order, are
+the test set.
 """
 
 from dataclasses import dataclass

@@ -1,10 +1,11 @@
 """GTSRB: 26,640 + 12,630 photographs of German traffic signs in 43 classes.
 
-J. Stallkamp, M. Schlipsing, J. Salmen, C. Igel, "The German Traffic Sign Recognition Benchmark", IJCNN 2011. A track is
-about 30 frames of one sign that a car came towards: they are one another's near copies, so validation holds out tracks.
+J. Stallkamp, M. Schlipsing, J. Salmen, C. Igel, "The German Traffic Sign Recognition Benchmark", IJCNN 2011.
+A track is 30 frames of one sign that a car came towards: near copies, so validation holds out whole tracks.
 """
 
 import csv
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -22,13 +23,15 @@ from receptive.errors import InputError
 
 # fmt: off
 CLASSES = (
-    "speed limit 20", "speed limit 30", "speed limit 50", "speed limit 60", "speed limit 70", "speed limit 80",
-    "end of speed limit 80", "speed limit 100", "speed limit 120", "no overtaking", "no overtaking by lorries",
-    "priority at next crossing", "priority road", "give way", "stop", "no vehicles", "no lorries", "no entry",
-    "danger", "bend left", "bend right", "double bend", "uneven road", "slippery road", "road narrows on the right",
-    "road works", "traffic lights", "pedestrians", "children", "cyclists", "snow or ice", "wild animals",
-    "end of all limits", "turn right", "turn left", "straight on", "straight on or right", "straight on or left",
-    "keep right", "keep left", "roundabout", "end of no overtaking", "end of no overtaking by lorries",
+    "speed limit 20", "speed limit 30", "speed limit 50", "speed limit 60", "speed limit 70",
+    "speed limit 80", "end of speed limit 80", "speed limit 100", "speed limit 120", "no overtaking",
+    "no overtaking by lorries", "priority at next crossing", "priority road", "give way", "stop",
+    "no vehicles", "no lorries", "no entry", "danger", "bend left",
+    "bend right", "double bend", "uneven road", "slippery road", "road narrows on the right",
+    "road works", "traffic lights", "pedestrians", "children", "cyclists",
+    "snow or ice", "wild animals", "end of all limits", "turn right", "turn left",
+    "straight on", "straight on or right", "straight on or left", "keep right", "keep left",
+    "roundabout", "end of no overtaking", "end of no overtaking by lorries",
 )
 # fmt: on
 # over the pixels of the 26,640 training images, whole, resized to 28x28 (from a copy of them at 32x32)
@@ -48,7 +51,9 @@ Box = tuple[int, int, int, int]  # left, upper, right, lower edge of the sign
 
 @dataclass(frozen=True)
 class GTSRB(Source):
-    """Traffic signs, (3, image_size, image_size), 43 classes; the decoded images are cached below root/gtsrb/.cache.
+    """Traffic signs, (3, image_size, image_size), 43 classes.
+
+    The decoded images are cached below root/gtsrb/.cache.
 
     Args:
         root: folder that holds gtsrb/, in torchvision's layout.
@@ -112,12 +117,11 @@ def _training_files(folder: Path) -> dict[Path, int]:
     """Return the training images and their classes, by folder and name."""
     files: dict[Path, int] = {}
     for label in range(len(CLASSES)):
-        own = sorted(path for path in folder.glob(f"{label:05d}/*") if path.suffix.lower() in SUFFIXES)
-        if not own:
-            raise InputError(
-                f"{folder / f'{label:05d}'} holds no images: delete {folder} and download GTSRB again."
-            )
-        files |= dict.fromkeys(own, label)
+        own = folder / f"{label:05d}"
+        names = [name for name in os.listdir(own) if name.lower().endswith(SUFFIXES)] if own.is_dir() else []
+        if not names:
+            raise InputError(f"{own} holds no images: delete {folder} and download GTSRB again.")
+        files |= {own / name: label for name in sorted(names)}
     return files
 
 

@@ -15,7 +15,8 @@ from receptive.data.images import Mode, check_header, read_image, to_tensor
 from receptive.data.source import Facts, FileSplit, Source, SplitName
 from receptive.errors import InputError
 
-# ImageNet's, as in torchvision's weights, for want of the folder's own (set data.mean and data.std); grey: their luma
+# ImageNet's, as in torchvision's weights, for want of the folder's own (set data.mean and data.std); grey:
+# their luma
 STATISTICS: dict[Mode, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "RGB": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "L": ((0.459,), (0.226,)),
@@ -24,7 +25,7 @@ STATISTICS: dict[Mode, tuple[tuple[float, ...], tuple[float, ...]]] = {
 
 @dataclass(frozen=True)
 class ImageFolder(Source):
-    """Images in any format that Pillow reads, more than fit into memory; the classes are the folders of train/.
+    """Images in any format that Pillow reads, read when due; the classes are the folders of train/.
 
     Args:
         root: folder that holds train/ and test/.

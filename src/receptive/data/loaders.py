@@ -183,7 +183,8 @@ class FileLoader(ImageLoader):
 class _FileBatches(Dataset[Tensor | str]):
     """Reads whole batches, uint8 (B, C, H, W).
 
-    An unreadable file comes back as its message: an exception would reach the user wrapped in a worker's traceback.
+    An unreadable file comes back as its message: an exception would reach the user wrapped in a worker's
+    traceback.
     """
 
     def __init__(self, split: FileSplit, batches: list[list[int]]) -> None:

@@ -22,9 +22,9 @@ Share = Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(gt=0, 
 class ImageData(pl.LightningDataModule):
     """Images and their targets, in batches (images float32 (B, C, H, W), targets int64 (B,)).
 
-    A split that its source gives as arrays is served from memory, one of files by reading processes; both are augmented
-    and normalised on the batch, the same way. Official splits only: validation is cut from training, the test split is
-    not read before it is asked for.
+    A split that its source gives as arrays is served from memory, one of files by reading processes; both are
+    augmented and normalised on the batch, the same way. Official splits only: validation is cut from
+    training, the test split is not read before it is asked for.
 
     Args:
         source: the data set.
@@ -41,9 +41,6 @@ class ImageData(pl.LightningDataModule):
         num_workers: reading processes of a data set that is not in memory; 0: none.
         channels_last: lay the images out in torch.channels_last.
         device: where arrays are kept and batches made: an accelerator saves the copying of every batch.
-
-    Raises:
-        InputError: mean and std do not fit the images' channels.
     """
 
     def __init__(
@@ -152,14 +149,17 @@ class ImageData(pl.LightningDataModule):
         return ArrayLoader(split, rows, sampler, transform, self.device)
 
     def transform(self, size: int, augmentations: Sequence[Augmentation] = ()) -> BatchTransform:
-        """Return what makes uint8 images of this data set the model's input; `size`: images in their split."""
-        mean, std = (list(self.facts.mean), list(self.facts.std))
-        mean, std = self.mean or mean, self.std or std
+        """Return what turns uint8 images of a split with `size` images into the model's input.
+
+        Raises:
+            InputError: mean or std does not fit the images' channels.
+        """
+        mean = self.facts.mean if self.mean is None else self.mean
+        std = self.facts.std if self.std is None else self.std
+        channels = self.facts.in_channels
         for key, values in (("mean", mean), ("std", std)):
-            if len(values) != self.facts.in_channels:
-                raise InputError(
-                    f"data.{key}={values}: give one value for each of {self.facts.in_channels} channels"
-                )
+            if len(values) != channels:
+                raise InputError(f"data.{key}={list(values)}: give {channels} values, one for each channel")
         if not self.normalize:
             return BatchTransform(size, augmentations, None, None, self.seed, self.channels_last)
         return BatchTransform(size, augmentations, mean, std, self.seed, self.channels_last)

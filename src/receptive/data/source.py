@@ -64,7 +64,7 @@ class ArraySplit:
         digest = hashlib.sha256()
         for array in (self.images, self.targets):
             digest.update(repr((tuple(array.shape), array.dtype)).encode())
-            digest.update(array.contiguous().numpy())
+            digest.update(array.contiguous().numpy().data)
         return digest.hexdigest()[:16]
 
 
@@ -129,5 +129,5 @@ class Source(abc.ABC):
 
 @functools.lru_cache(maxsize=4)
 def load_cached(source: Source, split: SplitName) -> Split:
-    """Read a split once in a process: the further jobs of a sweep pay nothing. The last two data sets are kept."""
+    """Read a split once in a process: further jobs of a sweep pay nothing. The last four splits are kept."""
     return source.load(split)

@@ -12,8 +12,8 @@ def validation_split(
 ) -> tuple[Tensor, Tensor]:
     """Part the rows of a training set.
 
-    Without groups exactly `validation` images are drawn from all. With groups whole groups are drawn in each class, the
-    same share of every class to the nearest group, at least one where a class has two, never all.
+    Without groups exactly `validation` images are drawn from all. With groups whole groups are drawn in each
+    class, the same share of every class to the nearest group, at least one where a class has two, never all.
 
     Args:
         targets: (N,) labels, or (N, H, W) masks.

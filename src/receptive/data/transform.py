@@ -11,9 +11,9 @@ from receptive.data.augment import Augmentation, draw_table
 class BatchTransform:
     """Scales to [0, 1], augments each image by its own draws, normalises.
 
-    The draws of an epoch are one table with a row for every image of the split, made from (seed, epoch): an image is
-    augmented alike in whatever order, batch size, process or resumed run it comes. Without augmentation the result
-    equals torchvision's `ToTensor` and `Normalize` bit for bit.
+    The draws of an epoch are one table with a row for every image of the split, made from (seed, epoch): an
+    image is augmented alike in whatever order, batch size, process or resumed run it comes. Without
+    augmentation the result equals torchvision's `ToTensor` and `Normalize` bit for bit.
 
     Args:
         size: number of images in the split, rows of the table.

@@ -23,9 +23,9 @@ def torchvision_classifier(
 ) -> nn.Module:
     """Build a classifier of torchvision.models: images (B, in_channels, H, W) to logits (B, num_classes).
 
-    torchvision's nets take three channels: for another number the first convolution's filters are made anew.
-    With `weights` they are made of the pretrained ones, so that a grey image in every channel gives the maps of
-    its RGB copy, and a classifier of another size than the pretrained one is made anew.
+    torchvision's nets take three channels; for another number the first convolution gets new filters: random
+    ones, or with `weights` the pretrained ones spread over the channels, so that a grey image in every channel
+    gives what its RGB copy gave. With `weights`, a classifier of another size than theirs starts anew.
 
     Args:
         name: as in `torchvision.models.list_models`, for example "resnet18".

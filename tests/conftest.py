@@ -1,0 +1,122 @@
+"""Tiny data sets in the real on-disk formats, all below one folder."""
+
+import csv
+import hashlib
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+GTSRB_CLASSES = 43
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """The folder that the data sets of one test are written to (`paths.data_dir`)."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def mnist_root(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """MNIST with 60 + 20 images as four unpacked IDX files, whose MD5s stand in for the published ones."""
+    rng = np.random.default_rng(0)
+    folder = data_dir / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    md5 = {}
+    for prefix, count in (("train", 60), ("t10k", 20)):
+        images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        labels = np.arange(count, dtype=np.uint8) % 10
+        md5[f"{prefix}-images-idx3-ubyte"] = _write(folder / f"{prefix}-images-idx3-ubyte", _idx(images))
+        md5[f"{prefix}-labels-idx1-ubyte"] = _write(folder / f"{prefix}-labels-idx1-ubyte", _idx(labels))
+    monkeypatch.setattr("receptive.data.mnist.MD5", md5)
+    return data_dir
+
+
+@pytest.fixture
+def cifar10_root(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """CIFAR-10 with 5 x 12 + 20 images as pickled batches, whose MD5s stand in for the published ones."""
+    rng = np.random.default_rng(1)
+    folder = data_dir / "cifar-10-batches-py"
+    folder.mkdir()
+    md5: dict[str, dict[str, str]] = {"train": {}, "test": {}}
+    batches = [("train", f"data_batch_{number}", 12) for number in range(1, 6)] + [("test", "test_batch", 20)]
+    for split, name, count in batches:
+        labels = (np.arange(count) % 10).tolist()
+        batch = {"data": rng.integers(0, 256, (count, 3072), dtype=np.uint8), "labels": labels}
+        md5[split][name] = _write(folder / name, pickle.dumps(batch, protocol=2))
+    meta = _write(folder / "batches.meta", pickle.dumps({"label_names": [str(label) for label in range(10)]}))
+    monkeypatch.setattr("receptive.data.cifar10.MD5", md5)
+    monkeypatch.setattr(
+        "torchvision.datasets.CIFAR10.train_list", [list(item) for item in md5["train"].items()]
+    )
+    monkeypatch.setattr(
+        "torchvision.datasets.CIFAR10.test_list", [list(item) for item in md5["test"].items()]
+    )
+    monkeypatch.setattr(
+        "torchvision.datasets.CIFAR10.meta",
+        {"filename": "batches.meta", "key": "label_names", "md5": meta},
+    )
+    return data_dir
+
+
+@pytest.fixture
+def gtsrb_root(data_dir: Path) -> Path:
+    """GTSRB with two tracks of two frames in each of the 43 classes (one track in class 0), and 50 test images."""
+    rng = np.random.default_rng(2)
+    base = data_dir / "gtsrb"
+    for label in range(GTSRB_CLASSES):
+        folder = base / "GTSRB" / "Training" / f"{label:05d}"
+        tracks = (0,) if label == 0 else (0, 1)
+        names = [f"{track:05d}_{frame:05d}.ppm" for track in tracks for frame in range(2)]
+        _write_signs(rng, folder, names, [label] * len(names), folder / f"GT-{label:05d}.csv")
+    names = [f"{number:05d}.ppm" for number in range(50)]
+    labels = [number % GTSRB_CLASSES for number in range(50)]
+    _write_signs(rng, base / "GTSRB" / "Final_Test" / "Images", names, labels, base / "GT-final_test.csv")
+    return data_dir
+
+
+@pytest.fixture
+def image_folder_root(data_dir: Path) -> Path:
+    """Folders of images: three classes of 7 training and 3 test images, of several sizes, formats and modes."""
+    rng = np.random.default_rng(3)
+    for split, count in (("train", 7), ("test", 3)):
+        for name in ("ant", "bee", "cicada"):
+            folder = data_dir / "images" / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                size = (12 + number, 14)
+                mode, channels = [("RGB", (3,)), ("L", ()), ("RGBA", (4,))][number % 3]
+                pixels = rng.integers(0, 256, (*size, *channels), dtype=np.uint8)
+                suffix = "jpg" if mode == "L" else "png"
+                Image.fromarray(pixels, mode=None).save(folder / f"{number}.{suffix}")
+    return data_dir / "images"
+
+
+def _write(path: Path, content: bytes) -> str:
+    """Write a file and return its MD5."""
+    path.write_bytes(content)
+    return hashlib.md5(content).hexdigest()
+
+
+def _idx(values: np.ndarray) -> bytes:
+    """Return an array of bytes in MNIST's format."""
+    sizes = b"".join(size.to_bytes(4, "big") for size in values.shape)
+    return bytes([0, 0, 8, values.ndim]) + sizes + values.tobytes()
+
+
+def _write_signs(
+    rng: np.random.Generator, folder: Path, names: list[str], labels: list[int], table: Path
+) -> None:
+    """Write random images of 14 to 19 pixels a side and their annotation file."""
+    folder.mkdir(parents=True)
+    with open(table, "w", newline="") as file:
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow(["Filename", "Width", "Height", "Roi.X1", "Roi.Y1", "Roi.X2", "Roi.Y2", "ClassId"])
+        for name, label in zip(names, labels, strict=True):
+            height, width = rng.integers(14, 20, 2).tolist()
+            Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(folder / name)
+            writer.writerow([name, width, height, 2, 3, width - 2, height - 1, label])

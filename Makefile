@@ -60,7 +60,7 @@ lock: $(STAMP)  ## write the tested set, requirements.txt, from the environment
 
 wheel: $(STAMP)  ## build the wheel, install it outside the checkout and use it there
 	rm -rf dist
-	$(BIN)/python -m build --outdir dist >/dev/null
+	$(BIN)/python -m build --quiet --outdir dist
 	scripts/use_wheel.sh $(BIN)/python dist/receptive-*.whl
 
 clean:  ## remove builds and caches; the environment, data/ and outputs/ stay

@@ -3,13 +3,35 @@
 import csv
 import hashlib
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
+from receptive.cli import main
+
+Cli = Callable[..., tuple[int, str, str]]
+
 GTSRB_CLASSES = 43
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """`receptive` in this process, in an empty working directory: arguments -> exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RECEPTIVE_DATA_DIR", raising=False)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        GlobalHydra.instance().clear()
+        capsys.readouterr()
+        code = main(arguments)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
 
 
 @pytest.fixture
@@ -65,7 +87,7 @@ def cifar10_root(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def gtsrb_root(data_dir: Path) -> Path:
-    """GTSRB with two tracks of two frames in each of the 43 classes (one track in class 0), and 50 test images."""
+    """GTSRB: two tracks of two frames in each of the 43 classes (class 0: one track), and 50 test images."""
     rng = np.random.default_rng(2)
     base = data_dir / "gtsrb"
     for label in range(GTSRB_CLASSES):
@@ -81,7 +103,7 @@ def gtsrb_root(data_dir: Path) -> Path:
 
 @pytest.fixture
 def image_folder_root(data_dir: Path) -> Path:
-    """Folders of images: three classes of 7 training and 3 test images, of several sizes, formats and modes."""
+    """Folders of images of several sizes, formats and modes: three classes, 7 + 3 images each."""
     rng = np.random.default_rng(3)
     for split, count in (("train", 7), ("test", 3)):
         for name in ("ant", "bee", "cicada"):

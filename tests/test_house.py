@@ -29,9 +29,9 @@ HOUSE = {
     " tracking train",
     "sweeps": "check config job runs signals",  # check and job within functions: torch_free holds it
     "report": "config runs",
-    "job": "callbacks check config runs signals tracking train",
-    "evaluate": "build config runs train trainer",
-    "predict": "build config runs trainer",
+    "job": "callbacks check config logs runs signals tracking train",
+    "evaluate": "build config logs runs train trainer",
+    "predict": "build config logs runs trainer",
     "export": "build config runs",
     "activations": "build config runs",
     "summary": "build check config",
@@ -50,6 +50,7 @@ HOUSE = {
     "operators": "",
     # the ground
     "figures": "",
+    "logs": "",
     "runs": "config",
     "provenance": "config",
     "config": "",
@@ -69,7 +70,7 @@ TORCH_FREE = {
     "report",
     "runs",
 }
-TORCH_FREE |= {"signals", "sweeps"}
+TORCH_FREE |= {"logs", "signals", "sweeps"}
 TORCH = ("torch", "torchvision", "torchmetrics", "pytorch_lightning", "lightning_fabric", "timm")
 LIGHTNING_FREE = {"models", "operators", "optimizers"}
 LIGHTNING = {"pytorch_lightning", "lightning", "lightning_fabric"}

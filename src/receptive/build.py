@@ -68,7 +68,10 @@ def build_data(config: DictConfig) -> ImageData:
     augmentations = [instantiate(node, _convert_="all") for node in (config.augment or {}).values()]
     trainer = build_trainer_options(config)
     data = factory(config.data)(
-        augmentations=augmentations, seed=config.seed, channels_last=trainer.channels_last, device=trainer.device()
+        augmentations=augmentations,
+        seed=config.seed,
+        channels_last=trainer.channels_last,
+        device=trainer.device(),
     )
     if trainer.overfit_batches is not None:
         data.overfit(trainer.overfit_batches)
@@ -111,7 +114,9 @@ def load_state(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds for a damaged file
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path} cannot be read as a checkpoint ({reason}): restore it or train anew") from None
+        raise InputError(
+            f"{path} cannot be read as a checkpoint ({reason}): restore it or train anew"
+        ) from None
     if "state_dict" not in state:
         raise InputError(f"{path} is no checkpoint of a run: it has no state_dict")
     return cast("dict[str, Any]", state)
@@ -123,7 +128,9 @@ def load_weights(task: Task, run: Run, checkpoint: str = "best") -> int:
     try:
         task.load_state_dict(state["state_dict"])
     except RuntimeError as error:
-        raise InputError(f"{run.folder}: {checkpoint}.ckpt does not fit the run's config.yaml: {error}") from None
+        raise InputError(
+            f"{run.folder}: {checkpoint}.ckpt does not fit the run's config.yaml: {error}"
+        ) from None
     return int(state["epoch"]) + 1
 
 
@@ -139,6 +146,8 @@ def start_from(task: Task, run: Run) -> list[str]:
     given = load_state(run.checkpoints / "best.ckpt")["state_dict"]
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     if not any(name.startswith("model.") for name in fitting):
-        raise InputError(f"init={run.folder}: no weight of that run fits this model; choose the model it was trained with")
+        raise InputError(
+            f"init={run.folder}: no weight of that run fits this model; choose the model it was trained with"
+        )
     task.load_state_dict(own | fitting)
     return [name for name in own if name not in fitting]

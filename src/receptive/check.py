@@ -2,12 +2,11 @@
 
 Composing has found Hydra's own faults. Here every class that the config names is held against its signature, network,
 optimizer and schedule are built once without memory (meta device) and fed one batch of the data's shape, and the
-data's files are looked for. Each distinct part is checked once, however many jobs share it.
+data's files are looked for.
 """
 
 from __future__ import annotations
 
-import functools
 import importlib
 import inspect
 import json
@@ -36,45 +35,80 @@ TARGET_PREFIXES = (
     "pytorch_lightning",
 )
 # given by the builder, not by the config
-_GIVEN = {
+GIVEN = {
     "data": {"augmentations", "seed", "channels_last", "device"},
     "model": {"in_channels", "num_classes", "image_size", "class_names"},
     "optimizer": {"params"},
     "scheduler": {"optimizer", "steps_per_epoch", "max_epochs"},
     "task": {"model", "optimizer", "schedule", "num_classes", "class_counts", "channels_last"},
 }
-_GROUPS = ("data", "augment", "task", "model", "optimizer", "scheduler", "trainer", "logger")
+_OPTIONS = ("seed", "test", "init", "rerun", "target_prefixes", "paths", "hydra")
+_GROUPS = ("data", "augment", "task", "model", "optimizer", "scheduler", "trainer")
 
 
-def faults(config: DictConfig) -> list[str]:
-    """What is wrong with a composed config, a line each, with key and remedy; empty when it can run."""
-    try:
-        OmegaConf.resolve(config := config.copy())
-        missing = OmegaConf.missing_keys(config)
-    except OmegaConfBaseException as error:
-        return [f"{error.full_key}: {str(error).splitlines()[0]}"]
-    if missing:
-        return [f"{key}: give a value" for key in sorted(missing)]
-    values = plain(config)
-    found = _top_level_faults(values)
-    prefixes = (*TARGET_PREFIXES, *(values.get("target_prefixes") or []))
-    for group in _GROUPS:
-        found += _target_faults(group, json.dumps(values.get(group)), prefixes)
-    return found or _building_faults(values)
+class Checker:
+    """Checks configs; each distinct part once, however many configs share it."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], list[str]] = {}
+
+    def faults(self, config: DictConfig) -> list[str]:
+        """What is wrong with a composed config, a line each, with key and remedy; empty when it can run."""
+        try:
+            OmegaConf.resolve(config := config.copy())
+            missing = OmegaConf.missing_keys(config)
+        except OmegaConfBaseException as error:
+            return [f"{error.full_key}: {str(error).splitlines()[0]}"]
+        if missing:
+            return [f"{key}: give a value" for key in sorted(missing)]
+        values = plain(config)
+        found = _top_level_faults(values)
+        prefixes = (*TARGET_PREFIXES, *(values.get("target_prefixes") or []))
+        text = {group: json.dumps(values.get(group)) for group in _GROUPS}
+        for group in _GROUPS:
+            found += self._once(_target_faults, group, text[group], prefixes)
+        return found or self._building_faults(text)
+
+    def _building_faults(self, text: dict[str, str]) -> list[str]:
+        data, model, task, trainer = (text[group] for group in ("data", "model", "task", "trainer"))
+        if found := self._once(_data_faults, data) + self._once(_augment_faults, text["augment"]):
+            return found
+        found = self._once(_model_faults, data, model)
+        found = found or self._once(_optimizer_faults, data, model, text["optimizer"])
+        found += self._once(_trainer_faults, data, task, trainer)
+        found += self._once(_schedule_faults, text["scheduler"], trainer)
+        return found + self._once(_task_faults, data, task)
+
+    def _once(self, check: Callable[..., list[str]], *parts: Any) -> list[str]:
+        key = (check, *parts)
+        if key not in self._known:
+            self._known[key] = check(*parts)
+        return list(self._known[key])
 
 
 def _top_level_faults(values: dict[str, Any]) -> list[str]:
-    found = []
-    if not isinstance(values["seed"], int) or isinstance(values["seed"], bool) or not 0 <= values["seed"] < 2**32:
+    found = [
+        f"{key}: there is no such option{did_you_mean(key, (*_OPTIONS, *_GROUPS))}"
+        for key in values
+        if key not in (*_OPTIONS, *_GROUPS)
+    ]
+    if (
+        not isinstance(values["seed"], int)
+        or isinstance(values["seed"], bool)
+        or not 0 <= values["seed"] < 2**32
+    ):
         found.append(f"seed={values['seed']}: give a whole number from 0 to 2**32 - 1")
     if not isinstance(values["test"], bool):
         found.append(f"test={values['test']}: give true or false")
     if values["init"] is not None and not (Path(values["init"]) / "checkpoints" / "best.ckpt").is_file():
-        found.append(f"init={values['init']}: no checkpoints/best.ckpt there; give the folder of a finished run")
+        found.append(
+            f"init={values['init']}: no checkpoints/best.ckpt there; give the folder of a finished run"
+        )
+    if values["rerun"] not in ("failed", "all", "none"):
+        found.append(f"rerun={values['rerun']}: give failed, all or none")
     return found
 
 
-@functools.lru_cache(maxsize=4096)
 def _target_faults(key: str, node_text: str, prefixes: tuple[str, ...]) -> list[str]:
     """Faults of a node and the nodes below it, as JSON so that each distinct one is checked once."""
     node = json.loads(node_text)
@@ -106,13 +140,15 @@ def locate(key: str, name: str, prefixes: Iterable[str] = TARGET_PREFIXES) -> Ca
         raise InputError(f"{key}={name}: {error}") from None
     found = getattr(module, attribute, None)
     if not callable(found):
-        raise InputError(f"{key}={name}: {module_name} has no {attribute!r}{did_you_mean(attribute, dir(module))}")
+        raise InputError(
+            f"{key}={name}: {module_name} has no {attribute!r}{did_you_mean(attribute, dir(module))}"
+        )
     return typing.cast("Callable[..., Any]", found)
 
 
 def _signature_faults(key: str, target: Callable[..., Any], node: dict[str, Any]) -> list[str]:
     parameters = inspect.signature(target).parameters
-    given = _GIVEN.get(key, set())
+    given = GIVEN.get(key, set())
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     settable = [name for name in parameters if name not in given]
     hints = _hints(target)
@@ -142,7 +178,6 @@ def _hints(target: Callable[..., Any]) -> dict[str, Any]:
         return {}
 
 
-@functools.lru_cache(maxsize=1024)
 def _adapter(hint: Any) -> TypeAdapter[Any] | None:
     try:
         return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
@@ -175,71 +210,70 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _building_faults(values: dict[str, Any]) -> list[str]:
-    text = {group: json.dumps(values[group]) for group in _GROUPS}
-    found = _data_faults(text["data"], text["augment"])
-    if found:
-        return found
-    found = _model_faults(text["data"], text["model"])
-    found = found or _optimizer_faults(text["data"], text["model"], text["optimizer"])
-    found += _trainer_faults(text["data"], text["task"], text["trainer"])
-    found = found or _schedule_faults(text["scheduler"], text["trainer"])
-    return found + _task_faults(text["data"], text["task"])
-
-
 def _built(node_text: str, **arguments: Any) -> Any:
     from receptive.build import factory
 
     return factory(OmegaConf.create(json.loads(node_text)))(**arguments)
 
 
-@functools.lru_cache(maxsize=256)
-def _data_faults(data: str, augment: str) -> list[str]:
+def _data_faults(data: str) -> list[str]:
     try:
         module = _built(data)
         module.prepare_data()
         module.transform(1)  # mean and deviation fit the channels
-        for name, node in json.loads(augment or "{}").items():
-            try:
-                _built(json.dumps(node))
-            except (ValueError, TypeError) as error:
-                return [f"augment.{name}: {error}"]
     except InputError as error:
         return [str(error)]
     except (ValueError, TypeError) as error:
-        return [f"data: {error}"]
+        return [_guilty("data", json.loads(data), error)]
     return []
 
 
-@functools.lru_cache(maxsize=256)
+def _augment_faults(augment: str) -> list[str]:
+    found = []
+    for name, node in json.loads(augment or "{}").items():
+        try:
+            _built(json.dumps(node))
+        except (ValueError, TypeError) as error:
+            found.append(_guilty(f"augment.{name}", node, error))
+    return found
+
+
 def _model_faults(data: str, model: str) -> list[str]:
     import torch
 
-    from receptive.build import build_model
-
     facts = _built(data).facts
     shape = (2, facts.in_channels, *facts.image_size)
-    name = json.loads(model)["_target_"].rpartition(".")[2]
+    node = json.loads(model)
+    name = node["_target_"].rpartition(".")[2]
     try:
-        with torch.device("meta"), torch.no_grad():
-            output = build_model(OmegaConf.create(json.loads(model)), facts)(torch.empty(shape))
+        network, device = _unweighted(data, model)
+        with torch.no_grad():
+            output = network(torch.empty(shape, device=device))
     except Exception as error:  # whatever a network raises, it cannot be used
-        return [f"model: {name} with images of {shape[1:]}: {_guilty('model', json.loads(model), error)}"]
-    if output.shape[:2] != (2, facts.num_classes):
-        return [f"model: {name} gives {tuple(output.shape)} for {facts.num_classes} classes and 2 images"]
+        return [f"{_guilty('model', node, error)}  ({name} with images of {'x'.join(map(str, shape[1:]))})"]
+    if not isinstance(output, torch.Tensor) or output.shape[:2] != (2, facts.num_classes):
+        given = tuple(output.shape) if isinstance(output, torch.Tensor) else f"a {type(output).__name__}"
+        return [f"model: {name} gives {given} for 2 images of {facts.num_classes} classes"]
     return []
 
 
-@functools.lru_cache(maxsize=1024)
-def _optimizer_faults(data: str, model: str, optimizer: str) -> list[str]:
+def _unweighted(data: str, model: str) -> tuple[Any, str]:
+    """The network on the meta device, where building costs nothing; on the CPU if its constructor reads tensors."""
     import torch
 
     from receptive.build import build_model
 
+    node, facts = OmegaConf.create(json.loads(model)), _built(data).facts
     try:
         with torch.device("meta"):
-            network = build_model(OmegaConf.create(json.loads(model)), _built(data).facts)
-        _built(optimizer, params=list(network.parameters()))
+            return build_model(node, facts), "meta"
+    except NotImplementedError:  # "Cannot copy out of meta tensor"
+        return build_model(node, facts), "cpu"
+
+
+def _optimizer_faults(data: str, model: str, optimizer: str) -> list[str]:
+    try:
+        _built(optimizer, params=list(_unweighted(data, model)[0].parameters()))
     except (ValueError, TypeError, RuntimeError) as error:
         return [_guilty("optimizer", json.loads(optimizer), error)]
     return []
@@ -248,11 +282,14 @@ def _optimizer_faults(data: str, model: str, optimizer: str) -> list[str]:
 def _guilty(group: str, node: dict[str, Any], error: Exception) -> str:
     """An error of another library with the key whose value it quotes."""
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    keys = [f"{group}.{key}={_shown(value)}" for key, value in node.items() if key[0] != "_" and str(value) in text]
+    keys = [
+        f"{group}.{key}={_shown(value)}"
+        for key, value in node.items()
+        if key[0] != "_" and str(value) in text
+    ]
     return f"{', '.join(keys) or group}: {text}"
 
 
-@functools.lru_cache(maxsize=256)
 def _trainer_faults(data: str, task: str, trainer: str) -> list[str]:
     try:
         options = _built(trainer)
@@ -263,9 +300,13 @@ def _trainer_faults(data: str, task: str, trainer: str) -> list[str]:
     monitor = options.monitor or task_class.MONITOR
     if monitor not in metrics:
         known = ", ".join(metrics)
-        return [f"trainer.monitor={monitor}: there is no such metric{did_you_mean(monitor, metrics)} (there are {known})"]
+        return [
+            f"trainer.monitor={monitor}: there is no such metric{did_you_mean(monitor, metrics)} (there are {known})"
+        ]
     if monitor.startswith("val/") and json.loads(data).get("validation") == 0:
-        return [f"data.validation=0: then {monitor} does not exist; hold images out or choose trainer.monitor=train/loss"]
+        return [
+            f"data.validation=0: then {monitor} does not exist; hold images out or choose trainer.monitor=train/loss"
+        ]
     if options.accelerator == "cuda" and options.device() == "cuda":
         import torch
 
@@ -274,7 +315,6 @@ def _trainer_faults(data: str, task: str, trainer: str) -> list[str]:
     return []
 
 
-@functools.lru_cache(maxsize=256)
 def _schedule_faults(scheduler: str, trainer: str) -> list[str]:
     import torch
 
@@ -287,7 +327,6 @@ def _schedule_faults(scheduler: str, trainer: str) -> list[str]:
     return []
 
 
-@functools.lru_cache(maxsize=256)
 def _task_faults(data: str, task: str) -> list[str]:
     import torch
 

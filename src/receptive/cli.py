@@ -54,9 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if verb == "-sc" or verb.startswith("-"):  # Hydra's own options without a verb
         verb, rest = "train", argv
     if verb not in VERBS:
-        print(f"receptive: unknown verb {verb!r}{configs.did_you_mean(verb, VERBS)}\n\n{_help()}", file=sys.stderr)
+        print(
+            f"receptive: unknown verb {verb!r}{configs.did_you_mean(verb, VERBS)}\n\n{_help()}",
+            file=sys.stderr,
+        )
         return 2
-    return _run_hydra(verb, [quote_path(argument) for argument in rest])
+    sweeps = [argument for argument in rest if argument in ("-m", "--multirun")]  # argparse wants flags first
+    overrides = [quote_path(argument) for argument in rest if argument not in sweeps]
+    return _run_hydra(verb, sweeps + overrides)
 
 
 def _help() -> str:
@@ -66,7 +71,12 @@ def _help() -> str:
 def quote_path(argument: str) -> str:
     """Quote the value of an override whose key names a path, unless the user has."""
     key, separator, value = argument.partition("=")
-    if not separator or not _PATH_KEYS.match(key.lstrip("+")) or value[:1] in ("'", '"') or value in ("", "null", "???"):
+    if (
+        not separator
+        or not _PATH_KEYS.match(key.lstrip("+"))
+        or value[:1] in ("'", '"')
+        or value in ("", "null", "???")
+    ):
         return argument
     return f"{key}={configs.quoted(value)}"
 
@@ -137,16 +147,24 @@ def _keeping_errors(task: Callable[[Any], None], raised: list[Exception]) -> Cal
 
 def _explain(error: Exception, verb: str) -> str:
     """Hydra's message in our words, with the key that was meant."""
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
 
     if isinstance(error, InputError):
         return str(error)
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
         return f"{error.filename or ''}: {error.strerror or error}".lstrip(": ")
     text = str(error).partition("\nSee https")[0].partition("Config search path")[0].strip()
     if match := re.match(r"Could not (?:override|append to config.*?) '([^']+)'", text):
         return f"unknown key {match[1]!r}{configs.did_you_mean(match[1], configs.known_keys(verb))}"
+    if match := re.search(
+        r"Could not find '([^']+)'\s+Available options in '[^']+':\s+(.*)", text, re.DOTALL
+    ):
+        options = match[2].split()
+        near = configs.did_you_mean(match[1].rpartition("/")[2], options)
+        return f"there is no {match[1]!r}{near} (there are {', '.join(options)})"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: {text}"
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return text
     return f"{type(error).__name__}: {text}"
@@ -185,4 +203,8 @@ def run_summary(config: DictConfig) -> None:
     print(summary(config, depth=config.depth))
 
 
-_TASKS: dict[str, Callable[[Any], None]] = {"train": run_train, "evaluate": run_evaluate, "summary": run_summary}
+_TASKS: dict[str, Callable[[Any], None]] = {
+    "train": run_train,
+    "evaluate": run_evaluate,
+    "summary": run_summary,
+}

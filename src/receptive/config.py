@@ -50,7 +50,7 @@ def freeze(config: DictConfig) -> DictConfig:
 
     Interpolations of `paths` stay, so that a folder can be read where the data lie elsewhere.
     """
-    frozen = OmegaConf.masked_copy(config, [key for key in config if key not in ("hydra", "experiment", "study")])
+    frozen = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
     OmegaConf.set_struct(frozen, False)
     for key, value in (plain(frozen.paths, resolve=True) if "paths" in frozen else {}).items():
         frozen.paths[key] = str(Path(value).expanduser().absolute()) if value is not None else None
@@ -116,14 +116,17 @@ def slug(labels: Mapping[str, str], fingerprint: str) -> str:
         labels: swept key -> value; of a variant its name stands for all that it changes.
         fingerprint: makes the name unique.
     """
-    words = [value if key == "variant" else f"{key.rpartition('.')[2]}_{value}" for key, value in labels.items()]
+    words = [
+        value if key == "variant" else f"{key.rpartition('.')[2]}_{value}" for key, value in labels.items()
+    ]
     readable = "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", word).strip("_.") for word in words)
     return f"{readable[:_SLUG_LENGTH].strip('-_.')}-{fingerprint}".lstrip("-")
 
 
 def quoted(value: str) -> str:
-    """A value in single quotes, as Hydra's grammar takes any text."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """A value in single quotes, as Hydra's grammar takes any text: a backslash counts only before a quote."""
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
+    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
 
 
 def sweep_name(overrides: Sequence[str]) -> str:
@@ -144,10 +147,12 @@ def register_resolvers() -> None:
 
 
 def known_keys(verb: str) -> list[str]:
-    """Dotted keys of a verb's composed config, for suggestions."""
+    """Dotted keys of a verb's composed config and of the nodes above them, for suggestions."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return list(leaves(plain(compose(verb))))
+        keys = leaves(plain(compose(verb)))
+    parents = {key[:end] for key in keys for end in range(len(key)) if key[end] == "."}
+    return [*keys, *sorted(parents)]

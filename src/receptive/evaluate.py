@@ -15,7 +15,9 @@ from receptive.train import test_metrics
 from receptive.trainer import build_trainer
 
 
-def evaluate(run: Run, *, split: str = "test", checkpoint: str = "best", data_dir: str | None = None) -> dict[str, float]:
+def evaluate(
+    run: Run, *, split: str = "test", checkpoint: str = "best", data_dir: str | None = None
+) -> dict[str, float]:
     """Metrics of a run's checkpoint.
 
     Args:
@@ -37,6 +39,10 @@ def evaluate(run: Run, *, split: str = "test", checkpoint: str = "best", data_di
     load_weights(experiment.task, run, checkpoint)
     with captured(None), TemporaryDirectory() as scratch:  # nothing is written into the run
         trainer = build_trainer(
-            experiment.trainer, checkpoints=Path(scratch), monitor=experiment.monitor, callbacks=[], loggers=[]
+            experiment.trainer,
+            checkpoints=Path(scratch),
+            monitor=experiment.monitor,
+            callbacks=[],
+            loggers=[],
         )
         return test_metrics(trainer, experiment, split)

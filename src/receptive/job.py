@@ -1,7 +1,7 @@
 """`python -m receptive.job [FOLDER ...]`: run the jobs whose folders are named as arguments or, a line each, on stdin.
 
 A job is a folder with a frozen config.yaml. Nothing is composed here. On stdin a line is answered on stdout with the
-job's state, so that a worker can be fed one job after the other; the exit code is that of the last job that failed.
+job's state, so that a worker can be fed one job after the other. The exit code is 0 when all are done.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -22,7 +24,7 @@ from rich.table import Table
 from receptive import config as configs
 from receptive.errors import InputError
 from receptive.logs import captured
-from receptive.runs import Busy, Run, State, Status, write_atomically
+from receptive.runs import Run, State, Status, shown, write_atomically
 from receptive.signals import Interrupted, listening
 
 
@@ -103,24 +105,24 @@ def run_single(config: DictConfig, folder: Path, console: Console) -> None:
         InputError: the config cannot run (the folder is left as it was), the folder holds another config, or the run
             failed.
     """
-    from receptive.check import faults
+    from receptive.check import Checker
 
     run, frozen = Run(folder), configs.freeze(config)
     try:
-        if found := faults(frozen):
+        if found := Checker().faults(frozen):
             raise InputError("\n".join(found))
         _refuse_other_config(run, frozen)
     except InputError:
         _remove_if_empty(folder)
         raise
     if run.state() == "done":
-        console.print(f"{folder} is done already", highlight=False, soft_wrap=True)
+        console.print(f"{shown(folder)} is done already", highlight=False, soft_wrap=True)
         print_result(run, console)
         return
     if not run.locked():
         write_atomically(run.config_path, OmegaConf.to_yaml(frozen))
     if run_job(run, console) == "failed":
-        raise InputError(f"the run failed: {run.status().error}\nlog: {run.log_path}")
+        raise InputError(f"the run failed: {run.status().error}\nlog: {shown(run.log_path)}")
     print_result(run, console)
 
 
@@ -131,7 +133,9 @@ def _refuse_other_config(run: Run, frozen: DictConfig) -> None:
     assert isinstance(old, DictConfig)
     if changes := configs.differences(old, frozen):
         listed = "\n  ".join(changes)
-        raise InputError(f"{run.folder} holds a run with another config (old -> new); choose another folder\n  {listed}")
+        raise InputError(
+            f"{run.folder} holds a run with another config (old -> new); choose another folder\n  {listed}"
+        )
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -152,38 +156,47 @@ def print_result(run: Run, console: Console) -> None:
     for title in ("", "loss", *(name for name in ("accuracy", "accuracy_macro") if f"val/{name}" in metrics)):
         table.add_column(title, justify="left" if not title else "right")
     names = [str(column.header) for column in table.columns][1:]
-    for split, where in (("val", f"validation, epoch {result['best_epoch']} of {result['epochs']}"), ("test", "test")):
+    for split, where in (
+        ("val", f"validation, epoch {result['best_epoch']} of {result['epochs']}"),
+        ("test", "test"),
+    ):
         if f"{split}/loss" in metrics:
             values = [metrics.get(f"{split}/{name}") for name in names]
             table.add_row(where, *(_shown(name, value) for name, value in zip(names, values, strict=True)))
     console.print(table)
-    console.print(f"{result['seconds']:.1f} s, {run.folder}", highlight=False, soft_wrap=True)
+    console.print(f"{result['seconds']:.1f} s, {shown(run.folder)}", highlight=False, soft_wrap=True)
 
 
 def _shown(name: str, value: float | None) -> str:
     return "" if value is None else f"{value:.4f}" if name == "loss" else f"{100 * value:.2f} %"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the folders named in `arguments` (default: the command line's) or on stdin."""
-    named = sys.argv[1:] if arguments is None else arguments
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
+def main(arguments: Sequence[str], answers: TextIO) -> int:
+    """Run the folders named in `arguments`, or on stdin; gives the exit code, 0 when all are done.
+
+    Args:
+        arguments: folders; none: a folder a line is read from stdin.
+        answers: gets a line for each job, its state, or "failed" and the cause when not even that could be recorded.
+    """
     console = Console(file=sys.stderr)
     code = 0
     try:
-        for line in named or (line.rstrip("\n") for line in sys.stdin):
+        for line in arguments or (line.rstrip("\n") for line in sys.stdin):
+            run = Run(Path(line))
             try:
-                state: str = run_job(Run(Path(line)), console)
-            except (Busy, OSError) as error:
-                state = f"failed {explain(error)}"
-            code = 0 if state == "done" else 1
-            if named and code:
-                console.print(f"{line}: {Run(Path(line)).status().error or state}", highlight=False, soft_wrap=True)
-            print(state, file=answers)
+                answer: str = run_job(run, console)
+            except (InputError, OSError) as error:
+                answer = f"failed {explain(error)}"
+            if answer != "done":
+                code = 1
+                console.print(f"{line}: {run.status().error or answer}", highlight=False, soft_wrap=True)
+            print(answer, file=answers, flush=True)
     except Interrupted as stop:
         return stop.exit_code
     return code
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    channel = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print must not be read as an answer
+    sys.exit(main(sys.argv[1:], channel))

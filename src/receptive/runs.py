@@ -178,7 +178,15 @@ class Run:
         if not self.metrics_path.is_file():
             return []
         with open(self.metrics_path, newline="", encoding="utf-8") as file:
-            return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+            return [
+                {key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)
+            ]
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be given on the command line: relative when it lies below the working directory."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def open_run(folder: str | Path) -> Run:
@@ -190,5 +198,7 @@ def open_run(folder: str | Path) -> Run:
     run = Run(Path(folder))
     if not run.config_path.is_file():
         reason = "holds no config.yaml" if run.folder.is_dir() else "does not exist"
-        raise InputError(f"run={folder}: this folder {reason}; give the folder of a run, as `receptive train` prints it")
+        raise InputError(
+            f"run={folder}: this folder {reason}; give the folder of a run, as `receptive train` prints it"
+        )
     return run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from receptive.build import build_data, build_model
-from receptive.check import faults
+from receptive.check import Checker
 from receptive.errors import InputError
 
 
@@ -21,7 +21,7 @@ def summary(config: DictConfig, *, depth: int = 3) -> str:
     """
     from torchinfo import summary as torchinfo_summary
 
-    if found := faults(config):
+    if found := Checker().faults(config):
         raise InputError("\n".join(found))
     facts = build_data(config).facts
     report = torchinfo_summary(

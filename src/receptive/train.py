@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
 from receptive import provenance
@@ -17,7 +19,8 @@ from receptive.callbacks.progress import RunProgress
 from receptive.callbacks.records import EpochRecords
 from receptive.errors import InputError
 from receptive.figures import save_confusion_matrix
-from receptive.runs import Run, open_run
+from receptive.runs import Run, open_run, shown
+from receptive.signals import Interrupted
 from receptive.trainer import build_trainer
 
 
@@ -41,7 +44,9 @@ def train(config: DictConfig, run: Run, interruption: Interruption, console: Con
     experiment.trainer.apply_to_process()
     if config.init is not None:
         fresh = start_from(experiment.task, open_run(config.init))
-        console.print(f"init     {config.init}" + (f"; fresh: {', '.join(fresh)}" if fresh else ""), highlight=False)
+        console.print(
+            f"init     {config.init}" + (f"; fresh: {', '.join(fresh)}" if fresh else ""), highlight=False
+        )
     _introduce(experiment, run, console)
     records = EpochRecords(run.metrics_path)
     trainer = build_trainer(
@@ -51,7 +56,10 @@ def train(config: DictConfig, run: Run, interruption: Interruption, console: Con
         callbacks=[records, RunProgress(console, experiment.trainer.progress), interruption],
         loggers=[],
     )
-    trainer.fit(experiment.task, datamodule=experiment.data)
+    try:
+        trainer.fit(experiment.task, datamodule=experiment.data)
+    except SIGTERMException:  # Lightning looked before our callback did
+        raise Interrupted(signal.SIGTERM) from None
     best_epoch = load_weights(experiment.task, run)
     best = next(row for row in records.rows if row["epoch"] == best_epoch)
     metrics = {key: value for key, value in best.items() if "/" in key}
@@ -72,7 +80,9 @@ def train(config: DictConfig, run: Run, interruption: Interruption, console: Con
         "parameters": parameter_count(experiment),
         "precision": experiment.trainer.actual_precision(),
         "hardware": {
-            "device": torch.cuda.get_device_name() if experiment.trainer.device() == "cuda" else provenance.cpu_name(),
+            "device": torch.cuda.get_device_name()
+            if experiment.trainer.device() == "cuda"
+            else provenance.cpu_name(),
             "threads": torch.get_num_threads(),
         },
         "data": {"checksums": experiment.data.checksums(), "images": experiment.data.sizes()},
@@ -99,7 +109,7 @@ def _introduce(experiment: Experiment, run: Run, console: Console) -> None:
     sizes = data.sizes()
     shape = "x".join(str(side) for side in (data.facts.in_channels, *data.facts.image_size))
     lines = {
-        "run": str(run.folder),
+        "run": shown(run.folder),
         "data": f"{type(data.source).__name__}: {sizes['train']:,} training and {sizes['val']:,} validation images of {shape}, "
         f"{data.facts.num_classes} classes",
         "model": f"{type(experiment.task.model).__name__}: {parameter_count(experiment):,} parameters",
@@ -114,7 +124,9 @@ def _draw(details: dict[str, Any], experiment: Experiment, run: Run) -> None:
     try:
         run.figures.mkdir(exist_ok=True)
         save_confusion_matrix(
-            details["confusion_matrix"], experiment.data.facts.class_names, run.figures / "confusion_matrix.png"
+            details["confusion_matrix"],
+            experiment.data.facts.class_names,
+            run.figures / "confusion_matrix.png",
         )
     except OSError as error:
         raise InputError(f"{run.figures} cannot be written: {error}") from None

@@ -115,7 +115,12 @@ def _ema_of_floats(decay: float) -> Callable[..., None]:
 
 
 def build_trainer(
-    options: TrainerOptions, *, checkpoints: Path, monitor: str, callbacks: list[pl.Callback], loggers: list[Any]
+    options: TrainerOptions,
+    *,
+    checkpoints: Path,
+    monitor: str,
+    callbacks: list[pl.Callback],
+    loggers: list[Any],
 ) -> pl.Trainer:
     """A Trainer that writes its checkpoints below `checkpoints` and shows nothing of its own.
 
@@ -132,7 +137,9 @@ def build_trainer(
         extra.append(_ExponentialMovingAverage(options.ema_decay))
     if options.early_stopping_patience is not None:
         extra.append(
-            EarlyStopping(monitor, mode=mode, patience=options.early_stopping_patience, check_on_train_epoch_end=False)
+            EarlyStopping(
+                monitor, mode=mode, patience=options.early_stopping_patience, check_on_train_epoch_end=False
+            )
         )
     extra.append(RunCheckpoints(checkpoints, monitor=monitor, mode=mode))
     return pl.Trainer(

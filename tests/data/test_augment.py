@@ -136,6 +136,11 @@ def test_affine_is_torchvisions(fill: float) -> None:
     torch.testing.assert_close(_apply(augmentation, _images()), expected, atol=1e-4, rtol=0)
 
 
+def test_affine_refuses_a_scale_upside_down() -> None:
+    with pytest.raises(ValueError, match=r"scale=\(1\.2, 0\.8\): give the smallest first"):
+        Affine(0.0, scale=(1.2, 0.8))
+
+
 @pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
 def test_horizontal_flip_is_torchvisions(p: float) -> None:
     augmentation = HorizontalFlip(p)

@@ -19,8 +19,9 @@ def test_libraries_load_only_when_a_model_is_built():
     assert done.stdout == "set()\n", done.stderr
 
 
-@pytest.mark.parametrize("in_channels", [1, 3, 5])
-@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "shufflenet_v2_x0_5"])
+@pytest.mark.parametrize(
+    ("name", "in_channels"), [("resnet18", 1), ("squeezenet1_1", 3), ("shufflenet_v2_x0_5", 5)]
+)
 def test_torchvision_trains_on_any_channels(name: str, in_channels: int, step_of_training):
     torch.manual_seed(0)
     # SqueezeNet's dropout and its ReLU on the logits leave a part without gradient now and then.
@@ -29,7 +30,7 @@ def test_torchvision_trains_on_any_channels(name: str, in_channels: int, step_of
     step_of_training(model, torch.randn(8, in_channels, 32, 32), 4)
 
 
-@pytest.mark.parametrize("in_channels", [1, 3, 5])
+@pytest.mark.parametrize("in_channels", [1, 3])
 def test_timm_trains_on_any_channels(in_channels: int, step_of_training):
     torch.manual_seed(0)
     model = timm_classifier("mobilenetv3_small_050", in_channels=in_channels, num_classes=4)

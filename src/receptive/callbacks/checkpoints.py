@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from pathlib import Path
@@ -18,14 +19,18 @@ from receptive.tasks.base import Task
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Saves beside the target, syncs, replaces: whoever reads finds the old file or the new one, never a part."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
         """Write `checkpoint` to `path`; an OSError leaves an old file as it was."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
+        content = io.BytesIO()  # torch's own writer hides why a file could not be written
+        torch.save(checkpoint, content)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
-                torch.save(checkpoint, file)
+                file.write(content.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(name, 0o644)

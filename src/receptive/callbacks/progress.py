@@ -7,7 +7,15 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 ProgressStyle = Literal["auto", "bar", "lines", "none"]
 
@@ -78,7 +86,9 @@ class RunProgress(pl.Callback):
             self._bar.update(self._task, completed=self._done, metrics=text)
             self._bar.refresh()
         elif self._style == "lines" and (epoch == epochs or epoch % max(1, -(-epochs // _LINES)) == 0):
-            self._console.print(f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {text}", highlight=False, soft_wrap=True)
+            self._console.print(
+                f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {text}", highlight=False, soft_wrap=True
+            )
 
     def _stop(self) -> None:
         if self._bar is not None:
@@ -89,6 +99,8 @@ class RunProgress(pl.Callback):
         """Take the bar away."""
         self._stop()
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
         """Take the bar away."""
         self._stop()

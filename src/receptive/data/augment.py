@@ -93,6 +93,9 @@ class Affine(Augmentation):
         shear: largest angle of the shear along x in degrees, both ways.
         fill: as in Rotation.
         interpolation: as in Rotation.
+
+    Raises:
+        ValueError: the smallest scale is above the largest.
     """
 
     degrees: Degrees
@@ -101,6 +104,10 @@ class Affine(Augmentation):
     shear: Annotated[float, Field(ge=0, lt=90)] = 0.0
     fill: Intensity = 0.0
     interpolation: Interpolation = "bilinear"
+
+    def __post_init__(self) -> None:
+        if self.scale is not None and self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale={self.scale}: give the smallest first, then the largest")
 
     @property
     def draws(self) -> int:

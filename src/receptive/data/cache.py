@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from receptive.errors import InputError
+
 
 def cached_images(
     folder: Path, name: str, paths: Sequence[Path], options: str, decode: Callable[[], Tensor]
@@ -26,10 +28,18 @@ def cached_images(
         paths: the files that decode() reads.
         options: whatever else the result depends on.
         decode: returns (len(paths), C, H, W) uint8.
+
+    Raises:
+        InputError: one of the files is missing.
     """
     digest = hashlib.sha256(options.encode())
     for path in paths:
-        stat = path.stat()
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be read ({error.strerror}): download the data set again."
+            ) from error
         digest.update(f"{path.parent.name}/{path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     file = folder / f"{name}-{digest.hexdigest()[:16]}.npy"
     with contextlib.suppress(OSError, ValueError, EOFError):

@@ -19,7 +19,7 @@ class BatchTransform:
         size: number of images in the split, rows of the table.
         augmentations: applied in this order.
         mean: subtracted from each channel; None: images stay in [0, 1].
-        std: divides each channel; None as `mean`.
+        std: divides each channel; given with `mean`.
         seed: seed of the draws.
         channels_last: lay the batch out in torch.channels_last.
     """
@@ -35,8 +35,10 @@ class BatchTransform:
     ) -> None:
         self.size = size
         self.augmentations = tuple(augmentations)
-        self.mean = None if mean is None else torch.tensor(mean).view(-1, 1, 1)
-        self.std = None if std is None else torch.tensor(std).view(-1, 1, 1)
+        # (2, C, 1, 1): mean and std
+        self._statistics = (
+            None if mean is None or std is None else torch.tensor([[*mean], [*std]])[..., None, None]
+        )
         self.seed = seed
         self.channels_last = channels_last
         self._draws = [augmentation.draws for augmentation in self.augmentations]
@@ -72,6 +74,8 @@ class BatchTransform:
         return self._table[1]
 
     def _normalize(self, images: Tensor) -> Tensor:
-        if self.mean is not None and self.std is not None:
-            images = images.sub_(self.mean.to(images.device)).div_(self.std.to(images.device))
+        if self._statistics is not None:
+            self._statistics = self._statistics.to(images.device)
+            mean, std = self._statistics
+            images = images.sub_(mean).div_(std)
         return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images

@@ -25,13 +25,12 @@ def warp(
     """
     height, width = images.shape[-2:]
     x, y = _centred(width, images.device), _centred(height, images.device)
-    # three times faster than F.affine_grid, and the bits of an image do not depend on its batch
-    source_x, source_y = (
-        (coefficient_y[:, None] * y + offset[:, None])[:, :, None] + (coefficient_x[:, None] * x)[:, None, :]
-        for coefficient_x, coefficient_y, offset in (row_x, row_y)
-    )
     # grid_sample counts both axes from -1 to 1
-    grid = torch.stack([source_x * (2 / width), source_y * (2 / height)], dim=1).permute(0, 2, 3, 1)
+    maps = torch.stack([torch.stack(row_x, 1) * (2 / width), torch.stack(row_y, 1) * (2 / height)], dim=1)
+    along_x = maps[:, :, 0:1] * x
+    along_y = maps[:, :, 1:2] * y + maps[:, :, 2:3]
+    # three times faster than affine_grid, and the bits of an image do not depend on its batch
+    grid = (along_x.unsqueeze(2) + along_y.unsqueeze(3)).permute(0, 2, 3, 1)
     # outside counts as 0: with the fill as zero point it blends in as if the image went on in that colour
     images = images.sub_(fill) if fill else images
     images = F.grid_sample(images, grid, interpolation, "zeros", align_corners=False)

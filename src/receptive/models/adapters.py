@@ -24,7 +24,7 @@ def torchvision_classifier(
     """Build a classifier of torchvision.models: images (B, in_channels, H, W) to logits (B, num_classes).
 
     torchvision's nets take three channels; for another number the first convolution gets new filters: random
-    ones, or with `weights` the pretrained ones spread over the channels, so that a grey image in every channel
+    ones, or with `weights` the pretrained ones spread over the channels, so that a grey image in all of them
     gives what its RGB copy gave. With `weights`, a classifier of another size than theirs starts anew.
 
     Args:

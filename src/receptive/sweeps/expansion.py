@@ -57,7 +57,9 @@ def expand(
             axes[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
             swept.append(key.lstrip("+~"))
         else:
-            raise InputError(f"{override.input_line}: a grid needs values, e.g. {key}=0.1,0.01 or {key}=range(1,4)")
+            raise InputError(
+                f"{override.input_line}: a grid needs values, e.g. {key}=0.1,0.01 or {key}=range(1,4)"
+            )
     points = []
     for name, extra in (variants or {"": ()}).items():
         changed = tuple(line.lstrip("+~").partition("=")[0] for line in extra)
@@ -68,4 +70,8 @@ def expand(
 
 
 def _text(values: Any) -> str:
-    return ",".join(str(value) for value in values) if isinstance(values, Sequence) and not isinstance(values, str) else str(values)
+    return (
+        ",".join(str(value) for value in values)
+        if isinstance(values, Sequence) and not isinstance(values, str)
+        else str(values)
+    )

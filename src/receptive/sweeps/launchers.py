@@ -139,11 +139,17 @@ class _Worker:
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait()
+        self.answers.close()
 
     def cause_of_death(self) -> str:
         """How the process ended."""
         code = self.process.wait()
-        return f"the worker was killed by {signal.Signals(-code).name}" if code < 0 else f"the worker ended with code {code}"
+        self.answers.close()
+        return (
+            f"the worker was killed by {signal.Signals(-code).name}"
+            if code < 0
+            else f"the worker ended with code {code}"
+        )
 
 
 def _record_death(run: Run, cause: str) -> None:
@@ -162,4 +168,8 @@ def _say_end(console: Console, number: int, total: int, run: Run) -> None:
     result, state = run.result(), run.state()
     monitor = result.get("monitor")
     metric = f"  {monitor} {result['metrics'][monitor]:.4f}  {result['seconds']:.1f} s" if monitor else ""
-    console.print(f"{number:>{len(str(total))}}/{total} {state:<11} {run.folder.name}{metric}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{number:>{len(str(total))}}/{total} {state:<11} {run.folder.name}{metric}",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from receptive import config as configs
 from receptive.errors import InputError
-from receptive.runs import Run, State, Status, read_json, write_atomically
+from receptive.runs import Run, State, Status, read_json, shown, write_atomically
 from receptive.signals import listening
 from receptive.sweeps.expansion import Point, expand
 from receptive.sweeps.table import print_table, write_summary
@@ -66,7 +66,7 @@ def sweep(
     finally:
         write_summary([(job.point.labels, job.run) for job in jobs], root / "summary.csv")
         print_table([(job.point.labels, job.run) for job in jobs], console)
-        console.print(f"{root / 'summary.csv'}", highlight=False, soft_wrap=True)
+        console.print(shown(root / "summary.csv"), highlight=False, soft_wrap=True)
     if any(job.run.state() != "done" for job in jobs):
         raise SystemExit(1)
 
@@ -77,8 +77,9 @@ def compose(loader: Any, master: DictConfig, points: Iterable[Point], root: Path
     Raises:
         InputError: all faults of all points, each once with the first point that has it and the number of others.
     """
-    from receptive.check import faults  # torch only now
+    from receptive.check import Checker  # torch only now
 
+    checker = Checker()
     jobs: dict[str, Job] = {}
     found: dict[str, list[Point]] = {}
     for point in points:
@@ -87,7 +88,7 @@ def compose(loader: Any, master: DictConfig, points: Iterable[Point], root: Path
         except (HydraException, OmegaConfBaseException) as error:
             found.setdefault(str(error).splitlines()[0], []).append(point)
             continue
-        for fault in faults(config):
+        for fault in checker.faults(config):
             found.setdefault(fault, []).append(point)
         fingerprint = configs.fingerprint(config, point.swept)
         name = configs.slug(point.labels, fingerprint)
@@ -155,9 +156,15 @@ def _entries(root: Path) -> list[dict[str, Any]]:
 def _run_missing(jobs: list[Job], launcher: Any, root: Path, rerun: Rerun, console: Console) -> None:
     states = {job.fingerprint: job.run.state() for job in jobs}
     todo = [job for job in jobs if _wanted(states[job.fingerprint], rerun)]
-    counts = {state: list(states.values()).count(state) for state in ("done", "running", "failed", "interrupted")}
+    counts = {
+        state: list(states.values()).count(state) for state in ("done", "running", "failed", "interrupted")
+    }
     said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    console.print(f"{len(jobs)} jobs in {root}{f' ({said})' if said else ''}, {len(todo)} to run", highlight=False, soft_wrap=True)
+    console.print(
+        f"{len(jobs)} jobs in {shown(root)}{f' ({said})' if said else ''}, {len(todo)} to run",
+        highlight=False,
+        soft_wrap=True,
+    )
     _warn_of_old_code(jobs, console)
     if rerun == "all":
         for job in todo:
@@ -183,7 +190,9 @@ def _wanted(state: State, rerun: Rerun) -> bool:
 def _warn_of_old_code(jobs: list[Job], console: Console) -> None:
     old = [job for job in jobs if job.run.state() == "done" and job.run.status().code != configs.code_hash()]
     if old:
-        console.print(f"[yellow]{len(old)} done jobs were computed by older code (rerun=all computes them anew)[/]")
+        console.print(
+            f"[yellow]{len(old)} done jobs were computed by older code (rerun=all computes them anew)[/]"
+        )
 
 
 def _launch(jobs: list[Job], launcher: Any, root: Path) -> None:

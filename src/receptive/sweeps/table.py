@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from receptive.config import code_hash
-from receptive.runs import Run, write_atomically
+from receptive.runs import Run, shown, write_atomically
+
+_PLAIN_WIDTH = 200  # characters where there is no terminal: a table in a log is not folded
 
 Row = tuple[dict[str, str], Run]
 
@@ -52,27 +54,36 @@ def _code(run: Run) -> str:
 
 
 def print_table(rows: Sequence[Row], console: Console) -> None:
-    """Print the jobs: swept values, the monitored metric and its twin on the test set, seconds, state, cause."""
+    """Print the jobs: swept values, the monitored metric and its twin on the test set, seconds, state; then the causes."""
     labels = list(dict.fromkeys(key for row, _ in rows for key in row))
     monitor = next((run.result()["monitor"] for _, run in rows if run.result()), "val/accuracy")
     metrics = [monitor, monitor.replace("val/", "test/")]
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in labels:
-        table.add_column(name, overflow="fold")
-    for name in (*metrics, "seconds"):
-        table.add_column(name, justify="right")
-    table.add_column("state")
-    table.add_column("cause", overflow="fold")
+    for title in _short(labels):
+        table.add_column(title, no_wrap=True)
+    for title in (*metrics, "seconds"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    causes = []
     for row, run in rows:
         state, result = run.state(), run.result()
         values = [_number(name, result.get("metrics", {}).get(name)) for name in metrics]
         seconds = f"{result['seconds']:.1f}" if result else ""
         old = " (older code)" if state == "done" and _code(run) == "older" else ""
-        cause = "" if state in ("done", "waiting", "running") else f"{run.status().error or ''} [dim]{run.log_path}[/]"
         table.add_row(
-            *(row.get(name, "") for name in labels), *values, seconds, f"[{_COLORS[state]}]{state}[/]{old}", cause
+            *(row.get(name, "") for name in labels), *values, seconds, f"[{_COLORS[state]}]{state}[/]{old}"
         )
-    console.print(table)
+        if state in ("failed", "interrupted"):
+            causes.append(f"{state}: {run.status().error or 'its process died'}\n  {shown(run.log_path)}")
+    console.print(table, width=None if console.is_terminal else _PLAIN_WIDTH)
+    for cause in causes:
+        console.print(cause, highlight=False, markup=False, soft_wrap=True)
+
+
+def _short(keys: Sequence[str]) -> list[str]:
+    """The last part of each key where that is enough to tell them apart."""
+    last = [key.rpartition(".")[2] for key in keys]
+    return [short if last.count(short) == 1 else key for short, key in zip(last, keys, strict=True)]
 
 
 def _number(name: str, value: float | None) -> str:

@@ -45,7 +45,11 @@ class ClassificationMetrics(nn.Module):
     def scalars(self) -> dict[str, Tensor]:
         """loss, accuracy and accuracy_macro so far, each ()."""
         values = self.scores.compute()
-        return {"loss": self.loss.compute(), "accuracy": values["accuracy"], "accuracy_macro": values["accuracy_macro"]}
+        return {
+            "loss": self.loss.compute(),
+            "accuracy": values["accuracy"],
+            "accuracy_macro": values["accuracy_macro"],
+        }
 
     def details(self) -> dict[str, Any]:
         """accuracy_by_class: a list; confusion_matrix: rows are the true classes, columns the predicted."""

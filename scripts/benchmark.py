@@ -1,0 +1,274 @@
+"""The performance goals: ratios, measured side by side in one run on this machine.
+
+    python scripts/benchmark.py                                    # every row, 5 rounds
+    python scripts/benchmark.py cifar10_a start --rounds 9 --output benchmark.json
+    python scripts/benchmark.py --quick                            # does it run? Its figures mean nothing
+
+The contestants of a row take turns (A B C A B C ...), so that a busy minute hits all of them; a first turn
+of each is not counted. A ratio is the median of the rounds' ratios. Steps are timed in this process, all with
+the same threads (OMP_NUM_THREADS), on the GPU where there is one: two short epochs a turn, without validation
+and the first steps; what lies between two epochs counts with its share of a full one. Starts are whole
+processes; those to the first step end themselves with it. The data must be there: RECEPTIVE_DATA_DIR or
+data/. Exit code 1 when a goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout, whose scripts/ these are
+
+from scripts.contestants import processes, training
+
+from receptive import provenance
+from receptive.build import build
+from receptive.trainer import has_fast_bf16_cpu
+
+OURS = "receptive"
+LIGHTNING, RAW, EMA, MINIMAL = (
+    "Lightning, defaults",
+    "raw loop",
+    "receptive with EMA",
+    "minimal Lightning script",
+)
+AUGMENT = ("augment=[horizontal_flip,rotation]", "augment.rotation.degrees=15")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is asked of receptive.
+
+    Args:
+        kind: "speed": the other's time over ours, at least `bound`; "cost": ours over the other's, at most
+            `bound`; "seconds": ours alone, at most `bound`.
+        bound: None: nothing is asked, the figure is for information.
+        against: the other.
+        needs_amx: asked only of a CPU with AMX, or of a GPU.
+    """
+
+    kind: Literal["speed", "cost", "seconds"]
+    bound: float | None
+    against: str = OURS
+    needs_amx: bool = False
+
+    def figures(self, times: dict[str, list[float]]) -> list[float]:
+        """Return the figure of each round."""
+        pairs = zip(times[OURS], times[self.against], strict=True)
+        return [
+            {"speed": other / ours, "cost": ours / other, "seconds": ours}[self.kind] for ours, other in pairs
+        ]
+
+    def verdict(self, figure: float) -> str:
+        """Return held or missed, or why it is neither."""
+        if self.bound is None:
+            return "for information"
+        if self.needs_amx and not (has_fast_bf16_cpu() or torch.cuda.is_available()):
+            return "not asked: no AMX"
+        return (
+            "held" if (figure >= self.bound if self.kind == "speed" else figure <= self.bound) else "missed"
+        )
+
+    def __str__(self) -> str:
+        unit = " s" if self.kind == "seconds" else "x"
+        return "" if self.bound is None else f"{'>=' if self.kind == 'speed' else '<='} {self.bound:g}{unit}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Contestants by name, each a turn that gives seconds; `batch`: images of the step that is timed."""
+
+    contestants: dict[str, Callable[[], float]]
+    goals: tuple[Goal, ...]
+    batch: int | None = None
+
+
+def steps_row(*goals: Goal, steps: int, overrides: tuple[str, ...], quick: bool) -> Row:
+    """Return the row of an experiment's training steps."""
+    steps = 6 if quick else 5 * steps if torch.cuda.is_available() else steps
+    short = (f"trainer.limit_train_batches={steps}", "trainer.max_epochs=2", "test=false")
+    config = training.composed(*overrides, *short, "data.validation=0", "trainer.monitor=train/loss")
+    experiment = build(config)
+    experiment.trainer.apply_to_process()  # threads, for all contestants
+    turn = training.Turn(
+        steps, warmup=min(10, steps // 2), full_epoch=len(experiment.data.train_dataloader())
+    )
+    averaged = config.copy()
+    averaged.trainer.ema_decay = 0.999
+    known: dict[str, Callable[[], float]] = {
+        OURS: partial(training.ours, config, turn),
+        LIGHTNING: partial(training.lightning_defaults, config, turn),
+        RAW: partial(training.raw_loop, config, turn),
+        EMA: partial(training.ours, averaged, turn),
+    }
+    return Row(
+        {name: known[name] for name in (OURS, *(goal.against for goal in goals))},
+        goals,
+        config.data.batch_size,
+    )
+
+
+def cifar10_row(model: str, quick: bool) -> Row:
+    """Return the row of a CIFAR-10 net, augmented."""
+    goals = Goal("speed", 3.5, LIGHTNING, needs_amx=True), Goal("speed", 0.95, RAW), Goal("speed", None, EMA)
+    return steps_row(*goals, steps=50, overrides=("data=cifar10", f"model={model}", *AUGMENT), quick=quick)
+
+
+def mnist_row(quick: bool) -> Row:
+    """Return the row of the MNIST net, whose steps are the smallest."""
+    goals = Goal("speed", 0.9, RAW), Goal("speed", None, EMA)
+    return steps_row(*goals, steps=500, overrides=("experiment=mnist_baseline",), quick=quick)
+
+
+def start_row(quick: bool) -> Row:
+    """Return the row from the launch to the first training step."""
+    minimal = partial(processes.first_step_of_minimal_script, training.composed().paths.data_dir)
+    return Row({OURS: processes.first_step_of_receptive, MINIMAL: minimal}, (Goal("cost", 1.15, MINIMAL),))
+
+
+def command_row(*arguments: str, quick: bool) -> Row:
+    """Return the row of a command that imports no torch."""
+    return Row({OURS: partial(processes.receptive, *arguments)}, (Goal("seconds", 0.5),))
+
+
+def sweep_row(quick: bool) -> Row:
+    """Return the row of a further job of a sweep in one process."""
+    turn = partial(processes.overhead_of_sweep_job, *((1, 3) if quick else (2, 12)))
+    return Row({OURS: turn}, (Goal("seconds", 0.2),))
+
+
+ROWS: dict[str, Callable[..., Row]] = {
+    "cifar10_a": partial(cifar10_row, "net_a"),
+    "cifar10_b": partial(cifar10_row, "net_b"),
+    "mnist": mnist_row,
+    "start": start_row,
+    "cfg": partial(command_row, "train", "--cfg", "job"),
+    "help": partial(command_row, "--help"),
+    "sweep_job": sweep_row,
+}
+
+
+def measure(row: Row, rounds: int) -> dict[str, list[float]]:
+    """Return each contestant's seconds, a value a round."""
+    times: dict[str, list[float]] = {name: [] for name in row.contestants}
+    for number in range(rounds + 1):
+        for name, turn in row.contestants.items():
+            seconds = turn()
+            if number > 0:  # the first turns fill caches
+                times[name].append(seconds)
+    return times
+
+
+def record(name: str, row: Row, times: dict[str, list[float]]) -> dict[str, Any]:
+    """Return a measured row as plain containers."""
+    goals = []
+    for goal in row.goals:
+        figures = goal.figures(times)
+        figure = statistics.median(figures)
+        goals.append(
+            {
+                "against": goal.against,
+                "kind": goal.kind,
+                "goal": str(goal),
+                "rounds": figures,
+                "median": figure,
+                "verdict": goal.verdict(figure),
+            }
+        )
+    return {"row": name, "batch": row.batch, "seconds": times, "goals": goals}
+
+
+def header(rounds: int, quick: bool) -> dict[str, Any]:
+    """Return what the figures depend on."""
+    return {
+        "cpu": provenance.cpu_name(),
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))),
+        "amx": has_fast_bf16_cpu(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "load": round(os.getloadavg()[0], 2),
+        "versions": provenance.versions(),
+        "commit": provenance.code()["commit"],
+        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "rounds": rounds,
+        "quick": quick,
+        "command": " ".join(["python", *sys.argv]),
+    }
+
+
+def table(records: list[dict[str, Any]]) -> Table:
+    """Return the table, which is Markdown as it stands."""
+    shown = Table(*("row", "contestant", "median", "rounds", "ratio", "goal", "verdict"), box=box.MARKDOWN)
+    for line in records:
+        goals = {goal["against"]: goal for goal in line["goals"]}
+        for name, seconds in line["seconds"].items():
+            middle = statistics.median(seconds)
+            batch = line["batch"]
+            median = f"{1000 * middle:.2f} ms, {batch / middle:,.0f} images/s" if batch else f"{middle:.2f} s"
+            unit, scale = ("ms", 1000) if batch else ("s", 1)
+            spread = f"{scale * min(seconds):.2f} to {scale * max(seconds):.2f} {unit}"
+            goal = goals.get(name)
+            ratio = "" if goal is None or goal["kind"] == "seconds" else f"{goal['median']:.2f}x"
+            shown.add_row(
+                line["row"],
+                name,
+                median,
+                spread,
+                ratio,
+                *((goal["goal"], goal["verdict"]) if goal else ("", "")),
+            )
+    return shown
+
+
+def main() -> int:
+    """Measure the rows that the command line names."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0], epilog="See the head of the file."
+    )
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; default: all")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="one round of a few steps: does it run?")
+    parser.add_argument("--output", type=Path, help="JSON file")
+    options = parser.parse_args()
+    if unknown := [name for name in options.rows if name not in ROWS]:
+        parser.error(f"unknown rows: {', '.join(unknown)}")
+    rounds = 1 if options.quick else options.rounds
+    os.environ.setdefault("TERM", "xterm-256color")  # the bars draw
+    warnings.simplefilter("ignore")
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    console, head = Console(width=None if sys.stdout.isatty() else 200), header(rounds, options.quick)
+    for key, value in head.items():
+        console.print(f"- {key}: {value}", highlight=False, soft_wrap=True)
+    records = []
+    for name in options.rows or ROWS:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        row = ROWS[name](quick=options.quick)
+        records.append(record(name, row, measure(row, rounds)))
+    console.print(table(records))
+    if options.output:
+        options.output.write_text(
+            json.dumps({"header": head, "rows": records}, indent=1) + "\n", encoding="utf-8"
+        )
+    missed = any(goal["verdict"] == "missed" for line in records for goal in line["goals"])
+    return int(missed and not options.quick)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Whole processes, timed from their launch to their end."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+_MINIMAL = Path(__file__).with_name("minimal_lightning.py")
+_STEPPED = 77  # exit code of a process that ended itself after its first training step
+# Runs a module or a file as `python` does; both would import torch anyway.
+_UNTIL_FIRST_STEP = f"""
+import os, runpy, sys
+from torch.optim.optimizer import register_optimizer_step_post_hook
+register_optimizer_step_post_hook(lambda *_: os._exit({_STEPPED}))
+sys.argv = sys.argv[1:]
+run = runpy.run_path if sys.argv[0].endswith(".py") else runpy.run_module
+run(sys.argv[0], run_name="__main__")
+"""
+
+
+def whole(arguments: list[str], expected: int = 0) -> float:
+    """Return the wall seconds of `python ARGUMENTS`.
+
+    Raises:
+        RuntimeError: it ended with another code than `expected`.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
+    seconds = time.perf_counter() - began
+    if done.returncode != expected:
+        raise RuntimeError(
+            f"python {' '.join(arguments)} ended with {done.returncode}: {done.stderr[-2000:]}"
+        )
+    return seconds
+
+
+def receptive(*arguments: str) -> float:
+    """Return the wall seconds of a `receptive` command."""
+    return whole(["-m", "receptive", *arguments])
+
+
+def first_step_of_receptive() -> float:
+    """Return the wall seconds to the first training step of experiment=mnist_baseline."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["receptive", "train", "experiment=mnist_baseline", "trainer.accelerator=cpu"]
+        return whole(["-c", _UNTIL_FIRST_STEP, *command, f"hydra.run.dir={folder}/run"], _STEPPED)
+
+
+def first_step_of_minimal_script(data_dir: str) -> float:
+    """Return the same of a minimal Lightning script with that net and data."""
+    with tempfile.TemporaryDirectory() as folder:
+        return whole(["-c", _UNTIL_FIRST_STEP, str(_MINIMAL), data_dir, folder], _STEPPED)
+
+
+def overhead_of_sweep_job(few: int, many: int) -> float:
+    """Return the seconds that a further job of a local sweep costs beyond its training."""
+    (short, less), (long, more) = _sweep(few), _sweep(many)
+    return (long - short - (more - less)) / (many - few)
+
+
+def _sweep(jobs: int) -> tuple[float, float]:
+    """Return the wall seconds of a sweep, and those of its jobs' epochs."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["data=digits", "trainer=debug", "hydra/launcher=local", f"hydra.sweep.dir={folder}"]
+        wall = receptive("train", "-m", *options, f"seed=range({jobs})")
+        epochs = [row for path in Path(folder).glob("*/metrics.csv") for row in csv.DictReader(path.open())]
+        return wall, sum(float(row["seconds"]) for row in epochs)

@@ -1,0 +1,180 @@
+"""Whoever trains: receptive, a raw loop, and Lightning as it comes. Each gives the seconds of a step."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import CSVLogger
+from rich.console import Console
+from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.utils.data import DataLoader
+from torchmetrics.classification import MulticlassAccuracy
+from torchvision import datasets, transforms
+
+from receptive.build import build, build_model, factory
+from receptive.config import conf_dir, freeze, register_resolvers
+from receptive.job import run_job
+from receptive.runs import Run
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Two epochs of `steps` steps each.
+
+    Args:
+        steps: of each of the two.
+        warmup: of these, how many of the first epoch are not counted; at least 1.
+        full_epoch: steps of an epoch that is not cut short.
+    """
+
+    steps: int
+    warmup: int
+    full_epoch: int
+
+
+@contextlib.contextmanager
+def stopwatch(turn: Turn) -> Iterator[Callable[[], float]]:
+    """Time whatever trains in the block, by torch's hook after each `optimizer.step`.
+
+    What it yields gives the seconds of a step, with its share of what lies between two epochs: checkpoint,
+    records, a new order.
+    """
+    marks: dict[int, float] = {}
+    count = 0
+
+    def after_step(*_: Any) -> None:
+        nonlocal count
+        count += 1
+        if count in (turn.warmup, turn.steps, turn.steps + 1, 2 * turn.steps):
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            marks[count] = time.perf_counter()
+
+    def seconds() -> float:
+        first, last, again, end = marks.values()
+        step = (last - first + end - again) / (2 * turn.steps - turn.warmup - 1)
+        return step + max(again - last - step, 0.0) / turn.full_epoch
+
+    handle = register_optimizer_step_post_hook(after_step)
+    try:
+        yield seconds
+    finally:
+        handle.remove()
+
+
+class Screen(io.StringIO):
+    """A terminal that nobody looks at, so that every contestant draws its bar."""
+
+    def isatty(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, text: str, /) -> int:
+        """Take the text."""
+        return len(text)
+
+
+def composed(*overrides: str) -> DictConfig:
+    """Compose the config of `receptive train` with these overrides."""
+    register_resolvers()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return freeze(compose("train", overrides=list(overrides)))
+
+
+def ours(config: DictConfig, turn: Turn) -> float:
+    """Run a job as `receptive train` does: metrics, records, bar, checkpoints, status, log.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(Path(folder))
+        OmegaConf.save(config, run.config_path)
+        with stopwatch(turn) as seconds:
+            state = run_job(run, Console(file=Screen()))
+        if state != "done":
+            raise RuntimeError(f"the run ended as {state}: {run.status().error}")
+    return seconds()
+
+
+def raw_loop(config: DictConfig, turn: Turn) -> float:
+    """Train in a plain loop with our loader, precision, memory format and determinism, and nothing else."""
+    experiment = build(config)
+    options, device = experiment.trainer, torch.device(experiment.trainer.device())
+    torch.use_deterministic_algorithms(options.deterministic)
+    model = experiment.task.model.to(device)
+    optimizer = factory(config.optimizer)(model.parameters())
+    loader = experiment.data.train_dataloader()
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=options.actual_precision() == "bf16-mixed")
+    with stopwatch(turn) as seconds:
+        for epoch in range(2):
+            loader.sampler.set_epoch(epoch)
+            for images, targets in islice(loader, turn.steps):
+                optimizer.zero_grad()
+                with autocast:
+                    loss = F.cross_entropy(model(images).float(), targets)
+                loss.backward()
+                optimizer.step()
+    return seconds()
+
+
+class UsualModule(pl.LightningModule):
+    """A classifier as tutorials have it: loss and accuracy logged every step."""
+
+    def __init__(self, model: nn.Module, num_classes: int, lr: float) -> None:
+        super().__init__()
+        self.model = model
+        self.accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.lr = lr
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Return the loss of a batch."""
+        images, targets = batch
+        logits = self.model(images)
+        loss = F.cross_entropy(logits, targets)
+        self.accuracy(logits, targets)
+        self.log("train/loss", loss)
+        self.log("train/accuracy", self.accuracy)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return Adam."""
+        return torch.optim.Adam(self.parameters(), lr=self.lr)
+
+
+def lightning_defaults(config: DictConfig, turn: Turn) -> float:
+    """Train on CIFAR-10 with Trainer and DataLoader as they come, logging to CSV.
+
+    The same flip and rotation (to 15 degrees), by torchvision on PIL images.
+    """
+    facts = build(config).data.facts
+    augmentations = [transforms.RandomHorizontalFlip(), transforms.RandomRotation(15)]
+    normalised = [transforms.ToTensor(), transforms.Normalize(facts.mean, facts.std)]
+    images = datasets.CIFAR10(config.paths.data_dir, transform=transforms.Compose(augmentations + normalised))
+    module = UsualModule(build_model(config.model, facts), facts.num_classes, config.optimizer.lr)
+    torch.use_deterministic_algorithms(False)  # a Trainer leaves it as the last run had it
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stdout(Screen()),
+        contextlib.redirect_stderr(Screen()),
+        stopwatch(turn) as seconds,
+    ):
+        trainer = pl.Trainer(
+            max_epochs=2, limit_train_batches=turn.steps, logger=CSVLogger(folder), default_root_dir=folder
+        )
+        trainer.fit(module, DataLoader(images, config.data.batch_size, shuffle=True))
+    return seconds()

@@ -1,0 +1,102 @@
+"""A fit whose losses and validation results are given, so that a callback's part in it can be foretold."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from receptive.optimizers import schedules
+from receptive.tasks.base import Task
+from receptive.trainer import TrainerOptions, build_trainer
+
+Fit = Callable[..., pl.Trainer]
+
+
+class _Batches:
+    """Equal batches; Lightning would take a list for several loaders."""
+
+    batch_sampler = None
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return iter([(torch.ones(2, 1), torch.zeros(2))] * self.count)
+
+
+class _ScriptedTask(Task):
+    """One weight, which falls by 1 a step, with losses and validation metrics from a script."""
+
+    METRICS = ("val/score", "train/loss", "train/accuracy")
+    MONITOR = "val/score"
+
+    def __init__(self, losses: Sequence[float], validation: Sequence[Mapping[str, float]]) -> None:
+        net = nn.Linear(1, 1, bias=False)
+        nn.init.zeros_(net.weight)
+        optimizer = partial(torch.optim.SGD, lr=1.0)
+        super().__init__(net, optimizer=optimizer, schedule=schedules.constant, channels_last=False)
+        self.losses = iter(losses)
+        self.script = validation
+
+    def forward(self, images: Tensor) -> Tensor:
+        output: Tensor = self.model(images)
+        return output
+
+    def loss_and_score(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        slope = output.mean() - output.mean().detach()
+        return slope + next(self.losses, 0.5), torch.tensor(1)
+
+    def train_metrics(self) -> dict[str, float]:
+        loss, accuracy = self._steps.means()
+        return {"train/loss": loss, "train/accuracy": accuracy}
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        pass
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_dict(dict(self.script[self.current_epoch % len(self.script)]))
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        pass
+
+    def test_details(self) -> dict[str, Any]:
+        return {}
+
+
+@pytest.fixture
+def fit(tmp_path: Path) -> Fit:
+    """Train the scripted task as a run is trained: checkpoints go to `tmp_path / "checkpoints"`.
+
+    callbacks: before those of every run. losses: one a step. validation: metrics of each epoch, over and over.
+    """
+
+    def run(
+        *callbacks: pl.Callback,
+        losses: Sequence[float] = (),
+        validation: Sequence[Mapping[str, float]] = ({"val/score": 0.5},),
+        epochs: int = 1,
+        batches: int = 3,
+        monitor: str = "val/score",
+        **options: Any,
+    ) -> pl.Trainer:
+        trainer = build_trainer(
+            TrainerOptions(
+                max_epochs=epochs, accelerator="cpu", precision="32-true", deterministic=False, **options
+            ),
+            checkpoints=tmp_path / "checkpoints",
+            monitor=monitor,
+            callbacks=list(callbacks),
+            loggers=[],
+        )
+        trainer.fit(_ScriptedTask(losses, validation), _Batches(batches), _Batches(batches))
+        return trainer
+
+    return run

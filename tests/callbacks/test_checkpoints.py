@@ -1,0 +1,185 @@
+"""Which epochs' weights lie in last.ckpt and best.ckpt, and what a failing save leaves behind."""
+
+import math
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from receptive.callbacks.checkpoints import AtomicCheckpointIO
+from receptive.tasks.steps import NonFiniteLoss
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # Lightning's own
+
+
+def saved(folder: Path) -> dict[str, int]:
+    """File -> epoch (counted from 1) of its weights, which fall by 3 an epoch; read as plain data."""
+    epochs = {}
+    for path in sorted(folder.iterdir()):
+        state = torch.load(path, weights_only=True)
+        epochs[path.name] = state["epoch"] + 1
+        assert state["state_dict"]["model.weight"].item() == -3 * epochs[path.name]
+        assert state["global_step"] == 3 * epochs[path.name]
+    return epochs
+
+
+class Watcher(pl.Callback):
+    """Looks into the folder when an epoch begins, and when training ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.seen: list[dict[str, int]] = []
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.current_epoch > 0:
+            self.seen.append(saved(self.folder))
+
+    def on_fit_end(self, *_: Any) -> None:
+        self.seen.append(saved(self.folder))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "checkpoints"
+
+
+SCORES = [0.4, 0.6, 0.5, 0.6, 0.7, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("monitor", "best"),
+    [("val/score", [1, 2, 2, 2, 5, 5]), ("val/loss", [1, 1, 1, 1, 1, 6])],
+)
+def test_last_is_every_epoch_and_best_the_best(fit: Any, folder: Path, monitor: str, best: list[int]):
+    """The larger score is better, the smaller loss; of equals the first."""
+    watcher = Watcher(folder)
+    validation = [{"val/score": score, "val/loss": score} for score in SCORES]
+    fit(watcher, validation=validation, epochs=6, monitor=monitor)
+    assert watcher.seen == [{"best.ckpt": epoch, "last.ckpt": last} for last, epoch in enumerate(best, 1)]
+
+
+@pytest.mark.parametrize("monitor", ["val/score", "val/loss"])
+@pytest.mark.parametrize(("values", "best"), [((0.5, math.nan, 0.5), 1), ((math.nan, 0.5, math.nan), 2)])
+def test_a_validation_that_is_no_number_is_never_best(
+    fit: Any, folder: Path, monitor: str, values: tuple[float, ...], best: int
+):
+    fit(validation=[{monitor: value} for value in values], epochs=3, monitor=monitor)
+    assert saved(folder)["best.ckpt"] == best
+
+
+@pytest.mark.filterwarnings("ignore:.*could not find the monitored key")
+def test_without_validation_in_every_epoch_last_is_still_the_last(fit: Any, folder: Path):
+    watcher = Watcher(folder)
+    validation = [{"val/score": score} for score in SCORES]
+    fit(watcher, validation=validation, epochs=5, val_every_n_epochs=2)
+    assert [files["last.ckpt"] for files in watcher.seen] == [1, 2, 3, 4, 5]
+    assert [files.get("best.ckpt") for files in watcher.seen] == [None, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_an_epoch_with_a_loss_that_is_no_number_is_not_saved(fit: Any, folder: Path, batch: int):
+    losses = [0.5] * 9
+    losses[3 + batch - 1] = math.nan
+    with pytest.raises(NonFiniteLoss, match=f"epoch 2, batch {batch}"):
+        fit(losses=losses, validation=[{"val/score": 0.1}, {"val/score": 0.9}], epochs=3)
+    assert saved(folder) == {"best.ckpt": 1, "last.ckpt": 1}
+
+
+def test_weights_that_the_last_step_spoilt_are_not_saved(fit: Any, folder: Path):
+    """The epoch's losses were taken before its last step: they do not tell."""
+
+    class Spoil(pl.Callback):
+        def on_before_optimizer_step(self, trainer: pl.Trainer, module: pl.LightningModule, _: Any) -> None:
+            if trainer.global_step == 5:
+                for parameter in module.parameters():
+                    parameter.grad = torch.full_like(parameter, math.nan)
+
+    with pytest.raises(NonFiniteLoss):
+        fit(Spoil(), validation=[{"val/score": 0.1}, {"val/score": 0.9}], epochs=3)
+    assert saved(folder) == {"best.ckpt": 1, "last.ckpt": 1}
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """A checkpoint of before."""
+    path = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"epoch": 1}, path)
+    return path
+
+
+def assert_untouched(target: Path) -> None:
+    assert torch.load(target, weights_only=True) == {"epoch": 1}
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+
+
+@contextmanager
+def small_files(most: int) -> Iterator[None]:
+    """Let no file of this process grow beyond `most` bytes: a disk that is full, root or not."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_save_replaces_the_file(target: Path):
+    AtomicCheckpointIO().save_checkpoint({"epoch": 2, "weight": torch.arange(3.0)}, target)
+    state = torch.load(target, weights_only=True)
+    assert state["epoch"] == 2
+    assert state["weight"].tolist() == [0.0, 1.0, 2.0]
+    assert [path.name for path in target.parent.iterdir()] == ["last.ckpt"]
+    assert target.stat().st_mode & 0o777 == 0o644
+
+
+def test_missing_folders_are_made(tmp_path: Path):
+    AtomicCheckpointIO().save_checkpoint({"epoch": 1}, tmp_path / "a" / "b" / "last.ckpt")
+    assert_untouched(tmp_path / "a" / "b" / "last.ckpt")
+
+
+def test_a_full_disk_leaves_the_old_file(target: Path):
+    with small_files(50_000), pytest.raises(OSError, match="File too large"):
+        AtomicCheckpointIO().save_checkpoint({"epoch": 2, "weights": torch.ones(100_000)}, target)
+    assert_untouched(target)
+
+
+@pytest.mark.parametrize("error", [OSError("no space"), RuntimeError("broken"), KeyboardInterrupt()])
+def test_a_save_that_breaks_off_leaves_the_old_file(target: Path, monkeypatch, error: BaseException):
+    def save(checkpoint: Any, file: Any) -> None:
+        file.write(b"the first part")
+        raise error
+
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(type(error)):
+        AtomicCheckpointIO().save_checkpoint({"epoch": 2}, target)
+    monkeypatch.undo()
+    assert_untouched(target)
+
+
+def test_the_old_file_stays_until_the_new_one_is_on_disk(target: Path, monkeypatch):
+    def fsync(_: int) -> None:
+        assert torch.load(target, weights_only=True) == {"epoch": 1}
+        raise OSError("pulled out")
+
+    monkeypatch.setattr("os.fsync", fsync)
+    with pytest.raises(OSError, match="pulled out"):
+        AtomicCheckpointIO().save_checkpoint({"epoch": 2}, target)
+    assert_untouched(target)
+
+
+def test_a_folder_that_is_a_file_is_an_oserror(target: Path):
+    with pytest.raises(OSError, match=r"last\.ckpt"):
+        AtomicCheckpointIO().save_checkpoint({"epoch": 2}, target / "last.ckpt")
+    assert_untouched(target)
+
+
+def test_a_target_that_is_a_folder_is_an_oserror(tmp_path: Path):
+    (tmp_path / "last.ckpt").mkdir()
+    with pytest.raises(OSError, match=r"last\.ckpt"):
+        AtomicCheckpointIO().save_checkpoint({"epoch": 2}, tmp_path / "last.ckpt")
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]

@@ -1,0 +1,244 @@
+"""Sweeps: folders, what is run again, deaths, the table."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+from tests.conftest import Cli
+
+from receptive.runs import Run
+
+SWEEP = ("-m", "trainer=debug", "hydra.sweep.dir=sweep")
+
+
+def runs(folder: Path) -> list[Run]:
+    """The sweep's runs in the order of sweep.json."""
+    entries = json.loads((folder / "sweep.json").read_text())["jobs"]
+    return [Run(folder / entry["folder"]) for entry in entries]
+
+
+@pytest.mark.parametrize("launcher", ["local", "packed"])
+def test_a_sweep_ends_in_a_table(cli: Cli, tmp_path: Path, launcher: str) -> None:
+    arguments = (*SWEEP, "optimizer.lr=0.001,0.01", "seed=range(2)", f"hydra/launcher={launcher}")
+    code, out, err = cli("train", *arguments)
+    assert (code, err) == (0, "")
+    summary = pd.read_csv(tmp_path / "sweep" / "summary.csv")
+    assert list(zip(summary["optimizer.lr"], summary["seed"], strict=True)) == [
+        (0.001, 0),
+        (0.001, 1),
+        (0.01, 0),
+        (0.01, 1),
+    ]
+    assert list(summary["state"]) == ["done"] * 4
+    assert summary["test/accuracy"].between(0, 1).all()
+    assert re.search(r"^lr +seed +val/accuracy +test/accuracy +seconds +state", out, re.MULTILINE)
+    assert out.count(" done") >= 8  # a line at the end of each job, a row in the table
+    started = [run.status().started for run in runs(tmp_path / "sweep")]
+    code, out, _ = cli("train", *arguments)
+    assert code == 0
+    assert "4 jobs in sweep (4 done), 0 to run" in out
+    assert [run.status().started for run in runs(tmp_path / "sweep")] == started
+
+
+def test_launchers_compute_the_same(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same job alone, one after the other, and in a worker: bit-identical figures."""
+    options = (
+        "trainer.max_epochs=2",
+        "trainer.limit_train_batches=5",
+        "augment=[rotation]",
+        "trainer.threads=1",
+    )
+    assert cli("train", *options, "seed=1", "hydra.run.dir=single")[0] == 0
+    for launcher in ("local", "packed"):
+        assert (
+            cli(
+                "train",
+                "-m",
+                *options,
+                "seed=0,1",
+                f"hydra/launcher={launcher}",
+                f"hydra.sweep.dir={launcher}",
+            )[0]
+            == 0
+        )
+    folders = [
+        tmp_path / "single",
+        *(next((tmp_path / name).glob("seed_1-*")) for name in ("local", "packed")),
+    ]
+    metrics = [Run(folder).result()["metrics"] for folder in folders]
+    assert metrics[0] == metrics[1] == metrics[2]
+
+
+def test_the_sweeps_folder_is_found_by_its_overrides(cli: Cli, tmp_path: Path) -> None:
+    assert cli("train", "trainer=debug", "seed=0,1", "-m", "test=false")[0] == 0
+    code, out, _ = cli("train", "-m", "test=false", "trainer=debug", "seed=0,1")
+    assert code == 0
+    assert "(2 done), 0 to run" in out
+    assert len(list((tmp_path / "outputs" / "sweeps").iterdir())) == 1
+
+
+def test_new_overrides_extend_a_sweep(cli: Cli, tmp_path: Path) -> None:
+    assert cli("train", *SWEEP, "seed=0")[0] == 0
+    code, out, _ = cli("train", *SWEEP, "seed=0,1")
+    assert code == 0
+    assert "2 jobs in sweep (1 done), 1 to run" in out
+    assert len(runs(tmp_path / "sweep")) == 2
+
+
+def test_a_changed_config_is_refused_with_the_difference(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "optimizer").mkdir(parents=True)
+    own = tmp_path / "mine" / "optimizer" / "own.yaml"
+    own.write_text("_target_: torch.optim.SGD\nlr: 0.1\n")
+    arguments = (*SWEEP, "--config-dir", str(tmp_path / "mine"), "optimizer=own", "seed=0,1")
+    assert cli("train", *arguments)[0] == 0
+    own.write_text("_target_: torch.optim.SGD\nlr: 0.2\n")
+    code, _, err = cli("train", *arguments)
+    assert code == 1
+    assert "optimizer.lr: 0.1 -> 0.2" in err
+    assert "hydra.sweep.dir" in err
+
+
+def test_a_failed_job_stops_no_other_and_is_run_again(cli: Cli, tmp_path: Path) -> None:
+    arguments = (*SWEEP, "optimizer=sgd", "optimizer.lr=1e30,0.01", "trainer.limit_train_batches=3")
+    code, out, _ = cli("train", *arguments)
+    assert code == 1
+    assert "failed: the training loss is nan in epoch 1" in out
+    failed, good = runs(tmp_path / "sweep")
+    assert (failed.state(), good.state()) == ("failed", "done")
+    assert pd.read_csv(tmp_path / "sweep" / "summary.csv")["error"].str.contains("loss is nan").sum() == 1
+    code, out, _ = cli("train", *arguments)
+    assert code == 1
+    assert (failed.status().attempts, good.status().attempts) == (2, 1)
+    cli("train", *arguments, "rerun=none")
+    assert (failed.status().attempts, good.status().attempts) == (2, 1)
+    cli("train", *arguments, "rerun=all")
+    assert (failed.status().attempts, good.status().attempts) == (3, 2)
+
+
+def test_variants_and_a_study_file(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "study").mkdir(parents=True)
+    (tmp_path / "mine" / "study" / "width.yaml").write_text(
+        "# @package _global_\n"
+        "defaults: [{override /trainer: debug}]\n"
+        "hydra:\n"
+        "  mode: MULTIRUN\n"
+        "  sweep: {dir: studies/width}\n"
+        "  sweeper:\n"
+        "    params: {seed: 'range(2)'}\n"
+        "    variants:\n"
+        "      base: []\n"
+        "      wide: ['model.channels=[32,64,128]']\n"
+        "      other: [optimizer=sgd, optimizer.lr=0.1]\n"
+    )
+    code, out, err = cli("train", "--config-dir", str(tmp_path / "mine"), "study=width")
+    assert (code, err) == (0, "")
+    summary = pd.read_csv(tmp_path / "studies" / "width" / "summary.csv")
+    assert list(summary["variant"]) == ["base", "base", "wide", "wide", "other", "other"]
+    assert list(summary["seed"]) == [0, 1] * 3
+    found = [OmegaConf.load(run.config_path) for run in runs(tmp_path / "studies" / "width")]
+    assert [config.model.channels for config in found][::2] == [[16, 32, 64], [32, 64, 128], [16, 32, 64]]
+    assert found[4].optimizer["_target_"] == "torch.optim.SGD"
+    assert all(
+        run.folder.name.startswith(("base-", "wide-", "other-"))
+        for run in runs(tmp_path / "studies" / "width")
+    )
+
+
+def test_a_point_that_stands_twice_is_one_job(cli: Cli, tmp_path: Path) -> None:
+    assert cli("train", *SWEEP, "optimizer.lr=0.001,1e-3")[0] == 0
+    assert len(runs(tmp_path / "sweep")) == 1
+
+
+def test_foreign_launchers_end_in_the_same_folders(cli: Cli, tmp_path: Path) -> None:
+    """Hydra's own basic launcher composes every job again: weaker, but the folders and the table are the same."""
+    arguments = (
+        *SWEEP,
+        "seed=0,1",
+        "optimizer=sgd",
+        "optimizer.lr=0.1,1e30",
+        "trainer.limit_train_batches=3",
+    )
+    code, out, _ = cli("train", *arguments, "hydra/launcher=basic")
+    assert code == 1
+    states = [run.state() for run in runs(tmp_path / "sweep")]
+    assert sorted(states) == ["done", "done", "failed", "failed"]
+    assert "failed: the training loss is nan" in out
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "receptive", "train", "-m", "hydra.sweep.dir=sweep", "hydra/launcher=packed", *arguments],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_for(condition: object, seconds: float = 180) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def some_state(folder: Path, state: str) -> list[Run]:
+    return [run for run in runs(folder) if run.state() == state] if (folder / "sweep.json").is_file() else []
+
+
+ENDLESS = ("trainer.max_epochs=100000", "trainer.limit_train_batches=2")
+LONG = ("trainer.max_epochs=40", "trainer.limit_train_batches=20", "seed=0,1,2,3")
+
+
+def test_a_dead_worker_costs_one_job(tmp_path: Path) -> None:
+    process = start(tmp_path, *LONG, "hydra.launcher.workers=1")
+    folder = tmp_path / "sweep"
+    wait_for(lambda: some_state(folder, "running") and some_state(folder, "running")[0].metrics())
+    [victim] = some_state(folder, "running")
+    pid = victim.status().pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "interrupted: the worker was killed by SIGKILL" in out
+    states = [run.state() for run in runs(folder)]
+    assert sorted(states) == ["done", "done", "done", "interrupted"]
+    again = start(tmp_path, *LONG)
+    out, _ = again.communicate(timeout=300)
+    assert again.returncode == 0
+    assert sorted(run.status().attempts for run in runs(folder)) == [1, 1, 1, 2]
+
+
+def test_a_sweep_whose_driver_is_killed_ends_complete_with_the_same_command(tmp_path: Path) -> None:
+    process = start(tmp_path, *LONG)
+    folder = tmp_path / "sweep"
+    wait_for(lambda: some_state(folder, "done"))
+    process.kill()
+    process.communicate()
+    again = start(tmp_path, *LONG)
+    out, err = again.communicate(timeout=300)
+    assert again.returncode == 0, err
+    assert [run.state() for run in runs(folder)] == ["done"] * 4
+    assert [run.status().attempts for run in runs(folder)] == [
+        1
+    ] * 4  # what lived on was waited for, done jobs were not run twice
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_a_sweep_in_order(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    process = start(tmp_path, *ENDLESS, "seed=0,1,2")
+    folder = tmp_path / "sweep"
+    wait_for(lambda: any(run.metrics() for run in some_state(folder, "running")))
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == code
+    assert "waiting" in out  # the table
+    assert not some_state(folder, "running")
+    assert some_state(folder, "interrupted")
+    assert (folder / "summary.csv").is_file()

@@ -1,0 +1,142 @@
+"""Bad input: one message that names the key or file and the remedy, a code that is not 0, nothing half-written."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.conftest import Cli
+
+ALL = ("hydra.run.dir=run", "trainer=debug")
+
+# what is typed after `receptive train` (DATA: the test's data folder) -> words of the message
+CASES: dict[str, tuple[list[str], list[str]]] = {
+    "unknown option of a group": (["model=resnet19"], ["'model/resnet19', did you mean 'resnet18'"]),
+    "unknown group": (["modle=net_a"], ["'modle'", "did you mean 'model'"]),
+    "misspelt key": (["optimizer.lrr=0.1"], ["optimizer.lrr", "did you mean 'optimizer.lr'"]),
+    "misspelt key of a data set": (["data.batchsize=3"], ["data.batchsize", "data.batch_size"]),
+    "unknown key by +": (["+model.channel=[8]"], ["model.channel: MnistNet has no such option", "'channels'"]),
+    "unknown top-level key by +": (["+sed=3"], ["sed", "did you mean 'seed'"]),
+    "given by the builder": (["+model.num_classes=3"], ["model.num_classes"]),
+    "text for a number": (["optimizer.lr=abc"], ["optimizer.lr=abc", "number"]),
+    "negative learning rate": (["optimizer.lr=-1"], ["optimizer.lr=-1", "Invalid learning rate"]),
+    "negative momentum": (["optimizer=sgd", "optimizer.momentum=-0.5"], ["optimizer.momentum=-0.5"]),
+    "batch of nothing": (["data.batch_size=0"], ["data.batch_size=0", "greater than 0"]),
+    "words for epochs": (["trainer.max_epochs=ten"], ["trainer.max_epochs=ten", "integer"]),
+    "half an epoch": (["trainer.max_epochs=1.5"], ["trainer.max_epochs=1.5", "integer"]),
+    "no epochs": (["trainer.max_epochs=0"], ["trainer.max_epochs=0", "greater than or equal to 1"]),
+    "unknown precision": (["trainer.precision=fp8"], ["trainer.precision=fp8", "'32-true'"]),
+    "unknown metric": (["trainer.monitor=val/acuracy"], ["trainer.monitor=val/acuracy", "'val/accuracy'"]),
+    "metric without validation": (["data.validation=0"], ["data.validation=0", "val/accuracy"]),
+    "unknown activation": (["model.activation=rleu"], ["model.activation=rleu", "'relu'"]),
+    "image too small for the net": (["model=sign_net"], ["model", "8x8"]),
+    "classes that do not fit": (["task.class_weights=[1,2]"], ["class_weights", "2 values", "10 classes"]),
+    "mean of other channels": (["data.mean=[0.5,0.5,0.5]"], ["data.mean", "one for each channel"]),
+    "warm-up longer than the run": (["scheduler=cosine", "scheduler.warmup_epochs=3"], ["warmup_epochs=3"]),
+    "foreign target": (["model._target_=os.system"], ["model._target_=os.system"]),
+    "target that is not there": (["model._target_=receptive.models.mnist_net.MnistNett"], ["'MnistNet'"]),
+    "seed": (["seed=-1"], ["seed=-1"]),
+    "seed in words": (["seed=one"], ["seed=one"]),
+    "test": (["test=maybe"], ["test=maybe", "true or false"]),
+    "rerun": (["rerun=some"], ["rerun=some", "failed, all or none"]),
+    "weights from nowhere": (["init=no/such/folder"], ["init=no/such/folder", "best.ckpt"]),
+    "unset variable": (["seed=${oc.env:NO_SUCH_VARIABLE}"], ["NO_SUCH_VARIABLE"]),
+    "value left open": (["optimizer.lr=???"], ["optimizer.lr"]),
+    "broken grammar": (["model=[net_a"], ["model=[net_a"]),
+    "several at once": (
+        ["data.batch_size=0", "trainer.max_epochs=ten", "+model.channel=1"],
+        ["data.batch_size=0", "trainer.max_epochs=ten", "model.channel"],
+    ),
+    "missing data": (["data=mnist", "data.source.download=false", "paths.data_dir=nowhere"], ["nowhere", "train-images-idx3-ubyte"]),
+    "a sweep where one seed is bad": (["-m", "seed=1,-2", "hydra.sweep.dir=run"], ["seed=-2"]),
+    "a sweep over a continuous range": (["-m", "optimizer.lr=interval(0,1)", "hydra.sweep.dir=run"], ["interval", "grid"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input(case: str, cli: Cli, tmp_path: Path) -> None:
+    typed, words = CASES[case]
+    code, out, err = cli("train", *ALL, *typed)
+    assert code == 1
+    for word in words:
+        assert word in err, err
+    assert err.count("receptive:") == 1
+    assert "Traceback" not in out + err
+    assert len(err.splitlines()) <= 12, err
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_files(cli: Cli, tmp_path: Path, mnist_root: Path, image_folder_root: Path) -> None:
+    """Truncated, unreadable, empty: the file or folder is named, no run folder is left."""
+    images = mnist_root / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    images.write_bytes(images.read_bytes()[:1000])
+    folder = (
+        *ALL,
+        "data=image_folder",
+        f"data.source.root={image_folder_root}",
+        "data.source.image_size=32",
+        "model=resnet18",
+    )
+    cases: list[tuple[tuple[str, ...], Path]] = [
+        ((*ALL, "data=mnist", f"paths.data_dir={mnist_root}"), images)
+    ]
+    broken = next((image_folder_root / "train" / "bee").iterdir())
+    broken.write_bytes(b"no image")
+    cases.append((folder, broken))
+    for arguments, named in cases:
+        code, _, err = cli("train", *arguments)
+        assert code == 1
+        assert named.name in err
+        assert "Traceback" not in err
+    broken.unlink()
+    for path in (image_folder_root / "train" / "ant").iterdir():
+        path.unlink()
+    code, _, err = cli("train", *folder)
+    assert code == 1
+    assert "ant" in err
+
+
+def test_nan_ends_a_run_as_failed_and_keeps_the_last_good_checkpoint(cli: Cli, tmp_path: Path) -> None:
+    code, _, err = cli(
+        "train", "hydra.run.dir=run", "optimizer=sgd", "optimizer.lr=1e30", "trainer.max_epochs=3"
+    )
+    assert code == 1
+    assert "the training loss is nan in epoch 1, batch" in err
+    assert "smaller optimizer.lr" in err
+    assert '"state": "failed"' in (tmp_path / "run" / "status.json").read_text()
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_a_run_folder_that_cannot_be(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for arguments in (["hydra.run.dir=file/run"], ["-m", "seed=0,1", "hydra.sweep.dir=file/sweep"]):
+        code, _, err = cli("train", "trainer=debug", *arguments)
+        assert code == 1
+        assert str(tmp_path / "file") in err or "file/run" in err
+        assert "Traceback" not in err
+
+
+def test_a_disk_that_is_full(tmp_path: Path) -> None:
+    """Files may not grow beyond 20 kB: the checkpoint does not fit; config and state do."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "receptive", "train", *ALL], cwd=tmp_path, capture_output=True, text=True, preexec_fn=limit,
+        env={key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")},  # its file would not fit
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert '"state": "failed"' in (tmp_path / "run" / "status.json").read_text()
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_a_run_that_is_not_there(cli: Cli) -> None:
+    for verb in ("evaluate",):
+        code, _, err = cli(verb, "run=no such, folder")
+        assert code == 1
+        assert "run=no such, folder: this folder does not exist" in err

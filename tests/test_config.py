@@ -1,0 +1,157 @@
+"""Freezing, fingerprints, names; and what conf/ promises."""
+
+import inspect
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from receptive import config as configs
+from receptive.check import GIVEN, TARGET_PREFIXES, locate
+
+CONF = configs.conf_dir()
+
+
+def composed(*overrides: str) -> Any:
+    configs.register_resolvers()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", list(overrides))
+
+
+def targets() -> list[tuple[str, dict[str, Any]]]:
+    """Every node of conf/ with a target of our own: (file and place, node)."""
+    found: list[tuple[str, dict[str, Any]]] = []
+
+    def walk(place: str, node: Any) -> None:
+        if isinstance(node, dict):
+            if str(node.get("_target_", "")).startswith("receptive."):
+                found.append((place, node))
+            for key, value in node.items():
+                walk(f"{place}:{key}", value)
+
+    for path in sorted(CONF.rglob("*.yaml")):
+        if (
+            path.parent.name in ("data", "augment", "task", "model", "optimizer", "scheduler")
+            or path.stem == "default"
+        ):
+            node = OmegaConf.to_container(OmegaConf.load(path))
+            walk(str(path.relative_to(CONF)), node)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("place", "node"), targets(), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_every_argument_of_our_classes_stands_in_its_yaml_file(place: str, node: dict[str, Any]) -> None:
+    target = locate(place, node["_target_"], TARGET_PREFIXES)
+    group = place.partition("/")[0]
+    given = GIVEN.get(group, set()) if ":" not in place else set()  # by the builder, to the group's own class
+    assert set(node) - {"_target_", "defaults"} == set(inspect.signature(target).parameters) - given
+
+
+def test_the_fingerprint_is_of_what_is_computed() -> None:
+    base = configs.fingerprint(composed())
+    assert configs.fingerprint(composed("optimizer.lr=0.5")) != base
+    assert configs.fingerprint(composed("seed=1")) != base
+    for where in ("paths.data_dir=/elsewhere", "trainer.threads=7", "trainer.accelerator=cpu", "rerun=all"):
+        assert configs.fingerprint(composed(where)) == base
+    assert configs.fingerprint(composed("trainer.threads=7"), swept=["trainer.threads"]) != base
+
+
+def test_auto_stays_auto_in_the_fingerprint() -> None:
+    assert configs.fingerprint(composed("trainer.precision=auto")) != configs.fingerprint(
+        composed("trainer.precision=32-true")
+    )
+
+
+def test_freezing_makes_paths_absolute_and_keeps_their_interpolations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECEPTIVE_DATA_DIR", "there")
+    frozen = configs.freeze(composed("data=mnist"))
+    assert frozen.paths.data_dir == str(tmp_path / "there")
+    assert OmegaConf.to_container(frozen)["data"]["source"]["root"] == "${paths.data_dir}"  # type: ignore[index,call-overload]
+    assert "hydra" not in frozen
+
+
+def test_differences_are_named() -> None:
+    old, new = composed(), composed("optimizer.lr=0.5", "paths.data_dir=/x", "+optimizer.amsgrad=true")
+    assert configs.differences(old, new) == [
+        "optimizer.lr: 0.001 -> 0.5",
+        "optimizer.amsgrad: (absent) -> True",
+    ]
+
+
+@given(
+    st.dictionaries(st.text(min_size=1, max_size=8), st.text(max_size=40), max_size=5),
+    st.text(string.hexdigits, min_size=12, max_size=12),
+)
+def test_slugs_are_folder_names(labels: dict[str, str], fingerprint: str) -> None:
+    slug = configs.slug(labels, fingerprint)
+    assert set(slug) <= set(string.ascii_letters + string.digits + "._-")
+    assert slug.endswith(fingerprint)
+    assert not slug.startswith((".", "-"))
+    assert len(slug) <= 100
+
+
+def test_slugs_are_readable() -> None:
+    labels = {"variant": "wide", "optimizer.lr": "0.01", "augment": "[rotation,cutout]"}
+    assert configs.slug(labels, "0123456789ab") == "wide-lr_0.01-augment_rotation_cutout-0123456789ab"
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\n\r\0$"), max_size=30))
+def test_quoted_values_survive_hydras_grammar(value: str) -> None:
+    override = OverridesParser.create().parse_override(f"run={configs.quoted(value)}")
+    assert override.value() == value
+
+
+def test_the_same_overrides_name_the_same_sweep() -> None:
+    assert configs.sweep_name(["a=1,2", "b=3"]) == configs.sweep_name(["b=3", "a=1,2"])
+    assert configs.sweep_name(["a=1,2", "rerun=all"]) == configs.sweep_name(["a=1,2"])
+    assert configs.sweep_name(["a=1,2"]) != configs.sweep_name(["a=1,3"])
+
+
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_opens_with_source_command_expectation_and_minutes(name: str) -> None:
+    head = (CONF / "experiment" / f"{name}.yaml").read_text()
+    for word in (
+        "# source:",
+        f"# command:  receptive train experiment={name}\n",
+        "# expected:",
+        "# minutes:",
+    ):
+        assert word in head, word
+    assert "MINUTES" not in head
+
+
+@pytest.mark.parametrize("data", ["cifar10", "digits", "gtsrb", "image_folder", "mnist"])
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_composes_with_every_data_set(name: str, data: str) -> None:
+    config = composed(f"experiment={name}", f"data={data}")
+    assert config.data["_target_"] == "receptive.data.module.ImageData"
+    assert config.task["_target_"] == "receptive.tasks.classification.ClassificationTask"
+
+
+def test_experiments_hold_what_the_reports_say() -> None:
+    baseline = composed("experiment=mnist_baseline")
+    assert (baseline.optimizer.lr, baseline.data.batch_size, baseline.trainer.max_epochs) == (0.001, 16, 5)
+    assert baseline.data.validation == 10000
+    augmented = composed("experiment=mnist_augmented")
+    assert (augmented.data.mean, augmented.data.std) == ([0.1308], [0.3016])
+    assert list(augmented.augment) == ["rotation", "affine"]
+    tuned = composed("experiment=cifar10_a_tuned")
+    assert (tuned.optimizer["_target_"], tuned.optimizer.lr, tuned.data.batch_size) == (
+        "torch.optim.Adam",
+        0.01,
+        64,
+    )

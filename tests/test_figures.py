@@ -1,0 +1,94 @@
+"""The confusion matrix as matplotlib was told to draw it, against scikit-learn's shares."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+from sklearn.metrics import confusion_matrix
+
+from receptive.figures import save_confusion_matrix
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that were saved."""
+    saved: list[Figure] = []
+
+    def savefig(self: Figure, *arguments: Any, **options: Any) -> None:
+        saved.append(self)
+        original(self, *arguments, **options)
+
+    original = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    return saved
+
+
+def test_cells_are_shares_of_the_true_class(figures: list[Figure], tmp_path: Path):
+    random = np.random.default_rng(0)
+    truth = random.integers(0, 3, 50)
+    predicted = np.where(random.random(50) < 0.6, truth, random.integers(0, 3, 50))
+    path = tmp_path / "matrix.png"
+    save_confusion_matrix(confusion_matrix(truth, predicted).tolist(), ["ant", "bee", "cicada"], path)
+    [figure] = figures
+    axes = figure.axes[0]
+    shares = confusion_matrix(truth, predicted, normalize="true")
+    [image] = axes.images
+    np.testing.assert_allclose(image.get_array(), shares)
+    assert image.get_clim() == (0, 1)
+    names = ["ant", "bee", "cicada"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == names
+    assert [text.get_text() for text in axes.get_yticklabels()] == names
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
+    cells = {text.get_position(): text.get_text() for text in axes.texts}
+    assert cells == {
+        (column, row): f"{100 * share:.0f}"
+        for (row, column), share in np.ndenumerate(shares)
+        if share >= 0.005
+    }
+    right = 100 * np.mean(truth == predicted)
+    assert axes.get_title().startswith(f"{right:.2f} % of 50 images right")
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+        assert np.asarray(picture).std() > 0
+
+
+def test_a_class_without_images_is_an_empty_row(figures: list[Figure], tmp_path: Path):
+    save_confusion_matrix([[3, 1], [0, 0]], ["a", "b"], tmp_path / "matrix.png")
+    np.testing.assert_allclose(figures[0].axes[0].images[0].get_array(), [[0.75, 0.25], [0, 0]])
+
+
+def test_no_images_at_all_is_no_error(figures: list[Figure], tmp_path: Path):
+    save_confusion_matrix([[0, 0], [0, 0]], ["a", "b"], tmp_path / "matrix.png")
+    assert figures[0].axes[0].get_title().startswith("0.00 % of 0 images right")
+
+
+def test_many_classes_are_drawn_without_figures_in_the_cells(figures: list[Figure], tmp_path: Path):
+    save_confusion_matrix(
+        np.eye(43, dtype=int).tolist(), [str(label) for label in range(43)], tmp_path / "m.png"
+    )
+    axes = figures[0].axes[0]
+    assert not axes.texts
+    assert len(axes.get_yticklabels()) == 43
+    with Image.open(tmp_path / "m.png") as picture:
+        assert max(picture.size) < 2000
+
+
+def test_any_class_name_can_be_drawn(tmp_path: Path):
+    """Names come from folders: what matplotlib takes for mathematics must not end a run."""
+    save_confusion_matrix([[1, 0], [0, 1]], ["$_$", "a_b^c {%}"], tmp_path / "matrix.png")
+    assert (tmp_path / "matrix.png").is_file()
+
+
+def test_nothing_global_is_left_behind(tmp_path: Path):
+    assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+    save_confusion_matrix([[1]], ["a"], tmp_path / "matrix.png")
+    assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+def test_a_path_that_cannot_be_written_is_an_oserror(tmp_path: Path):
+    with pytest.raises(OSError, match=r"matrix\.png"):
+        save_confusion_matrix([[1]], ["a"], tmp_path / "nowhere" / "matrix.png")

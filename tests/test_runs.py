@@ -1,0 +1,113 @@
+"""The run folder: files, states, lock."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from receptive.errors import InputError
+from receptive.runs import Busy, Run, Status, open_run, shown, write_atomically
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from receptive.runs import Run
+with Run(Path(sys.argv[1])).lock():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path)
+
+
+def hold(run: Run) -> subprocess.Popen[str]:
+    """A process that holds the run's lock."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(run.folder)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_folder_without_status_is_waiting(run: Run) -> None:
+    assert run.state() == "waiting"
+    assert run.status() == Status()
+    assert run.result() == {}
+    assert run.metrics() == []
+
+
+def test_running_is_believed_only_while_the_lock_is_held(run: Run) -> None:
+    run.write_status(Status(state="running"))
+    assert run.state() == "interrupted"
+    process = hold(run)
+    try:
+        assert run.state() == "running"
+        with pytest.raises(Busy, match="another process"), run.lock():
+            pass
+    finally:
+        process.kill()
+        process.communicate()
+    assert run.state() == "interrupted"  # kill -9 leaves no lock behind
+    with run.lock():
+        pass
+
+
+def test_looking_at_the_state_does_not_keep_a_job_from_starting(run: Run) -> None:
+    run.write_status(Status(state="running"))
+    with run.lock():
+        assert run.locked()
+    assert not run.locked()
+
+
+def test_status_of_a_newer_version_is_read(run: Run) -> None:
+    run.status_path.write_text(json.dumps({"state": "done", "attempts": 2, "colour": "green"}))
+    assert run.status() == Status(state="done", attempts=2)
+
+
+def test_damaged_files_are_named(run: Run) -> None:
+    run.status_path.write_text('{"state": "do')
+    with pytest.raises(InputError, match=r"status\.json is damaged"):
+        run.state()
+
+
+def test_metrics_leave_out_empty_cells(run: Run) -> None:
+    run.metrics_path.write_text("epoch,val/loss\n1,\n2,0.5\n")
+    assert run.metrics() == [{"epoch": 1.0}, {"epoch": 2.0, "val/loss": 0.5}]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = run.folder / "file"
+    write_atomically(path, "old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert os.listdir(run.folder) == ["file"]
+
+
+@pytest.mark.parametrize(("make", "said"), [(False, "does not exist"), (True, "holds no config.yaml")])
+def test_a_folder_without_a_run_is_refused(tmp_path: Path, make: bool, said: str) -> None:
+    folder = tmp_path / "run"
+    if make:
+        folder.mkdir()
+    with pytest.raises(InputError, match=said):
+        open_run(folder)
+
+
+def test_paths_are_shown_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert shown(tmp_path / "outputs" / "a") == "outputs/a"
+    assert shown(Path("/elsewhere/b")) == "/elsewhere/b"

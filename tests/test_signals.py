@@ -1,0 +1,75 @@
+"""Signals as one exception, and handlers that are put back."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from receptive.signals import STOPPING, Interrupted, interrupt, listening
+
+EXIT_CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Every test leaves the handlers as it found them."""
+    before = [signal.getsignal(number) for number in STOPPING]
+    yield
+    assert [signal.getsignal(number) for number in STOPPING] == before
+
+
+@pytest.mark.parametrize(("number", "exit_code"), EXIT_CODES)
+def test_a_signal_becomes_an_exception_with_its_exit_code(number: signal.Signals, exit_code: int):
+    with pytest.raises(Interrupted, match=f"stopped by {number.name}") as stop, listening():
+        os.kill(os.getpid(), number)
+        pytest.fail("still here")
+    assert stop.value.exit_code == exit_code
+    assert stop.value.signal is number
+
+
+def test_what_catches_errors_does_not_catch_it():
+    with pytest.raises(Interrupted):
+        try:
+            interrupt(signal.SIGTERM)
+        except Exception:
+            pytest.fail("caught")
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_signals_go_to_the_receiver(number: signal.Signals):
+    received: list[int] = []
+    with listening(received.append):
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)
+    assert received == [number, number]
+
+
+def test_listening_can_be_nested():
+    outer: list[int] = []
+    inner: list[int] = []
+    with listening(outer.append):
+        with listening(inner.append):
+            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+    assert (outer, inner) == ([signal.SIGINT], [signal.SIGTERM])
+
+
+def test_handlers_are_put_back_after_an_error():
+    with pytest.raises(ValueError, match="wrong"), listening():
+        raise ValueError("wrong")
+
+
+def test_another_thread_changes_no_handler():
+    found: list[bool] = []
+
+    def run() -> None:
+        before = [signal.getsignal(number) for number in STOPPING]
+        with listening():
+            found.append([signal.getsignal(number) for number in STOPPING] == before)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert found == [True]

@@ -71,9 +71,7 @@ class Goal:
     def figures(self, times: dict[str, list[float]]) -> list[float]:
         """Return the figure of each round."""
         pairs = zip(times[OURS], times[self.against], strict=True)
-        return [
-            {"speed": other / ours, "cost": ours / other, "seconds": ours}[self.kind] for ours, other in pairs
-        ]
+        return [{"speed": other / ours, "cost": ours / other, "seconds": ours}[self.kind] for ours, other in pairs]
 
     def verdict(self, figure: float) -> str:
         """Return held or missed, or why it is neither."""
@@ -81,9 +79,7 @@ class Goal:
             return "for information"
         if self.needs_amx and not (has_fast_bf16_cpu() or torch.cuda.is_available()):
             return "not asked: no AMX"
-        return (
-            "held" if (figure >= self.bound if self.kind == "speed" else figure <= self.bound) else "missed"
-        )
+        return "held" if (figure >= self.bound if self.kind == "speed" else figure <= self.bound) else "missed"
 
     def __str__(self) -> str:
         unit = " s" if self.kind == "seconds" else "x"
@@ -106,9 +102,7 @@ def steps_row(*goals: Goal, steps: int, overrides: tuple[str, ...], quick: bool)
     config = training.composed(*overrides, *short, "data.validation=0", "trainer.monitor=train/loss")
     experiment = build(config)
     experiment.trainer.apply_to_process()  # threads, for all contestants
-    turn = training.Turn(
-        steps, warmup=min(10, steps // 2), full_epoch=len(experiment.data.train_dataloader())
-    )
+    turn = training.Turn(steps, warmup=min(10, steps // 2), full_epoch=len(experiment.data.train_dataloader()))
     averaged = config.copy()
     averaged.trainer.ema_decay = 0.999
     known: dict[str, Callable[[], float]] = {
@@ -238,9 +232,7 @@ def table(records: list[dict[str, Any]]) -> Table:
 
 def main() -> int:
     """Measure the rows that the command line names."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").splitlines()[0], epilog="See the head of the file."
-    )
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], epilog="See the head of the file.")
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; default: all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="one round of a few steps: does it run?")
@@ -263,9 +255,7 @@ def main() -> int:
         records.append(record(name, row, measure(row, rounds)))
     console.print(table(records))
     if options.output:
-        options.output.write_text(
-            json.dumps({"header": head, "rows": records}, indent=1) + "\n", encoding="utf-8"
-        )
+        options.output.write_text(json.dumps({"header": head, "rows": records}, indent=1) + "\n", encoding="utf-8")
     missed = any(goal["verdict"] == "missed" for line in records for goal in line["goals"])
     return int(missed and not options.quick)
 

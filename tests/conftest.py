@@ -72,12 +72,8 @@ def cifar10_root(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         md5[split][name] = _write(folder / name, pickle.dumps(batch, protocol=2))
     meta = _write(folder / "batches.meta", pickle.dumps({"label_names": [str(label) for label in range(10)]}))
     monkeypatch.setattr("receptive.data.cifar10.MD5", md5)
-    monkeypatch.setattr(
-        "torchvision.datasets.CIFAR10.train_list", [list(item) for item in md5["train"].items()]
-    )
-    monkeypatch.setattr(
-        "torchvision.datasets.CIFAR10.test_list", [list(item) for item in md5["test"].items()]
-    )
+    monkeypatch.setattr("torchvision.datasets.CIFAR10.train_list", [list(item) for item in md5["train"].items()])
+    monkeypatch.setattr("torchvision.datasets.CIFAR10.test_list", [list(item) for item in md5["test"].items()])
     monkeypatch.setattr(
         "torchvision.datasets.CIFAR10.meta",
         {"filename": "batches.meta", "key": "label_names", "md5": meta},
@@ -130,9 +126,7 @@ def _idx(values: np.ndarray) -> bytes:
     return bytes([0, 0, 8, values.ndim]) + sizes + values.tobytes()
 
 
-def _write_signs(
-    rng: np.random.Generator, folder: Path, names: list[str], labels: list[int], table: Path
-) -> None:
+def _write_signs(rng: np.random.Generator, folder: Path, names: list[str], labels: list[int], table: Path) -> None:
     """Write random images of 14 to 19 pixels a side and their annotation file."""
     folder.mkdir(parents=True)
     with open(table, "w", newline="") as file:

@@ -79,9 +79,7 @@ def test_bad_files(cli: Cli, tmp_path: Path, mnist_root: Path, image_folder_root
         "data.source.image_size=32",
         "model=resnet18",
     )
-    cases: list[tuple[tuple[str, ...], Path]] = [
-        ((*ALL, "data=mnist", f"paths.data_dir={mnist_root}"), images)
-    ]
+    cases: list[tuple[tuple[str, ...], Path]] = [((*ALL, "data=mnist", f"paths.data_dir={mnist_root}"), images)]
     broken = next((image_folder_root / "train" / "bee").iterdir())
     broken.write_bytes(b"no image")
     cases.append((folder, broken))
@@ -99,9 +97,7 @@ def test_bad_files(cli: Cli, tmp_path: Path, mnist_root: Path, image_folder_root
 
 
 def test_nan_ends_a_run_as_failed_and_keeps_the_last_good_checkpoint(cli: Cli, tmp_path: Path) -> None:
-    code, _, err = cli(
-        "train", "hydra.run.dir=run", "optimizer=sgd", "optimizer.lr=1e30", "trainer.max_epochs=3"
-    )
+    code, _, err = cli("train", "hydra.run.dir=run", "optimizer=sgd", "optimizer.lr=1e30", "trainer.max_epochs=3")
     assert code == 1
     assert "the training loss is nan in epoch 1, batch" in err
     assert "smaller optimizer.lr" in err

@@ -36,18 +36,13 @@ def targets() -> list[tuple[str, dict[str, Any]]]:
                 walk(f"{place}:{key}", value)
 
     for path in sorted(CONF.rglob("*.yaml")):
-        if (
-            path.parent.name in ("data", "augment", "task", "model", "optimizer", "scheduler")
-            or path.stem == "default"
-        ):
+        if path.parent.name in ("data", "augment", "task", "model", "optimizer", "scheduler") or path.stem == "default":
             node = OmegaConf.to_container(OmegaConf.load(path))
             walk(str(path.relative_to(CONF)), node)
     return found
 
 
-@pytest.mark.parametrize(
-    ("place", "node"), targets(), ids=lambda value: value if isinstance(value, str) else ""
-)
+@pytest.mark.parametrize(("place", "node"), targets(), ids=lambda value: value if isinstance(value, str) else "")
 def test_every_argument_of_our_classes_stands_in_its_yaml_file(place: str, node: dict[str, Any]) -> None:
     target = locate(place, node["_target_"], TARGET_PREFIXES)
     group = place.partition("/")[0]

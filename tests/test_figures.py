@@ -45,9 +45,7 @@ def test_cells_are_shares_of_the_true_class(figures: list[Figure], tmp_path: Pat
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
     cells = {text.get_position(): text.get_text() for text in axes.texts}
     assert cells == {
-        (column, row): f"{100 * share:.0f}"
-        for (row, column), share in np.ndenumerate(shares)
-        if share >= 0.005
+        (column, row): f"{100 * share:.0f}" for (row, column), share in np.ndenumerate(shares) if share >= 0.005
     }
     right = 100 * np.mean(truth == predicted)
     assert axes.get_title().startswith(f"{right:.2f} % of 50 images right")
@@ -67,9 +65,7 @@ def test_no_images_at_all_is_no_error(figures: list[Figure], tmp_path: Path):
 
 
 def test_many_classes_are_drawn_without_figures_in_the_cells(figures: list[Figure], tmp_path: Path):
-    save_confusion_matrix(
-        np.eye(43, dtype=int).tolist(), [str(label) for label in range(43)], tmp_path / "m.png"
-    )
+    save_confusion_matrix(np.eye(43, dtype=int).tolist(), [str(label) for label in range(43)], tmp_path / "m.png")
     axes = figures[0].axes[0]
     assert not axes.texts
     assert len(axes.get_yticklabels()) == 43

@@ -144,11 +144,7 @@ def torch_free(root: Path) -> list[str]:
 
 def dumping_grounds(root: Path) -> list[str]:
     """Modules and packages named after nothing."""
-    return [
-        str(path.relative_to(root))
-        for _, path in modules(root)
-        if DUMPING_GROUNDS & {*path.with_suffix("").parts}
-    ]
+    return [str(path.relative_to(root)) for _, path in modules(root) if DUMPING_GROUNDS & {*path.with_suffix("").parts}]
 
 
 def lengths(root: Path) -> list[str]:
@@ -225,9 +221,7 @@ def reasons(root: Path) -> list[str]:
 def pins(root: Path) -> list[str]:
     """What in requirements.txt is not name==version, or does not meet pyproject.toml."""
     lines = (root / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    faults = [
-        f"requirements.txt: {line}" for line in lines if not re.fullmatch(r"[a-z0-9-]+==[\w.!+]+", line)
-    ]
+    faults = [f"requirements.txt: {line}" for line in lines if not re.fullmatch(r"[a-z0-9-]+==[\w.!+]+", line)]
     pinned = dict(line.split("==") for line in lines if "==" in line)
     table = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     extras = table["project"].get("optional-dependencies", {})

@@ -17,9 +17,7 @@ def unchanged() -> Iterator[None]:
 
     def state() -> list[object]:
         loggers = [logging.getLogger(name) for name in ("", "pytorch_lightning", "lightning_fabric")]
-        return [(list(each.handlers), each.propagate, each.level) for each in loggers] + [
-            warnings.showwarning
-        ]
+        return [(list(each.handlers), each.propagate, each.level) for each in loggers] + [warnings.showwarning]
 
     lightning = logging.getLogger("pytorch_lightning")
     propagate, handler = lightning.propagate, logging.StreamHandler()

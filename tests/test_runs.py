@@ -28,9 +28,7 @@ def run(tmp_path: Path) -> Run:
 
 def hold(run: Run) -> subprocess.Popen[str]:
     """A process that holds the run's lock."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(run.folder)], stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(run.folder)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process
@@ -82,9 +80,7 @@ def test_metrics_leave_out_empty_cells(run: Run) -> None:
     assert run.metrics() == [{"epoch": 1.0}, {"epoch": 2.0, "val/loss": 0.5}]
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     path = run.folder / "file"
     write_atomically(path, "old")
 

@@ -40,9 +40,7 @@ def test_net_a_has_22_layers_and_294810_parameters(table: Callable[..., str]):
         ("Linear", "[1, 10]"),
     ]
     assert re.search(r"Total params: 294,810$", text, re.MULTILINE)
-    parameters = [
-        int(number.replace(",", "")) for number in re.findall(r"\] +(?:\[[\d, ]+\]|--) +([\d,]+) ", text)
-    ]
+    parameters = [int(number.replace(",", "")) for number in re.findall(r"\] +(?:\[[\d, ]+\]|--) +([\d,]+) ", text)]
     assert sum(parameters[-22:]) == 294_810
 
 

@@ -71,19 +71,14 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit(cli: Cli, tmp_path: Pat
     weights = []
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         assert cli("train", *options, f"hydra.run.dir={name}", f"seed={seed}")[0] == 0
-        weights.append(
-            torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-        )
+        weights.append(torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"])
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     assert not all(torch.equal(weights[0][name], weights[2][name]) for name in weights[0])
 
 
 @pytest.mark.parametrize("model", ["mnist_net", "resnet18"])
 def test_evaluate_repeats_the_figures_from_the_folder_alone(cli: Cli, tmp_path: Path, model: str) -> None:
-    assert (
-        cli("train", "hydra.run.dir=a b,ü", f"model={model}", "trainer=debug", "trainer.ema_decay=0.5")[0]
-        == 0
-    )
+    assert cli("train", "hydra.run.dir=a b,ü", f"model={model}", "trainer=debug", "trainer.ema_decay=0.5")[0] == 0
     (tmp_path / "a b,ü").rename(tmp_path / "moved")
     metrics = result(tmp_path / "moved")["metrics"]
     assert isinstance(metrics, dict)
@@ -104,9 +99,7 @@ def test_test_false_leaves_the_test_set_alone(cli: Cli, tmp_path: Path) -> None:
 
 def test_init_starts_from_another_runs_weights(cli: Cli, tmp_path: Path, cifar10_root: Path) -> None:
     assert cli("train", *SHORT)[0] == 0
-    code, out, _ = cli(
-        "train", "trainer=debug", "init=run", "hydra.run.dir=tuned", "optimizer=sgd", "optimizer.lr=0"
-    )
+    code, _out, _ = cli("train", "trainer=debug", "init=run", "hydra.run.dir=tuned", "optimizer=sgd", "optimizer.lr=0")
     assert code == 0
     trained = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
     tuned = torch.load(tmp_path / "tuned" / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
@@ -134,7 +127,7 @@ def test_every_data_set_trains(
         "gtsrb": ["data.validation=0.5"],
         "image_folder": ["data.source.image_size=16", "data.validation=6", "data.num_workers=1"],
     }[data]
-    code, out, err = cli(
+    code, _out, err = cli(
         "train", f"data={data}", "model=net_b", "trainer=debug", f"paths.data_dir={mnist_root}", "hydra.run.dir=run",
         "augment=[horizontal_flip,rotation,brightness_contrast]", *options,
     )  # fmt: skip
@@ -180,7 +173,7 @@ def test_a_killed_run_counts_as_interrupted_and_starts_anew(cli: Cli, tmp_path: 
     config = OmegaConf.load(run.config_path)
     config.trainer.max_epochs = 1  # so that the rest of this test is short
     OmegaConf.save(config, run.config_path)
-    code, out, err = cli("train", "hydra.run.dir=run", "trainer.max_epochs=1")
+    code, _out, err = cli("train", "hydra.run.dir=run", "trainer.max_epochs=1")
     assert (code, err) == (0, "")
     assert run.state() == "done"
     assert run.status().attempts == 2

@@ -21,8 +21,6 @@ from receptive.optimizers.muon import Muon
 from receptive.tasks.classification import ClassificationTask
 from receptive.trainer import TrainerOptions, build_trainer, has_fast_bf16_cpu
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # Lightning's own
-
 Train = Callable[..., pl.Trainer]
 State = dict[str, Tensor]
 
@@ -293,9 +291,7 @@ class Scores(pl.Callback):
     [([0.5] * 6, 3), ([0.1, 0.5, 0.4, 0.3, 0.9, 0.9], 4), ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], 6)],
 )
 def test_a_run_stops_two_epochs_after_its_best(train: Train, monitor: str, scores: list[float], epochs: int):
-    trainer = train(
-        Scores(scores), max_epochs=6, early_stopping_patience=2, limit_train_batches=1, monitor=monitor
-    )
+    trainer = train(Scores(scores), max_epochs=6, early_stopping_patience=2, limit_train_batches=1, monitor=monitor)
     assert trainer.current_epoch == epochs
 
 
@@ -307,9 +303,7 @@ def average(states: list[State], decay: float) -> dict[str, Tensor]:
     kept = {name: value.double() for name, value in states[0].items()}
     for state in states[1:]:
         for name, value in state.items():
-            kept[name] = (
-                decay * kept[name] + (1 - decay) * value.double() if value.is_floating_point() else value
-            )
+            kept[name] = decay * kept[name] + (1 - decay) * value.double() if value.is_floating_point() else value
     return kept
 
 
@@ -319,17 +313,13 @@ def test_the_average_of_the_weights_is_the_formulas(train: Train, tmp_path: Path
     optimizer: Any = partial(Muon, lr=0.02) if name == "muon" else partial(torch.optim.SGD, lr=0.3)
     trainer = train(weights, optimizer=optimizer, max_epochs=3, ema_decay=0.8)
     assert len(weights.steps) == 9
-    for epoch, seen in enumerate(
-        weights.validated, 1
-    ):  # validation sees the average, training goes on without
+    for epoch, seen in enumerate(weights.validated, 1):  # validation sees the average, training goes on without
         wanted = average(weights.steps[: 3 * epoch], 0.8)
         for key, value in wanted.items():
             torch.testing.assert_close(seen[key].double(), value.double(), rtol=1e-4, atol=1e-6, msg=key)
             if key.endswith("num_batches_tracked"):
                 assert int(seen[key]) == 3 * epoch
-    distance = (
-        weights.validated[-1]["model.layers.0.weight"] - weights.steps[-1]["model.layers.0.weight"]
-    ).norm()
+    distance = (weights.validated[-1]["model.layers.0.weight"] - weights.steps[-1]["model.layers.0.weight"]).norm()
     assert distance > 1e-3
     assert_states_equal(state_of(trainer.lightning_module), weights.validated[-1])
 

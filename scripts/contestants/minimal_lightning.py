@@ -30,7 +30,5 @@ class Net(pl.LightningModule):
 
 
 if __name__ == "__main__":
-    loader = DataLoader(
-        datasets.MNIST(sys.argv[1], transform=transforms.ToTensor()), batch_size=16, shuffle=True
-    )
+    loader = DataLoader(datasets.MNIST(sys.argv[1], transform=transforms.ToTensor()), batch_size=16, shuffle=True)
     pl.Trainer(accelerator="cpu", max_epochs=1, logger=False, default_root_dir=sys.argv[2]).fit(Net(), loader)

@@ -34,9 +34,7 @@ def whole(arguments: list[str], expected: int = 0) -> float:
     done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
     seconds = time.perf_counter() - began
     if done.returncode != expected:
-        raise RuntimeError(
-            f"python {' '.join(arguments)} ended with {done.returncode}: {done.stderr[-2000:]}"
-        )
+        raise RuntimeError(f"python {' '.join(arguments)} ended with {done.returncode}: {done.stderr[-2000:]}")
     return seconds
 
 

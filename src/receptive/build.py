@@ -114,9 +114,7 @@ def load_state(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds for a damaged file
         reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{path} cannot be read as a checkpoint ({reason}): restore it or train anew"
-        ) from None
+        raise InputError(f"{path} cannot be read as a checkpoint ({reason}): restore it or train anew") from None
     if "state_dict" not in state:
         raise InputError(f"{path} is no checkpoint of a run: it has no state_dict")
     return cast("dict[str, Any]", state)
@@ -128,9 +126,7 @@ def load_weights(task: Task, run: Run, checkpoint: str = "best") -> int:
     try:
         task.load_state_dict(state["state_dict"])
     except RuntimeError as error:
-        raise InputError(
-            f"{run.folder}: {checkpoint}.ckpt does not fit the run's config.yaml: {error}"
-        ) from None
+        raise InputError(f"{run.folder}: {checkpoint}.ckpt does not fit the run's config.yaml: {error}") from None
     return int(state["epoch"]) + 1
 
 

@@ -92,18 +92,12 @@ def _top_level_faults(values: dict[str, Any]) -> list[str]:
         for key in values
         if key not in (*_OPTIONS, *_GROUPS)
     ]
-    if (
-        not isinstance(values["seed"], int)
-        or isinstance(values["seed"], bool)
-        or not 0 <= values["seed"] < 2**32
-    ):
+    if not isinstance(values["seed"], int) or isinstance(values["seed"], bool) or not 0 <= values["seed"] < 2**32:
         found.append(f"seed={values['seed']}: give a whole number from 0 to 2**32 - 1")
     if not isinstance(values["test"], bool):
         found.append(f"test={values['test']}: give true or false")
     if values["init"] is not None and not (Path(values["init"]) / "checkpoints" / "best.ckpt").is_file():
-        found.append(
-            f"init={values['init']}: no checkpoints/best.ckpt there; give the folder of a finished run"
-        )
+        found.append(f"init={values['init']}: no checkpoints/best.ckpt there; give the folder of a finished run")
     if values["rerun"] not in ("failed", "all", "none"):
         found.append(f"rerun={values['rerun']}: give failed, all or none")
     return found
@@ -140,9 +134,7 @@ def locate(key: str, name: str, prefixes: Iterable[str] = TARGET_PREFIXES) -> Ca
         raise InputError(f"{key}={name}: {error}") from None
     found = getattr(module, attribute, None)
     if not callable(found):
-        raise InputError(
-            f"{key}={name}: {module_name} has no {attribute!r}{did_you_mean(attribute, dir(module))}"
-        )
+        raise InputError(f"{key}={name}: {module_name} has no {attribute!r}{did_you_mean(attribute, dir(module))}")
     return typing.cast("Callable[..., Any]", found)
 
 
@@ -282,11 +274,7 @@ def _optimizer_faults(data: str, model: str, optimizer: str) -> list[str]:
 def _guilty(group: str, node: dict[str, Any], error: Exception) -> str:
     """An error of another library with the key whose value it quotes."""
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    keys = [
-        f"{group}.{key}={_shown(value)}"
-        for key, value in node.items()
-        if key[0] != "_" and str(value) in text
-    ]
+    keys = [f"{group}.{key}={_shown(value)}" for key, value in node.items() if key[0] != "_" and str(value) in text]
     return f"{', '.join(keys) or group}: {text}"
 
 

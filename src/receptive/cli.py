@@ -157,9 +157,7 @@ def _explain(error: Exception, verb: str) -> str:
     text = str(error).partition("\nSee https")[0].partition("Config search path")[0].strip()
     if match := re.match(r"Could not (?:override|append to config.*?) '([^']+)'", text):
         return f"unknown key {match[1]!r}{configs.did_you_mean(match[1], configs.known_keys(verb))}"
-    if match := re.search(
-        r"Could not find '([^']+)'\s+Available options in '[^']+':\s+(.*)", text, re.DOTALL
-    ):
+    if match := re.search(r"Could not find '([^']+)'\s+Available options in '[^']+':\s+(.*)", text, re.DOTALL):
         options = match[2].split()
         near = configs.did_you_mean(match[1].rpartition("/")[2], options)
         return f"there is no {match[1]!r}{near} (there are {', '.join(options)})"

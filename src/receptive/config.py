@@ -116,9 +116,7 @@ def slug(labels: Mapping[str, str], fingerprint: str) -> str:
         labels: swept key -> value; of a variant its name stands for all that it changes.
         fingerprint: makes the name unique.
     """
-    words = [
-        value if key == "variant" else f"{key.rpartition('.')[2]}_{value}" for key, value in labels.items()
-    ]
+    words = [value if key == "variant" else f"{key.rpartition('.')[2]}_{value}" for key, value in labels.items()]
     readable = "-".join(re.sub(r"[^A-Za-z0-9.]+", "_", word).strip("_.") for word in words)
     return f"{readable[:_SLUG_LENGTH].strip('-_.')}-{fingerprint}".lstrip("-")
 

@@ -36,8 +36,6 @@ def save_confusion_matrix(matrix: Sequence[Sequence[int]], class_names: Sequence
                 color="white" if share > 0.5 else "black",
             )  # fmt: skip
     right = counts.trace() / max(counts.sum(), 1)
-    axes.set_title(
-        f"{100 * right:.2f} % of {int(counts.sum()):,} images right; cells: % of the true class", fontsize=9
-    )
+    axes.set_title(f"{100 * right:.2f} % of {int(counts.sum()):,} images right; cells: % of the true class", fontsize=9)
     figure.colorbar(image, ax=axes, shrink=0.8)
     figure.savefig(path, dpi=120)

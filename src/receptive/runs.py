@@ -178,9 +178,7 @@ class Run:
         if not self.metrics_path.is_file():
             return []
         with open(self.metrics_path, newline="", encoding="utf-8") as file:
-            return [
-                {key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)
-            ]
+            return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 
 
 def shown(path: Path) -> str:

@@ -44,9 +44,7 @@ def train(config: DictConfig, run: Run, interruption: Interruption, console: Con
     experiment.trainer.apply_to_process()
     if config.init is not None:
         fresh = start_from(experiment.task, open_run(config.init))
-        console.print(
-            f"init     {config.init}" + (f"; fresh: {', '.join(fresh)}" if fresh else ""), highlight=False
-        )
+        console.print(f"init     {config.init}" + (f"; fresh: {', '.join(fresh)}" if fresh else ""), highlight=False)
     _introduce(experiment, run, console)
     records = EpochRecords(run.metrics_path)
     trainer = build_trainer(
@@ -80,9 +78,7 @@ def train(config: DictConfig, run: Run, interruption: Interruption, console: Con
         "parameters": parameter_count(experiment),
         "precision": experiment.trainer.actual_precision(),
         "hardware": {
-            "device": torch.cuda.get_device_name()
-            if experiment.trainer.device() == "cuda"
-            else provenance.cpu_name(),
+            "device": torch.cuda.get_device_name() if experiment.trainer.device() == "cuda" else provenance.cpu_name(),
             "threads": torch.get_num_threads(),
         },
         "data": {"checksums": experiment.data.checksums(), "images": experiment.data.sizes()},

@@ -137,9 +137,7 @@ def build_trainer(
         extra.append(_ExponentialMovingAverage(options.ema_decay))
     if options.early_stopping_patience is not None:
         extra.append(
-            EarlyStopping(
-                monitor, mode=mode, patience=options.early_stopping_patience, check_on_train_epoch_end=False
-            )
+            EarlyStopping(monitor, mode=mode, patience=options.early_stopping_patience, check_on_train_epoch_end=False)
         )
     extra.append(RunCheckpoints(checkpoints, monitor=monitor, mode=mode))
     return pl.Trainer(

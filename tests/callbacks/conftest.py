@@ -88,9 +88,7 @@ def fit(tmp_path: Path) -> Fit:
         **options: Any,
     ) -> pl.Trainer:
         trainer = build_trainer(
-            TrainerOptions(
-                max_epochs=epochs, accelerator="cpu", precision="32-true", deterministic=False, **options
-            ),
+            TrainerOptions(max_epochs=epochs, accelerator="cpu", precision="32-true", deterministic=False, **options),
             checkpoints=tmp_path / "checkpoints",
             monitor=monitor,
             callbacks=list(callbacks),

@@ -14,8 +14,6 @@ import torch
 from receptive.callbacks.checkpoints import AtomicCheckpointIO
 from receptive.tasks.steps import NonFiniteLoss
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # Lightning's own
-
 
 def saved(folder: Path) -> dict[str, int]:
     """File -> epoch (counted from 1) of its weights, which fall by 3 an epoch; read as plain data."""

@@ -11,8 +11,6 @@ import pytorch_lightning as pl
 from receptive.callbacks.interruption import Interruption
 from receptive.signals import Interrupted, listening
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # Lightning's own
-
 EXIT_CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
 

@@ -13,8 +13,6 @@ from rich.console import Console
 from receptive.callbacks import progress
 from receptive.callbacks.progress import RunProgress, epoch_text
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # Lightning's own
-
 
 def console(terminal: bool) -> tuple[Console, io.StringIO]:
     stream = io.StringIO()
@@ -131,9 +129,7 @@ def test_a_bar_is_not_drawn_for_every_batch(fit: Any, monkeypatch):
     assert stream.getvalue().count("/50") < 6
 
 
-@pytest.mark.parametrize(
-    ("style", "terminal", "shown"), [("none", True, 0), ("none", False, 0), ("lines", True, 2)]
-)
+@pytest.mark.parametrize(("style", "terminal", "shown"), [("none", True, 0), ("none", False, 0), ("lines", True, 2)])
 def test_the_style_can_be_chosen(fit: Any, style: Any, terminal: bool, shown: int):
     target, stream = console(terminal)
     fit(RunProgress(target, style), epochs=2)

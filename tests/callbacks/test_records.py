@@ -9,8 +9,6 @@ import pytorch_lightning as pl
 
 from receptive.callbacks.records import EpochRecords
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # Lightning's own
-
 
 class Reader(pl.Callback):
     """Reads the file whenever an epoch begins, and when training ends."""

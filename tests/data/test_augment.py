@@ -54,9 +54,7 @@ def _apply(augmentation: Augmentation, images: Tensor) -> Tensor:
     return augmentation(images.clone(), _draws(augmentation))[0]
 
 
-def _expected(
-    augmentation: Augmentation, images: Tensor, function: Callable[[Tensor, list[float]], Tensor]
-) -> Tensor:
+def _expected(augmentation: Augmentation, images: Tensor, function: Callable[[Tensor, list[float]], Tensor]) -> Tensor:
     draws = _draws(augmentation).tolist()
     return torch.stack([function(image, own) for image, own in zip(images, draws, strict=True)])
 
@@ -79,9 +77,7 @@ def _in_a_wide_frame(image: Tensor, fill: float, change: Callable[[Tensor], Tens
 def test_rotation_is_torchvisions(degrees: float, fill: float) -> None:
     def rotate(image: Tensor, draws: list[float]) -> Tensor:
         angle = _symmetric(draws[0], degrees)
-        return _in_a_wide_frame(
-            image, fill, lambda framed: oracle.rotate(framed, angle, InterpolationMode.BILINEAR)
-        )
+        return _in_a_wide_frame(image, fill, lambda framed: oracle.rotate(framed, angle, InterpolationMode.BILINEAR))
 
     augmentation = Rotation(degrees, fill=fill)
     torch.testing.assert_close(
@@ -195,9 +191,7 @@ def test_brightness_and_contrast_are_torchvisions(channels: int) -> None:
         return oracle.adjust_contrast(image, 1 + _symmetric(draws[1], 0.8))
 
     images = _images(channels)
-    torch.testing.assert_close(
-        _apply(augmentation, images), _expected(augmentation, images, adjust), atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(_apply(augmentation, images), _expected(augmentation, images, adjust), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS, ids=repr)
@@ -258,7 +252,5 @@ def test_draws_are_uniform_and_independent() -> None:
 
 
 def test_every_augmentation_states_its_draws() -> None:
-    classes = [
-        item for _, item in inspect.getmembers(augment, inspect.isclass) if issubclass(item, Augmentation)
-    ]
+    classes = [item for _, item in inspect.getmembers(augment, inspect.isclass) if issubclass(item, Augmentation)]
     assert {type(item) for item in AUGMENTATIONS} == set(classes) - {Augmentation}

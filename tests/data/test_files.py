@@ -163,14 +163,10 @@ class TestReadChecked:
     @pytest.mark.parametrize("content", [b"conten", b"", b"Content"])
     def test_wrong_content(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "file").write_bytes(content)
-        with pytest.raises(
-            InputError, match=r"/file is truncated or corrupt .*: delete it and download it again"
-        ):
+        with pytest.raises(InputError, match=r"/file is truncated or corrupt .*: delete it and download it again"):
             read_checked(tmp_path / "file", self.MD5)
 
-    @pytest.mark.parametrize(
-        "damage", [lambda packed: packed[:-4], lambda packed: b"x" + packed, lambda packed: b""]
-    )
+    @pytest.mark.parametrize("damage", [lambda packed: packed[:-4], lambda packed: b"x" + packed, lambda packed: b""])
     def test_damaged_archive(self, tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
         (tmp_path / "file.gz").write_bytes(damage(gzip.compress(b"content")))
         with pytest.raises(InputError, match=r"/file\.gz is truncated or corrupt"):

@@ -126,9 +126,7 @@ class TestFaults:
 
     def test_missing_class(self, gtsrb_root: Path) -> None:
         shutil.rmtree(gtsrb_root / gtsrb.TRAINING / "00042")
-        with pytest.raises(
-            InputError, match=r"Training/00042 holds no images: delete .*Training and download"
-        ):
+        with pytest.raises(InputError, match=r"Training/00042 holds no images: delete .*Training and download"):
             GTSRB(str(gtsrb_root)).load("train")
 
     def test_missing_test_image(self, gtsrb_root: Path) -> None:

@@ -18,9 +18,7 @@ def test_is_torchvisions_listing(image_folder_root: Path) -> None:
     source.prepare()
     split, expected = source.load("train"), oracle.ImageFolder(str(image_folder_root / "train"))
     assert source.facts().class_names == tuple(expected.classes) == ("ant", "bee", "cicada")
-    assert [
-        (str(path), int(label)) for path, label in zip(split.paths, split.targets, strict=True)
-    ] == expected.samples
+    assert [(str(path), int(label)) for path, label in zip(split.paths, split.targets, strict=True)] == expected.samples
     assert len(split) == 21 and len(source.load("test")) == 9
 
 
@@ -70,9 +68,7 @@ class TestFaults:
     @pytest.mark.parametrize("split", ["train", "test"])
     def test_missing_split(self, image_folder_root: Path, split: str) -> None:
         (image_folder_root / split).rename(image_folder_root / "other")
-        with pytest.raises(
-            InputError, match=rf"/{split} holds no folders of images: put them at .*/{split}/CLASS"
-        ):
+        with pytest.raises(InputError, match=rf"/{split} holds no folders of images: put them at .*/{split}/CLASS"):
             ImageFolder(str(image_folder_root)).prepare()
 
     def test_missing_root(self, tmp_path: Path) -> None:
@@ -94,9 +90,7 @@ class TestFaults:
     @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n"])
     def test_unreadable_header(self, image_folder_root: Path, content: bytes) -> None:
         (image_folder_root / "test" / "bee" / "1.png").write_bytes(content)
-        with pytest.raises(
-            InputError, match=r"test/bee/1\.png is not a readable image .*: replace or remove it"
-        ):
+        with pytest.raises(InputError, match=r"test/bee/1\.png is not a readable image .*: replace or remove it"):
             ImageFolder(str(image_folder_root)).prepare()
 
     def test_truncated_pixels(self, image_folder_root: Path) -> None:

@@ -36,9 +36,7 @@ SIZE = 50
 
 
 def _pixels() -> Tensor:
-    return torch.randint(
-        0, 256, (SIZE, 3, 9, 11), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    )
+    return torch.randint(0, 256, (SIZE, 3, 9, 11), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture
@@ -194,17 +192,13 @@ class TestAugmentationOfAnImage:
         assert _equal(part, {row: reference[row] for row in rows.tolist()})
 
     @pytest.mark.parametrize("num_workers", [0, 2])
-    def test_follows_no_way_of_reading(
-        self, files: FileSplit, reference: dict[int, Tensor], num_workers: int
-    ) -> None:
+    def test_follows_no_way_of_reading(self, files: FileSplit, reference: dict[int, Tensor], num_workers: int) -> None:
         loader = FileLoader(
             files, torch.arange(SIZE), EpochSampler(SIZE, 16, 0, True), _transform(), num_workers=num_workers
         )
         assert _equal(_by_row(loader), reference)
 
-    def test_is_new_in_every_epoch_and_comes_back(
-        self, arrays: ArraySplit, reference: dict[int, Tensor]
-    ) -> None:
+    def test_is_new_in_every_epoch_and_comes_back(self, arrays: ArraySplit, reference: dict[int, Tensor]) -> None:
         loader = ArrayLoader(arrays, torch.arange(SIZE), EpochSampler(SIZE, 16, 0, True), _transform())
         second = _by_row(loader, epoch=1)
         assert not any(torch.equal(second[row], reference[row]) for row in range(SIZE))
@@ -235,9 +229,7 @@ class TestFileLoader:
         loader = FileLoader(
             files, torch.arange(SIZE), EpochSampler(SIZE, 16, 0, False), _transform(), num_workers=num_workers
         )
-        with pytest.raises(
-            InputError, match=r"007\.png is not a readable image .*replace or remove it"
-        ) as caught:
+        with pytest.raises(InputError, match=r"007\.png is not a readable image .*replace or remove it") as caught:
             list(loader)
         assert "Traceback" not in str(caught.value)
 

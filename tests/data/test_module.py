@@ -144,9 +144,7 @@ class TestLoaders:
 
     @pytest.mark.parametrize("key", ["mean", "std"])
     def test_statistics_of_another_number_of_channels(self, key: str) -> None:
-        with pytest.raises(
-            InputError, match=rf"data\.{key}=\[0\.5, 0\.5\]: give 1 values, one for each channel"
-        ):
+        with pytest.raises(InputError, match=rf"data\.{key}=\[0\.5, 0\.5\]: give 1 values, one for each channel"):
             _data(None, **{key: [0.5, 0.5]}).train_dataloader()
 
     def test_channels_last(self, cifar10_root: Path) -> None:

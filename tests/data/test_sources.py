@@ -101,9 +101,7 @@ class TestCIFAR10:
     def test_a_pickle_with_a_wrong_checksum_is_not_opened(self, cifar10_root: Path) -> None:
         path = cifar10_root / cifar10.FOLDER / "data_batch_3"
         path.write_bytes(b"cos\nsystem\n(S'touch here'\ntR.")
-        with pytest.raises(
-            InputError, match=r"data_batch_3 is truncated or corrupt .* delete it and download"
-        ):
+        with pytest.raises(InputError, match=r"data_batch_3 is truncated or corrupt .* delete it and download"):
             CIFAR10(str(cifar10_root)).load("train")
         assert len(CIFAR10(str(cifar10_root)).load("test")) == 20
 
@@ -127,10 +125,7 @@ class TestChecksum:
             len(
                 {
                     digest,
-                    *(
-                        ArraySplit(*pair).checksum()
-                        for pair in ((images, split.targets), (split.images, swapped))
-                    ),
+                    *(ArraySplit(*pair).checksum() for pair in ((images, split.targets), (split.images, swapped))),
                 }
             )
             == 3

@@ -14,9 +14,7 @@ TARGETS = torch.arange(1000) % 10
 
 def _tracks(tracks_of_class: list[int], frames: int = 3) -> tuple[Tensor, Tensor]:
     """Targets and groups of classes with so many tracks each."""
-    pairs = [
-        (label, 100 * label + track) for label, count in enumerate(tracks_of_class) for track in range(count)
-    ]
+    pairs = [(label, 100 * label + track) for label, count in enumerate(tracks_of_class) for track in range(count)]
     rows = torch.tensor(pairs).repeat_interleave(frames, dim=0)
     return rows[:, 0], rows[:, 1]
 
@@ -37,8 +35,7 @@ def test_a_seed_is_a_split() -> None:
 
 def test_every_image_is_as_likely() -> None:
     chosen = sum(
-        torch.zeros(1000).index_fill(0, validation_split(TARGETS, None, 500, seed)[1], 1)
-        for seed in range(200)
+        torch.zeros(1000).index_fill(0, validation_split(TARGETS, None, 500, seed)[1], 1) for seed in range(200)
     )
     assert isinstance(chosen, Tensor) and chosen.min() > 60 and chosen.max() < 140
 

@@ -19,9 +19,7 @@ def test_libraries_load_only_when_a_model_is_built():
     assert done.stdout == "set()\n", done.stderr
 
 
-@pytest.mark.parametrize(
-    ("name", "in_channels"), [("resnet18", 1), ("squeezenet1_1", 3), ("shufflenet_v2_x0_5", 5)]
-)
+@pytest.mark.parametrize(("name", "in_channels"), [("resnet18", 1), ("squeezenet1_1", 3), ("shufflenet_v2_x0_5", 5)])
 def test_torchvision_trains_on_any_channels(name: str, in_channels: int, step_of_training):
     torch.manual_seed(0)
     # SqueezeNet's dropout and its ReLU on the logits leave a part without gradient now and then.
@@ -109,9 +107,7 @@ def pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return lay
 
 
-@pytest.mark.parametrize(
-    ("name", "classifier"), [("shufflenet_v2_x0_5", "fc"), ("squeezenet1_1", "classifier.1")]
-)
+@pytest.mark.parametrize(("name", "classifier"), [("shufflenet_v2_x0_5", "fc"), ("squeezenet1_1", "classifier.1")])
 def test_weights_are_kept_but_for_a_classifier_of_another_size(name: str, classifier: str, pretrained):
     theirs = pretrained(name).state_dict()
     same = torchvision_classifier(name, in_channels=3, num_classes=1000, weights="DEFAULT").state_dict()
@@ -128,9 +124,7 @@ def test_weights_are_kept_but_for_a_classifier_of_another_size(name: str, classi
 @pytest.mark.parametrize("in_channels", [1, 4])
 def test_pretrained_filters_see_a_grey_image_as_its_rgb_copy(in_channels: int, pretrained):
     theirs = pretrained("squeezenet1_1")
-    ours = torchvision_classifier(
-        "squeezenet1_1", in_channels=in_channels, num_classes=1000, weights="DEFAULT"
-    ).eval()
+    ours = torchvision_classifier("squeezenet1_1", in_channels=in_channels, num_classes=1000, weights="DEFAULT").eval()
     grey = torch.randn(2, 1, 32, 32)
     torch.testing.assert_close(
         ours(grey.expand(-1, in_channels, -1, -1)), theirs(grey.expand(-1, 3, -1, -1)), atol=1e-5, rtol=1e-4

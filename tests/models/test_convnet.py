@@ -92,11 +92,7 @@ def test_memory_is_the_reports(norm: str, activations: float, total: float, laye
     [
         {},
         *({"activation": activation} for activation in ("leaky_relu", "elu", "gelu", "silu")),
-        *(
-            {"norm": norm, "norm_position": position}
-            for norm in ("batch", "group")
-            for position in ("before", "after")
-        ),
+        *({"norm": norm, "norm_position": position} for norm in ("batch", "group") for position in ("before", "after")),
         {"pooling": "avg"},
         {"kernel_size": 5},
         {"stage_channels": [8], "convs_per_stage": 1},
@@ -107,9 +103,7 @@ def test_memory_is_the_reports(norm: str, activations: float, total: float, laye
 def test_every_option_trains(options: dict[str, Any], step_of_training):
     torch.manual_seed(0)
     model = net(**{"stage_channels": [8, 12], **options})
-    step_of_training(
-        model, torch.randn(8, options.get("in_channels", 3), 8, 8), options.get("num_classes", 10)
-    )
+    step_of_training(model, torch.randn(8, options.get("in_channels", 3), 8, 8), options.get("num_classes", 10))
 
 
 @pytest.mark.parametrize(("position", "steps_back"), [("before", 1), ("after", 2)])

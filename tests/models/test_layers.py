@@ -46,9 +46,7 @@ def test_group_norm_normalises_each_image_by_groups_of_channels():
     ("norm_position", "kinds"),
     [("before", [nn.Conv2d, nn.BatchNorm2d, nn.ELU]), ("after", [nn.Conv2d, nn.ELU, nn.BatchNorm2d])],
 )
-def test_norm_stands_before_or_after_the_activation(
-    norm_position: NormPosition, kinds: list[type[nn.Module]]
-):
+def test_norm_stands_before_or_after_the_activation(norm_position: NormPosition, kinds: list[type[nn.Module]]):
     block = conv_block(2, 3, 3, padding=1, activation="elu", norm="batch", norm_position=norm_position)
     assert [type(layer) for layer in block] == kinds
 

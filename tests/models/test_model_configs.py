@@ -61,9 +61,7 @@ def test_values_give_the_parameters_of_the_comment(name: str):
     expected = EXPECTED[name]
     model = build(name)
     assert sum(parameter.numel() for parameter in model.parameters()) == expected.parameters
-    header = "".join(
-        line for line in (MODEL / f"{name}.yaml").read_text().splitlines() if line.startswith("#")
-    )
+    header = "".join(line for line in (MODEL / f"{name}.yaml").read_text().splitlines() if line.startswith("#"))
     assert f"{expected.parameters:,} parameters" in header
     assert all(claim in header for claim in expected.claims)
 

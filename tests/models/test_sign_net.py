@@ -62,9 +62,7 @@ def test_every_option_trains(options: dict[str, Any], step_of_training):
     in_channels, num_classes = options.get("in_channels", 3), options.get("num_classes", 4)
     model = net(**{"image_size": (20, 24), "channels": (8, 6, 6), "num_classes": num_classes, **options})
     classifier = [layer for layer in model.layers if isinstance(layer, nn.Linear)][-1]
-    nn.init.ones_(
-        classifier.bias
-    )  # behind a ReLU, a class whose logit is negative everywhere would not learn
+    nn.init.ones_(classifier.bias)  # behind a ReLU, a class whose logit is negative everywhere would not learn
     step_of_training(model, torch.randn(10, in_channels, 20, 24), num_classes)
 
 

@@ -187,9 +187,7 @@ def test_half_the_rate_is_half_the_step(net: nn.Sequential):
         train(other, Muon(other.parameters(), 0.04, adamw_lr=0.002), range(1)),
     )
     for name in before:
-        torch.testing.assert_close(
-            2 * (halved[name] - before[name]), full[name] - before[name], rtol=1e-3, atol=1e-6
-        )
+        torch.testing.assert_close(2 * (halved[name] - before[name]), full[name] - before[name], rtol=1e-3, atol=1e-6)
 
 
 def test_the_groups_hold_the_networks_own_parameters(net: nn.Sequential):

@@ -39,9 +39,7 @@ def rates(optimizer: Optimizer, scheduler: LRScheduler | None, key: str = "lr") 
 
 def assert_ratios(found: list[tuple[float, float]], ratio: Callable[[int], float]) -> None:
     for step, (one, other) in enumerate(found):
-        assert (one, other) == pytest.approx((0.4 * ratio(step), 0.01 * ratio(step)), rel=1e-9, abs=1e-12), (
-            step
-        )
+        assert (one, other) == pytest.approx((0.4 * ratio(step), 0.01 * ratio(step)), rel=1e-9, abs=1e-12), step
 
 
 def test_constant_is_no_schedule(optimizer: Optimizer):
@@ -56,9 +54,7 @@ def test_step_falls_at_the_end_of_an_epoch(optimizer: Optimizer, epochs: int, ga
 
 @pytest.mark.parametrize("final_ratio", [0.0, 0.1])
 @pytest.mark.parametrize("warmup_epochs", [0.0, 0.5, 2.0])
-def test_cosine_warms_up_and_falls_to_its_share(
-    optimizer: Optimizer, warmup_epochs: float, final_ratio: float
-):
+def test_cosine_warms_up_and_falls_to_its_share(optimizer: Optimizer, warmup_epochs: float, final_ratio: float):
     warmup = {0.0: 0, 0.5: 4, 2.0: 14}[warmup_epochs]
 
     def ratio(step: int) -> float:
@@ -127,9 +123,7 @@ def test_one_cycle_serves_runs_of_any_length(optimizer: Optimizer, steps: int, w
     arguments: dict[str, Any] = ONE_CYCLE | {"warmup_fraction": warmup_fraction}
     scheduler = schedules.one_cycle(optimizer, steps_per_epoch=steps, max_epochs=1, **arguments)
     for _ in range(steps):
-        assert all(
-            0 < group["lr"] <= peak for group, peak in zip(optimizer.param_groups, (0.4, 0.01), strict=True)
-        )
+        assert all(0 < group["lr"] <= peak for group, peak in zip(optimizer.param_groups, (0.4, 0.01), strict=True))
         optimizer.step()
         scheduler.step()
 

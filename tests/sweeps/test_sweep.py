@@ -138,7 +138,7 @@ def test_variants_and_a_study_file(cli: Cli, tmp_path: Path) -> None:
         "      wide: ['model.channels=[32,64,128]']\n"
         "      other: [optimizer=sgd, optimizer.lr=0.1]\n"
     )
-    code, out, err = cli("train", "--config-dir", str(tmp_path / "mine"), "study=width")
+    code, _out, err = cli("train", "--config-dir", str(tmp_path / "mine"), "study=width")
     assert (code, err) == (0, "")
     summary = pd.read_csv(tmp_path / "studies" / "width" / "summary.csv")
     assert list(summary["variant"]) == ["base", "base", "wide", "wide", "other", "other"]
@@ -146,10 +146,7 @@ def test_variants_and_a_study_file(cli: Cli, tmp_path: Path) -> None:
     found = [OmegaConf.load(run.config_path) for run in runs(tmp_path / "studies" / "width")]
     assert [config.model.channels for config in found][::2] == [[16, 32, 64], [32, 64, 128], [16, 32, 64]]
     assert found[4].optimizer["_target_"] == "torch.optim.SGD"
-    assert all(
-        run.folder.name.startswith(("base-", "wide-", "other-"))
-        for run in runs(tmp_path / "studies" / "width")
-    )
+    assert all(run.folder.name.startswith(("base-", "wide-", "other-")) for run in runs(tmp_path / "studies" / "width"))
 
 
 def test_a_point_that_stands_twice_is_one_job(cli: Cli, tmp_path: Path) -> None:
@@ -222,7 +219,7 @@ def test_a_sweep_whose_driver_is_killed_ends_complete_with_the_same_command(tmp_
     process.kill()
     process.communicate()
     again = start(tmp_path, *LONG)
-    out, err = again.communicate(timeout=300)
+    _out, err = again.communicate(timeout=300)
     assert again.returncode == 0, err
     assert [run.state() for run in runs(folder)] == ["done"] * 4
     assert [run.status().attempts for run in runs(folder)] == [

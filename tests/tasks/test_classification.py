@@ -20,8 +20,6 @@ from receptive.models.mnist_net import MnistNet
 from receptive.optimizers import schedules
 from receptive.tasks.classification import ClassificationTask
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # Lightning's own
-
 WEIGHTS = [0.5, 2.0, 1.0, 0.0, 3.0, 1.0, 1.0, 0.25, 1.0, 1.0]
 MakeTask = Callable[..., ClassificationTask]
 
@@ -70,9 +68,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, weights: np.ndarray, smoothin
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 @pytest.mark.parametrize("weights", [None, WEIGHTS, "balanced"])
-def test_training_loss_is_the_weighted_smoothed_cross_entropy(
-    make_task: MakeTask, smoothing: float, weights: Any
-):
+def test_training_loss_is_the_weighted_smoothed_cross_entropy(make_task: MakeTask, smoothing: float, weights: Any):
     random = torch.Generator().manual_seed(0)
     logits = torch.randn(64, 10, generator=random)
     targets = torch.randint(10, (64,), generator=random)
@@ -130,9 +126,7 @@ def test_training_metrics_are_means_over_the_epochs_batches(
         losses: list[float] = []
         right = images = 0
 
-        def on_train_batch_end(
-            self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, _: int
-        ) -> None:
+        def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, _: int) -> None:
             self.losses.append(outputs["loss"].item())
             self.images += len(batch[1])
 

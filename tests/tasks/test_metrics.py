@@ -40,14 +40,10 @@ def test_every_metric_is_scikit_learns(logits: Tensor, targets: Tensor, batch_si
     )
     details = metrics.details()
     assert details["confusion_matrix"] == sklearn.confusion_matrix(truth, predicted).tolist()
-    assert details["accuracy_by_class"] == pytest.approx(
-        sklearn.recall_score(truth, predicted, average=None), abs=1e-6
-    )
+    assert details["accuracy_by_class"] == pytest.approx(sklearn.recall_score(truth, predicted, average=None), abs=1e-6)
 
 
-def test_accuracy_macro_leaves_out_a_class_that_neither_occurs_nor_is_predicted(
-    logits: Tensor, targets: Tensor
-):
+def test_accuracy_macro_leaves_out_a_class_that_neither_occurs_nor_is_predicted(logits: Tensor, targets: Tensor):
     """A small validation set may lack a class; one that is only predicted counts as 0, as in scikit-learn."""
     logits[:, 4] = -100.0
     kept = (targets != 4) & (targets != 3)

@@ -20,9 +20,7 @@ register_resolvers()
 class GridSweeper(Sweeper):
     """Grid times variants; see receptive.sweeps.sweep."""
 
-    def __init__(
-        self, params: dict[str, Any] | None = None, variants: dict[str, list[str]] | None = None
-    ) -> None:
+    def __init__(self, params: dict[str, Any] | None = None, variants: dict[str, list[str]] | None = None) -> None:
         self.params = params or {}
         self.variants = variants or {}
 
@@ -57,9 +55,7 @@ class FolderLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Refuse: only our sweepers know folders."""
-        raise NotImplementedError(
-            "choose hydra/sweeper=grid: this launcher runs the job folders that it makes"
-        )
+        raise NotImplementedError("choose hydra/sweeper=grid: this launcher runs the job folders that it makes")
 
     def run(self, folders: list[Path]) -> None:
         """Run the jobs of these folders; a job's failure is recorded in its folder and raises nothing."""

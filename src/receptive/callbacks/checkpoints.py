@@ -19,9 +19,7 @@ from receptive.tasks.base import Task
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Saves beside the target, syncs, replaces: whoever reads finds the old file or the new one, never a part."""
 
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
-    ) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write `checkpoint` to `path`; an OSError leaves an old file as it was."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -86,9 +86,7 @@ class RunProgress(pl.Callback):
             self._bar.update(self._task, completed=self._done, metrics=text)
             self._bar.refresh()
         elif self._style == "lines" and (epoch == epochs or epoch % max(1, -(-epochs // _LINES)) == 0):
-            self._console.print(
-                f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {text}", highlight=False, soft_wrap=True
-            )
+            self._console.print(f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {text}", highlight=False, soft_wrap=True)
 
     def _stop(self) -> None:
         if self._bar is not None:
@@ -99,8 +97,6 @@ class RunProgress(pl.Callback):
         """Take the bar away."""
         self._stop()
 
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Take the bar away."""
         self._stop()

@@ -38,9 +38,7 @@ class Augmentation(abc.ABC):
         """Return the number of uniform draws that an image needs."""
 
     @abc.abstractmethod
-    def __call__(
-        self, images: Tensor, draws: Tensor, masks: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, images: Tensor, draws: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Change each image by its draws.
 
         Args:
@@ -73,9 +71,7 @@ class Rotation(Augmentation):
         """Return 1: the angle."""
         return 1
 
-    def __call__(
-        self, images: Tensor, draws: Tensor, masks: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, images: Tensor, draws: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Rotate the images and their masks."""
         angle = torch.deg2rad(_symmetric(draws[:, 0], self.degrees))
         cos, sin, none = angle.cos(), angle.sin(), torch.zeros_like(angle)
@@ -114,9 +110,7 @@ class Affine(Augmentation):
         """Return 5: angle, shift along x and y, scale, shear."""
         return 5
 
-    def __call__(
-        self, images: Tensor, draws: Tensor, masks: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, images: Tensor, draws: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Transform the images and their masks."""
         height, width = images.shape[-2:]
         angle = torch.deg2rad(_symmetric(draws[:, 0], self.degrees))
@@ -149,9 +143,7 @@ class HorizontalFlip(Augmentation):
         """Return 1: whether."""
         return 1
 
-    def __call__(
-        self, images: Tensor, draws: Tensor, masks: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, images: Tensor, draws: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Mirror some of the images, and their masks."""
         chosen = draws[:, 0] < self.p
         images[chosen] = images[chosen].flip(-1)
@@ -179,9 +171,7 @@ class PadCrop(Augmentation):
         """Return 2: the place along y and x."""
         return 2
 
-    def __call__(
-        self, images: Tensor, draws: Tensor, masks: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, images: Tensor, draws: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Shift the images and their masks."""
         places = (draws * (2 * self.padding + 1)).long()
         images = self._crop(images, places, self.fill)
@@ -217,9 +207,7 @@ class Cutout(Augmentation):
         """Return 3: whether, and the pixel's y and x."""
         return 3
 
-    def __call__(
-        self, images: Tensor, draws: Tensor, masks: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, images: Tensor, draws: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Erase a square of some of the images."""
         height, width = images.shape[-2:]
         rows = self._covered(draws[:, 1], height) & (draws[:, :1] < self.p)
@@ -249,9 +237,7 @@ class BrightnessContrast(Augmentation):
         """Return 2: brightness and contrast."""
         return 2
 
-    def __call__(
-        self, images: Tensor, draws: Tensor, masks: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, images: Tensor, draws: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Change the images' intensities."""
         brightness, contrast = (
             1 + _symmetric(draws[:, column], limit).view(-1, 1, 1, 1)

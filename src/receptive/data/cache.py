@@ -13,9 +13,7 @@ from torch import Tensor
 from receptive.errors import InputError
 
 
-def cached_images(
-    folder: Path, name: str, paths: Sequence[Path], options: str, decode: Callable[[], Tensor]
-) -> Tensor:
+def cached_images(folder: Path, name: str, paths: Sequence[Path], options: str, decode: Callable[[], Tensor]) -> Tensor:
     """Return decode(), from a file below `folder` where it was called before.
 
     The file is found by the names, sizes and modification times of what was decoded and by the options, so a
@@ -37,9 +35,7 @@ def cached_images(
         try:
             stat = path.stat()
         except OSError as error:
-            raise InputError(
-                f"{path} cannot be read ({error.strerror}): download the data set again."
-            ) from error
+            raise InputError(f"{path} cannot be read ({error.strerror}): download the data set again.") from error
         digest.update(f"{path.parent.name}/{path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     file = folder / f"{name}-{digest.hexdigest()[:16]}.npy"
     with contextlib.suppress(OSError, ValueError, EOFError):

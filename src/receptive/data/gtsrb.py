@@ -103,13 +103,9 @@ class GTSRB(Source):
             picture = read_image(path, "RGB")
             if self.crop_to_roi:
                 if path.with_suffix("") not in boxes:
-                    raise InputError(
-                        f"{path} has no region in its annotation file (GT-*.csv): download it again."
-                    )
+                    raise InputError(f"{path} has no region in its annotation file (GT-*.csv): download it again.")
                 picture = picture.crop(boxes[path.with_suffix("")])
-            image.copy_(
-                to_tensor(picture.resize((self.image_size, self.image_size), Image.Resampling.BILINEAR))
-            )
+            image.copy_(to_tensor(picture.resize((self.image_size, self.image_size), Image.Resampling.BILINEAR)))
         return images
 
 

@@ -72,9 +72,7 @@ class ImageFolder(Source):
                 raise InputError(f"{folder} is a class that {folder.parents[1] / 'train'} does not have.")
             own = sorted(path for path in folder.rglob("*") if path.is_file() and _is_image(path))
             if not own:
-                raise InputError(
-                    f"{folder} holds no images: fill it, or remove it if there is no such class."
-                )
+                raise InputError(f"{folder} holds no images: fill it, or remove it if there is no such class.")
             files |= dict.fromkeys(own, labels[name])
         return files
 

@@ -30,9 +30,7 @@ def validation_split(
     size = len(targets)
     count = round(validation * size) if isinstance(validation, float) else validation
     if not 0 <= count < size:
-        raise InputError(
-            f"data.validation={validation} leaves nothing to train on: the training set has {size} images"
-        )
+        raise InputError(f"data.validation={validation} leaves nothing to train on: the training set has {size} images")
     held_out = torch.zeros(size, dtype=torch.bool)
     random = generator("validation", seed)
     if groups is None:

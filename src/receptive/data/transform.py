@@ -36,9 +36,7 @@ class BatchTransform:
         self.size = size
         self.augmentations = tuple(augmentations)
         # (2, C, 1, 1): mean and std
-        self._statistics = (
-            None if mean is None or std is None else torch.tensor([[*mean], [*std]])[..., None, None]
-        )
+        self._statistics = None if mean is None or std is None else torch.tensor([[*mean], [*std]])[..., None, None]
         self.seed = seed
         self.channels_last = channels_last
         self._draws = [augmentation.draws for augmentation in self.augmentations]

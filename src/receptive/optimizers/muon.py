@@ -82,9 +82,7 @@ class Muon(torch.optim.Optimizer):
                 matrix.grad = None
                 continue
             if matrix.untyped_storage().data_ptr() != parameter.untyped_storage().data_ptr():
-                raise RuntimeError(
-                    "a parameter was moved after the optimizer was built: build Muon afterwards"
-                )
+                raise RuntimeError("a parameter was moved after the optimizer was built: build Muon afterwards")
             grad = parameter.grad
             same = grad.is_contiguous() == parameter.is_contiguous()
             if not same:

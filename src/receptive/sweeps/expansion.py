@@ -57,9 +57,7 @@ def expand(
             axes[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
             swept.append(key.lstrip("+~"))
         else:
-            raise InputError(
-                f"{override.input_line}: a grid needs values, e.g. {key}=0.1,0.01 or {key}=range(1,4)"
-            )
+            raise InputError(f"{override.input_line}: a grid needs values, e.g. {key}=0.1,0.01 or {key}=range(1,4)")
     points = []
     for name, extra in (variants or {"": ()}).items():
         changed = tuple(line.lstrip("+~").partition("=")[0] for line in extra)

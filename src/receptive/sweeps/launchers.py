@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
@@ -129,10 +130,8 @@ class _Worker:
     def give(self, folder: Path) -> None:
         """Hand over a job; a worker that is gone is noticed when its answer is read."""
         self.job = Run(folder)
-        try:
+        with contextlib.suppress(BrokenPipeError):
             print(folder, file=self.process.stdin, flush=True)
-        except BrokenPipeError:
-            pass
 
     def dismiss(self) -> None:
         """Let it end."""
@@ -158,10 +157,8 @@ def _record_death(run: Run, cause: str) -> None:
     if status.state in ("running", "waiting", "interrupted") and not run.locked():
         status.state = "interrupted" if status.state == "running" else "failed"
         status.error = cause
-        try:
+        with contextlib.suppress(OSError):
             run.write_status(status)
-        except OSError:
-            pass
 
 
 def _say_end(console: Console, number: int, total: int, run: Run) -> None:

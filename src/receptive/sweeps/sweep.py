@@ -156,9 +156,7 @@ def _entries(root: Path) -> list[dict[str, Any]]:
 def _run_missing(jobs: list[Job], launcher: Any, root: Path, rerun: Rerun, console: Console) -> None:
     states = {job.fingerprint: job.run.state() for job in jobs}
     todo = [job for job in jobs if _wanted(states[job.fingerprint], rerun)]
-    counts = {
-        state: list(states.values()).count(state) for state in ("done", "running", "failed", "interrupted")
-    }
+    counts = {state: list(states.values()).count(state) for state in ("done", "running", "failed", "interrupted")}
     said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     console.print(
         f"{len(jobs)} jobs in {shown(root)}{f' ({said})' if said else ''}, {len(todo)} to run",
@@ -190,9 +188,7 @@ def _wanted(state: State, rerun: Rerun) -> bool:
 def _warn_of_old_code(jobs: list[Job], console: Console) -> None:
     old = [job for job in jobs if job.run.state() == "done" and job.run.status().code != configs.code_hash()]
     if old:
-        console.print(
-            f"[yellow]{len(old)} done jobs were computed by older code (rerun=all computes them anew)[/]"
-        )
+        console.print(f"[yellow]{len(old)} done jobs were computed by older code (rerun=all computes them anew)[/]")
 
 
 def _launch(jobs: list[Job], launcher: Any, root: Path) -> None:

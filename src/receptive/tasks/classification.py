@@ -48,9 +48,7 @@ class ClassificationTask(Task):
     ) -> None:
         super().__init__(model, optimizer=optimizer, schedule=schedule, channels_last=channels_last)
         self.label_smoothing = label_smoothing
-        self.register_buffer(
-            "class_weights", _weights(class_weights, num_classes, class_counts), persistent=False
-        )
+        self.register_buffer("class_weights", _weights(class_weights, num_classes, class_counts), persistent=False)
         self.validation = ClassificationMetrics(num_classes)
         self.testing = ClassificationMetrics(num_classes)
 

@@ -49,9 +49,12 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
         ["data.batch_size=0", "trainer.max_epochs=ten", "+model.channel=1"],
         ["data.batch_size=0", "trainer.max_epochs=ten", "model.channel"],
     ),
-    "missing data": (["data=mnist", "data.source.download=false", "paths.data_dir=nowhere"], ["nowhere", "train-images-idx3-ubyte"]),
+    "missing data": (
+        ["data=mnist", "data.source.download=false", "paths.data_dir=nowhere"],
+        ["nowhere", "train-images-idx3-ubyte"],
+    ),
     "a sweep where one seed is bad": (["-m", "seed=1,-2", "hydra.sweep.dir=run"], ["seed=-2"]),
-    "a sweep over a continuous range": (["-m", "optimizer.lr=interval(0,1)", "hydra.sweep.dir=run"], ["interval", "grid"]),
+    "a sweep over a range": (["-m", "optimizer.lr=interval(0,1)", "hydra.sweep.dir=run"], ["interval", "grid"]),
 }  # fmt: skip
 
 
@@ -120,10 +123,10 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
-    done = subprocess.run(
-        [sys.executable, "-m", "receptive", "train", *ALL], cwd=tmp_path, capture_output=True, text=True, preexec_fn=limit,
-        env={key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")},  # its file would not fit
-    )  # fmt: skip
+    command = [sys.executable, "-m", "receptive", "train", *ALL]
+    # coverage's own file would not fit either
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, preexec_fn=limit, env=environment)
     assert done.returncode == 1
     assert "File too large" in done.stderr
     assert "Traceback" not in done.stderr

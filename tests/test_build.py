@@ -73,27 +73,27 @@ def with_anything(in_channels: int, **others: Any) -> nn.Module:
     return Recorder(in_channels=in_channels, **others)
 
 
-def test_a_model_gets_the_facts_that_its_signature_names():
+def test_a_model_gets_the_facts_that_its_signature_names() -> None:
     assert facts_for(with_two_facts, FACTS) == {"num_classes": 3, "class_names": ("ant", "bee", "cicada")}
     assert facts_for(with_anything, FACTS) == {"in_channels": 2}
     assert facts_for(MnistNet, FACTS) == {"in_channels": 2, "num_classes": 3, "image_size": (12, 16)}
     assert facts_for(lambda: None, FACTS) == {}
 
 
-def test_a_model_gets_its_values_and_facts(monkeypatch: pytest.MonkeyPatch):
+def test_a_model_gets_its_values_and_facts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("receptive.models.mnist_net.MnistNet", with_two_facts)
     model = build_model(OmegaConf.create({"_target_": "receptive.models.mnist_net.MnistNet", "width": 7}), FACTS)
     assert isinstance(model, Recorder)
     assert model.given == {"num_classes": 3, "class_names": ("ant", "bee", "cicada"), "width": 7}
 
 
-def test_a_net_fits_its_data():
+def test_a_net_fits_its_data() -> None:
     node = OmegaConf.create({"_target_": "receptive.models.mnist_net.MnistNet", "channels": [4, 8]})
     net = build_model(node, FACTS)
     assert net(torch.zeros(5, 2, 12, 16)).shape == (5, 3)
 
 
-def test_a_factory_binds_plain_values():
+def test_a_factory_binds_plain_values() -> None:
     node = OmegaConf.create({"_target_": "torch.optim.Adam", "lr": 0.25, "betas": [0.5, 0.75]})
     weight = nn.Parameter(torch.zeros(1))
     make = factory(node)
@@ -106,7 +106,7 @@ def test_a_factory_binds_plain_values():
 # a whole run
 
 
-def test_the_objects_of_a_run_are_those_of_its_config():
+def test_the_objects_of_a_run_are_those_of_its_config() -> None:
     config = composed(
         "augment=[rotation,horizontal_flip]",
         "augment.rotation.degrees=10",
@@ -126,14 +126,14 @@ def test_the_objects_of_a_run_are_those_of_its_config():
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
-def test_data_and_task_agree_on_the_layout_in_memory(channels_last: bool):
+def test_data_and_task_agree_on_the_layout_in_memory(channels_last: bool) -> None:
     experiment = build(composed(f"trainer.channels_last={channels_last}", "data=digits"))
     assert experiment.data.channels_last is channels_last
     [second] = [layer for layer in experiment.task.modules() if isinstance(layer, nn.Conv2d) and layer.in_channels > 1]
     assert (second.weight.stride()[1] == 1) is channels_last
 
 
-def test_weights_follow_from_the_seed_alone():
+def test_weights_follow_from_the_seed_alone() -> None:
     torch.manual_seed(1)
     one = state_of(build(composed("seed=5")).task)
     torch.manual_seed(2)
@@ -143,7 +143,7 @@ def test_weights_follow_from_the_seed_alone():
     assert not all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_order_and_augmentation_follow_from_the_seed():
+def test_order_and_augmentation_follow_from_the_seed() -> None:
     def first_batch(seed: int) -> torch.Tensor:
         data = build_data(composed(f"seed={seed}", "augment=[rotation]"))
         data.setup("fit")
@@ -154,7 +154,7 @@ def test_order_and_augmentation_follow_from_the_seed():
     assert not torch.equal(first_batch(5), first_batch(6))
 
 
-def test_balanced_weights_are_of_the_training_images():
+def test_balanced_weights_are_of_the_training_images() -> None:
     experiment = build(composed("task.class_weights=balanced", "data.validation=437"))
     weights = experiment.task.class_weights
     assert isinstance(weights, torch.Tensor)
@@ -163,16 +163,16 @@ def test_balanced_weights_are_of_the_training_images():
     torch.testing.assert_close(weights * counts, torch.full((10,), 100.0))
 
 
-def test_the_tasks_own_metric_is_monitored_unless_another_is_asked_for():
+def test_the_tasks_own_metric_is_monitored_unless_another_is_asked_for() -> None:
     assert build(composed()).monitor == "val/accuracy"
     assert build(composed("trainer.monitor=val/loss")).monitor == "val/loss"
 
 
-def test_overfitting_takes_the_same_few_batches_for_both():
+def test_overfitting_takes_the_same_few_batches_for_both() -> None:
     config = composed("trainer=overfit", "trainer.overfit_batches=2", "augment=[rotation]", "data.batch_size=16")
     data = build(config).data
-    batches = [list(iter(loader)) for loader in (data.train_dataloader(), data.val_dataloader())]  # type: ignore[arg-type]
-    seen = [{image.numpy().tobytes() for images, _ in part for image in images} for part in batches]
+    loaders: list[Any] = [data.train_dataloader(), data.val_dataloader()]
+    seen = [{image.numpy().tobytes() for images, _ in loader for image in images} for loader in loaders]
     assert len(seen[0]) == 32
     assert seen[0] == seen[1]
 
@@ -185,12 +185,12 @@ def task() -> Task:
     return build(composed()).task
 
 
-def test_a_checkpoint_is_read_as_plain_data(tmp_path: Path, task: Task):
+def test_a_checkpoint_is_read_as_plain_data(tmp_path: Path, task: Task) -> None:
     run = saved_run(tmp_path, task)
     assert load_state(run.checkpoints / "best.ckpt")["epoch"] == 4
 
 
-def test_a_missing_checkpoint_is_said_to_be_missing(tmp_path: Path):
+def test_a_missing_checkpoint_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"best\.ckpt does not exist: the run has not saved it"):
         load_state(tmp_path / "best.ckpt")
 
@@ -199,7 +199,7 @@ def truncated(content: bytes) -> list[bytes]:
     return [content[:length] for length in (0, 1, 2, 4, 100, len(content) // 2, len(content) - 1)]
 
 
-def test_a_damaged_checkpoint_is_one_message(tmp_path: Path, task: Task):
+def test_a_damaged_checkpoint_is_one_message(tmp_path: Path, task: Task) -> None:
     path = saved_run(tmp_path, task).checkpoints / "best.ckpt"
     garbage = [b"garbage", b"\x80\x02", b"\x80\x02].", b"K\x01.", bytes(1000), b"PK\x03\x04" + bytes(300)]
     for content in [*truncated(path.read_bytes()), *garbage]:
@@ -214,40 +214,40 @@ class Malicious:
         return pytest.fail, ("code of the file was run",)
 
 
-def test_code_in_a_checkpoint_is_not_run(tmp_path: Path):
+def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
     torch.save({"state_dict": Malicious()}, tmp_path / "best.ckpt")
     with pytest.raises(InputError, match="cannot be read as a checkpoint"):
         load_state(tmp_path / "best.ckpt")
 
 
 @pytest.mark.parametrize("content", [{"epoch": 1}, [1], 3, None, torch.zeros(2), "state_dict"], ids=repr)
-def test_a_file_of_something_else_is_no_checkpoint(tmp_path: Path, content: Any):
+def test_a_file_of_something_else_is_no_checkpoint(tmp_path: Path, content: Any) -> None:
     torch.save(content, tmp_path / "best.ckpt")
     with pytest.raises(InputError, match=r"best\.ckpt is no checkpoint of a run: it has no state_dict"):
         load_state(tmp_path / "best.ckpt")
 
 
 @pytest.mark.parametrize("name", ["best", "last"])
-def test_weights_come_from_the_asked_checkpoint(tmp_path: Path, task: Task, name: str):
+def test_weights_come_from_the_asked_checkpoint(tmp_path: Path, task: Task, name: str) -> None:
     other = build(composed("seed=9")).task
     run = saved_run(tmp_path, other, epoch=6, name=name)
     assert load_weights(task, run, name) == 7  # counted from 1
     assert all(torch.equal(value, task.state_dict()[key]) for key, value in other.state_dict().items())
 
 
-def test_weights_of_another_model_are_refused(tmp_path: Path, task: Task):
+def test_weights_of_another_model_are_refused(tmp_path: Path, task: Task) -> None:
     run = saved_run(tmp_path, build(composed("model.channels=[4,5]")).task)
     with pytest.raises(InputError, match=r"(?s)best\.ckpt does not fit the run's config\.yaml: .*size mismatch"):
         load_weights(task, run)
 
 
-def test_all_weights_that_fit_are_taken_over(tmp_path: Path, task: Task):
+def test_all_weights_that_fit_are_taken_over(tmp_path: Path, task: Task) -> None:
     other = build(composed("seed=9")).task
     assert start_from(task, saved_run(tmp_path, other)) == []
     assert all(torch.equal(value, task.state_dict()[key]) for key, value in other.state_dict().items())
 
 
-def test_a_head_for_other_classes_stays_fresh(tmp_path: Path, task: Task):
+def test_a_head_for_other_classes_stays_fresh(tmp_path: Path, task: Task) -> None:
     config = composed("seed=9")
     other = build(config).task
     other.model = build_model(config.model, Facts(1, (8, 8), ("a", "b", "c"), (0.5,), (0.5,)))
@@ -262,7 +262,7 @@ def test_a_head_for_other_classes_stays_fresh(tmp_path: Path, task: Task):
     assert not torch.equal(task.state_dict()["model.layers.0.weight"], before["model.layers.0.weight"])
 
 
-def test_starting_from_a_run_of_nothing_that_fits_is_refused(tmp_path: Path, task: Task):
+def test_starting_from_a_run_of_nothing_that_fits_is_refused(tmp_path: Path, task: Task) -> None:
     other = build(composed("model.channels=[3,5,7]")).task
     before = state_of(task)
     with pytest.raises(InputError, match=rf"init={tmp_path}: no weight of that run fits this model"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from receptive.cli import main, quote_path
+from receptive.cli import flags_first, main, quote_path
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -73,6 +73,11 @@ def test_completion_of_verbs_groups_and_keys(cli: Cli, monkeypatch: pytest.Monke
 )
 def test_paths_are_quoted_for_hydra(given: str, passed: str) -> None:
     assert quote_path(given) == passed
+
+
+def test_flags_may_stand_anywhere() -> None:
+    typed = ["a=1", "-m", "b=2", "--config-dir", "mine", "--cfg", "job", "c=3"]
+    assert flags_first(typed) == ["-m", "--config-dir", "mine", "--cfg", "job", "a=1", "b=2", "c=3"]
 
 
 def test_python_dash_m_receptive(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from receptive import config as configs
-from receptive.check import GIVEN, TARGET_PREFIXES, locate
+from receptive.signatures import GIVEN, TARGET_PREFIXES, locate
 
 CONF = configs.conf_dir()
 

@@ -37,7 +37,7 @@ HOUSE = {
     "summary": "build check config",
     # one run
     "train": "build callbacks config figures provenance runs trainer tracking",
-    "check": "build config",
+    "check": "build config signatures",
     "build": "data models optimizers runs tasks trainer",
     "trainer": "callbacks",
     "callbacks": "config runs signals tasks",
@@ -55,6 +55,7 @@ HOUSE = {
     "provenance": "config",
     "config": "",
     "signals": "",
+    "signatures": "config",
     "errors": "",
     "__init__": "",
 }

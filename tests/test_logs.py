@@ -13,7 +13,7 @@ from receptive.logs import captured
 
 @contextmanager
 def unchanged() -> Iterator[None]:
-    """What the block does to loggers and warnings ends with it; Lightning has a console handler of its own here."""
+    """What the block does to loggers and warnings ends with it; Lightning has a console handler here."""
 
     def state() -> list[object]:
         loggers = [logging.getLogger(name) for name in ("", "pytorch_lightning", "lightning_fabric")]
@@ -42,7 +42,7 @@ def say_all() -> None:
         warnings.warn("a warning", stacklevel=1)
 
 
-def test_all_goes_into_the_file_and_nothing_to_the_console(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+def test_all_goes_into_the_file_and_nothing_to_the_console(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "log.txt"
     with unchanged(), captured(path):
         say_all()
@@ -58,7 +58,9 @@ def test_all_goes_into_the_file_and_nothing_to_the_console(tmp_path: Path, capfd
     assert capfd.readouterr() == ("", "")
 
 
-def test_without_a_file_all_is_dropped(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch):
+def test_without_a_file_all_is_dropped(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with unchanged(), captured(None):
         say_all()
@@ -66,7 +68,7 @@ def test_without_a_file_all_is_dropped(tmp_path: Path, capfd: pytest.CaptureFixt
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_second_run_adds_to_the_file_and_only_its_own(tmp_path: Path):
+def test_a_second_run_adds_to_the_file_and_only_its_own(tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
     for number in (1, 2):
         with unchanged(), captured(path):
@@ -75,14 +77,14 @@ def test_a_second_run_adds_to_the_file_and_only_its_own(tmp_path: Path):
     assert [line.rpartition(": ")[2] for line in path.read_text().splitlines()] == ["run 1", "run 2"]
 
 
-def test_a_filter_that_a_run_sets_ends_with_it(tmp_path: Path):
+def test_a_filter_that_a_run_sets_ends_with_it(tmp_path: Path) -> None:
     with unchanged(), captured(tmp_path / "log.txt"):
         warnings.simplefilter("ignore")
     with pytest.raises(UserWarning, match="an error again"):  # as the suite has it
         warnings.warn("an error again", stacklevel=1)
 
 
-def test_an_error_puts_all_back_and_lets_go_of_the_file(tmp_path: Path):
+def test_an_error_puts_all_back_and_lets_go_of_the_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="wrong"), unchanged(), captured(tmp_path / "log.txt"):
         logging.getLogger("somebody").info("before")
         raise ValueError("wrong")
@@ -90,7 +92,7 @@ def test_an_error_puts_all_back_and_lets_go_of_the_file(tmp_path: Path):
     (tmp_path / "log.txt").unlink()
 
 
-def test_inner_and_outer_block_each_get_their_own(tmp_path: Path):
+def test_inner_and_outer_block_each_get_their_own(tmp_path: Path) -> None:
     """An evaluation within a run: what comes after it belongs to the run again, warnings too."""
     with unchanged(), captured(tmp_path / "outer.txt"):
         with captured(tmp_path / "inner.txt"):
@@ -106,6 +108,6 @@ def test_inner_and_outer_block_each_get_their_own(tmp_path: Path):
     assert "the outer warning" in outer
 
 
-def test_a_file_that_cannot_be_opened_changes_nothing(tmp_path: Path):
+def test_a_file_that_cannot_be_opened_changes_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="nowhere"), unchanged(), captured(tmp_path / "nowhere" / "log.txt"):
         pytest.fail("not reached")

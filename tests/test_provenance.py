@@ -55,11 +55,11 @@ def git(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Git:
     return run
 
 
-def test_a_clean_checkout_is_its_commit(git: Git):
+def test_a_clean_checkout_is_its_commit(git: Git) -> None:
     assert provenance.code() == {"commit": git("rev-parse", "HEAD"), "dirty": False, "hash": HASH}
 
 
-def test_changed_files_are_told_and_new_ones_are_not(git: Git, package: Path):
+def test_changed_files_are_told_and_new_ones_are_not(git: Git, package: Path) -> None:
     (package / "new.py").write_text("")
     assert provenance.code()["dirty"] is False
     provenance.code.cache_clear()
@@ -67,23 +67,23 @@ def test_changed_files_are_told_and_new_ones_are_not(git: Git, package: Path):
     assert provenance.code() == {"commit": git("rev-parse", "HEAD"), "dirty": True, "hash": HASH}
 
 
-def test_outside_of_a_git_checkout_there_is_no_commit(package: Path, tmp_path: Path):
+def test_outside_of_a_git_checkout_there_is_no_commit(package: Path, tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("")
     assert provenance.code() == {"commit": None, "dirty": None, "hash": HASH}
 
 
-def test_an_installed_package_in_somebody_elses_repository_has_no_commit(git: Git, tmp_path: Path):
+def test_an_installed_package_in_somebody_elses_repository_has_no_commit(git: Git, tmp_path: Path) -> None:
     """A virtual environment may lie in another project's checkout."""
     (tmp_path / "pyproject.toml").unlink()
     assert provenance.code()["commit"] is None
 
 
-def test_without_git_there_is_no_commit(git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_git_there_is_no_commit(git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert provenance.code() == {"commit": None, "dirty": None, "hash": HASH}
 
 
-def test_a_git_that_hangs_is_not_waited_for(git: Git, monkeypatch: pytest.MonkeyPatch):
+def test_a_git_that_hangs_is_not_waited_for(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(command: list[str], *, timeout: float, **options: object) -> None:
         assert timeout <= 10
         raise subprocess.TimeoutExpired(command, timeout)
@@ -92,12 +92,12 @@ def test_a_git_that_hangs_is_not_waited_for(git: Git, monkeypatch: pytest.Monkey
     assert provenance.code() == {"commit": None, "dirty": None, "hash": HASH}
 
 
-def test_this_checkouts_hash_is_the_codes(monkeypatch: pytest.MonkeyPatch):
+def test_this_checkouts_hash_is_the_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     assert provenance.code()["hash"] == config.code_hash()
 
 
-def test_versions_are_those_installed(monkeypatch: pytest.MonkeyPatch):
+def test_versions_are_those_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     found = provenance.versions()
     assert found["python"] == platform.python_version()
     for name in ("torch", "pytorch-lightning", "numpy"):
@@ -107,6 +107,6 @@ def test_versions_are_those_installed(monkeypatch: pytest.MonkeyPatch):
     assert provenance.versions()["no-such-package"] == "not installed"
 
 
-def test_the_cpu_has_a_name():
+def test_the_cpu_has_a_name() -> None:
     name = provenance.cpu_name()
     assert name and name == name.strip() and "\n" not in name and ":" not in name

@@ -21,7 +21,7 @@ def handlers() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("number", "exit_code"), EXIT_CODES)
-def test_a_signal_becomes_an_exception_with_its_exit_code(number: signal.Signals, exit_code: int):
+def test_a_signal_becomes_an_exception_with_its_exit_code(number: signal.Signals, exit_code: int) -> None:
     with pytest.raises(Interrupted, match=f"stopped by {number.name}") as stop, listening():
         os.kill(os.getpid(), number)
         pytest.fail("still here")
@@ -29,7 +29,7 @@ def test_a_signal_becomes_an_exception_with_its_exit_code(number: signal.Signals
     assert stop.value.signal is number
 
 
-def test_what_catches_errors_does_not_catch_it():
+def test_what_catches_errors_does_not_catch_it() -> None:
     with pytest.raises(Interrupted):
         try:
             interrupt(signal.SIGTERM)
@@ -38,7 +38,7 @@ def test_what_catches_errors_does_not_catch_it():
 
 
 @pytest.mark.parametrize("number", STOPPING)
-def test_signals_go_to_the_receiver(number: signal.Signals):
+def test_signals_go_to_the_receiver(number: signal.Signals) -> None:
     received: list[int] = []
     with listening(received.append):
         os.kill(os.getpid(), number)
@@ -46,7 +46,7 @@ def test_signals_go_to_the_receiver(number: signal.Signals):
     assert received == [number, number]
 
 
-def test_listening_can_be_nested():
+def test_listening_can_be_nested() -> None:
     outer: list[int] = []
     inner: list[int] = []
     with listening(outer.append):
@@ -56,12 +56,12 @@ def test_listening_can_be_nested():
     assert (outer, inner) == ([signal.SIGINT], [signal.SIGTERM])
 
 
-def test_handlers_are_put_back_after_an_error():
+def test_handlers_are_put_back_after_an_error() -> None:
     with pytest.raises(ValueError, match="wrong"), listening():
         raise ValueError("wrong")
 
 
-def test_another_thread_changes_no_handler():
+def test_another_thread_changes_no_handler() -> None:
     found: list[bool] = []
 
     def run() -> None:

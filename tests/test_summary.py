@@ -19,7 +19,7 @@ def table(cli: Cli, cifar10_root: Path) -> Callable[..., str]:
     return summary
 
 
-def test_net_a_has_22_layers_and_294810_parameters(table: Callable[..., str]):
+def test_net_a_has_22_layers_and_294810_parameters(table: Callable[..., str]) -> None:
     text = table("model=net_a")
     layers = re.findall(r"^│ +[├└]─(\w+): \S+ +(\[[\d, ]+\])", text, re.MULTILINE)
     assert len(layers) == 22
@@ -44,11 +44,11 @@ def test_net_a_has_22_layers_and_294810_parameters(table: Callable[..., str]):
     assert sum(parameters[-22:]) == 294_810
 
 
-def test_depth_limits_the_levels(table: Callable[..., str]):
+def test_depth_limits_the_levels(table: Callable[..., str]) -> None:
     assert "Conv2d" not in table("model=net_a", "depth=1")
 
 
-def test_a_model_that_does_not_fit_is_one_message(cli: Cli):
+def test_a_model_that_does_not_fit_is_one_message(cli: Cli) -> None:
     code, out, err = cli("summary", "data=digits", "model=sign_net")
     assert (code, out) == (1, "")
     assert "images with a side of 8 pixels are too small" in err

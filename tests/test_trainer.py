@@ -30,20 +30,21 @@ def process() -> Iterator[None]:
     """Put back what a trainer sets for the whole process."""
     threads = torch.get_num_threads()
     cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
-    fill = torch.utils.deterministic.fill_uninitialized_memory
+    memory: Any = torch.utils.deterministic
+    fill = memory.fill_uninitialized_memory
     workspace = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
     yield
     torch.use_deterministic_algorithms(False)
     torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
-    torch.utils.deterministic.fill_uninitialized_memory = fill
+    memory.fill_uninitialized_memory = fill
     if workspace is None:
         os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
 
 
 @pytest.fixture
 def train(tmp_path: Path) -> Train:
-    """Train a small net on digits, three batches an epoch; checkpoints go to `tmp_path / "run" / "checkpoints"`."""
+    """Train a small net on digits, three batches an epoch; checkpoints go below `tmp_path / folder`."""
 
     def run(
         *callbacks: pl.Callback,
@@ -60,7 +61,12 @@ def train(tmp_path: Path) -> Train:
             num_classes=10,
         )
         data = ImageData(Digits(), batch_size=64, eval_batch_size=237, validation=237, split_seed=0)
-        defaults = {"max_epochs": 1, "accelerator": "cpu", "precision": "32-true", "limit_train_batches": 3}
+        defaults: dict[str, Any] = {
+            "max_epochs": 1,
+            "accelerator": "cpu",
+            "precision": "32-true",
+            "limit_train_batches": 3,
+        }
         trainer = build_trainer(
             TrainerOptions(**(defaults | options)),
             checkpoints=tmp_path / folder / "checkpoints",
@@ -136,14 +142,14 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 )
 def test_auto_takes_what_the_machine_computes_fast(
     machine: Callable[..., None], machine_has: dict[str, bool], device: str, precision: str
-):
+) -> None:
     machine(**machine_has)
     assert has_fast_bf16_cpu() == machine_has.get("amx", False)
     options = TrainerOptions(max_epochs=1)
     assert (options.device(), options.actual_precision()) == (device, precision)
 
 
-def test_what_is_said_is_taken(machine: Callable[..., None]):
+def test_what_is_said_is_taken(machine: Callable[..., None]) -> None:
     machine(amx=True, cuda=True)
     options = TrainerOptions(max_epochs=1, accelerator="cpu", precision="16-mixed", threads=7)
     assert (options.device(), options.actual_precision(), options.actual_threads()) == ("cpu", "16-mixed", 7)
@@ -156,7 +162,7 @@ def test_what_is_said_is_taken(machine: Callable[..., None]):
 )
 def test_auto_threads_are_the_processs_cores_or_fewer(
     monkeypatch: pytest.MonkeyPatch, cores: int, variable: str | None, threads: int
-):
+) -> None:
     """OMP_NUM_THREADS may be a list, one number a nesting level."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(10, 10 + cores)), raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
@@ -166,7 +172,7 @@ def test_auto_threads_are_the_processs_cores_or_fewer(
     assert TrainerOptions(max_epochs=1).actual_threads() == threads
 
 
-def test_auto_threads_where_a_process_has_no_affinity(monkeypatch: pytest.MonkeyPatch):
+def test_auto_threads_where_a_process_has_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on macOS."""
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
@@ -174,13 +180,14 @@ def test_auto_threads_where_a_process_has_no_affinity(monkeypatch: pytest.Monkey
     assert TrainerOptions(max_epochs=1).actual_threads() == 6
 
 
-def test_threads_hold_for_the_process():
+def test_threads_hold_for_the_process() -> None:
     TrainerOptions(max_epochs=1, threads=2).apply_to_process()
     assert torch.get_num_threads() == 2
-    assert torch.utils.deterministic.fill_uninitialized_memory is False
+    memory: Any = torch.utils.deterministic
+    assert memory.fill_uninitialized_memory is False
 
 
-def test_smaller_is_better_for_losses_alone_unless_said():
+def test_smaller_is_better_for_losses_alone_unless_said() -> None:
     options = TrainerOptions(max_epochs=1)
     modes = [options.mode(monitor) for monitor in ("val/loss", "train/loss", "val/accuracy", "val/f1_mean")]
     assert modes == ["min", "min", "max", "max"]
@@ -188,7 +195,7 @@ def test_smaller_is_better_for_losses_alone_unless_said():
     assert TrainerOptions(max_epochs=1, monitor_mode="max").mode("val/loss") == "max"
 
 
-def test_a_validation_that_would_never_run_is_refused():
+def test_a_validation_that_would_never_run_is_refused() -> None:
     with pytest.raises(ValueError, match=r"trainer\.val_every_n_epochs=3 is more than trainer\.max_epochs=2"):
         TrainerOptions(max_epochs=2, val_every_n_epochs=3)
     TrainerOptions(max_epochs=3, val_every_n_epochs=3)
@@ -199,7 +206,7 @@ def test_a_validation_that_would_never_run_is_refused():
 
 def test_a_fit_writes_its_checkpoints_and_nothing_else(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     train(max_epochs=2)
@@ -208,7 +215,7 @@ def test_a_fit_writes_its_checkpoints_and_nothing_else(
     assert capsys.readouterr().out == ""
 
 
-def test_options_reach_the_trainer(tmp_path: Path):
+def test_options_reach_the_trainer(tmp_path: Path) -> None:
     logger = CSVLogger(tmp_path / "logs")
     trainer = build_trainer(
         TrainerOptions(
@@ -233,7 +240,7 @@ def test_options_reach_the_trainer(tmp_path: Path):
     assert (trainer.checkpoint_callback.monitor, trainer.checkpoint_callback.mode) == ("val/loss", "min")  # type: ignore[attr-defined]
 
 
-def test_the_same_seed_gives_the_same_bits(train: Train):
+def test_the_same_seed_gives_the_same_bits(train: Train) -> None:
     states = []
     for folder in ("one", "two"):
         pl.seed_everything(3, verbose=False)
@@ -244,16 +251,17 @@ def test_the_same_seed_gives_the_same_bits(train: Train):
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
-def test_determinism_is_as_asked_whatever_the_run_before_asked(train: Train, deterministic: bool):
+def test_determinism_is_as_asked_whatever_the_run_before_asked(train: Train, deterministic: bool) -> None:
     torch.use_deterministic_algorithms(not deterministic)
     train(deterministic=deterministic, limit_train_batches=1)
     assert torch.are_deterministic_algorithms_enabled() == deterministic
 
 
 @pytest.mark.parametrize("name", ["sgd", "muon"])
-def test_gradients_are_clipped_to_their_norm_together(train: Train, name: str):
+def test_gradients_are_clipped_to_their_norm_together(train: Train, name: str) -> None:
     class Norm(pl.Callback):
-        found: list[float] = []
+        def __init__(self) -> None:
+            self.found: list[float] = []
 
         def on_before_zero_grad(self, trainer: pl.Trainer, module: pl.LightningModule, _: Any) -> None:
             gradients = [p.grad for p in module.parameters() if p.grad is not None]
@@ -263,7 +271,6 @@ def test_gradients_are_clipped_to_their_norm_together(train: Train, name: str):
     optimizer: Any = partial(Muon, lr=1e-4) if name == "muon" else partial(torch.optim.SGD, lr=1e-4)
     for clip in (None, 0.05):
         norm = Norm()
-        norm.found = []
         train(norm, optimizer=optimizer, gradient_clip_val=clip, folder=f"{clip}")
         assert len(norm.found) == 2
         if clip is None:
@@ -290,7 +297,7 @@ class Scores(pl.Callback):
     ("scores", "epochs"),
     [([0.5] * 6, 3), ([0.1, 0.5, 0.4, 0.3, 0.9, 0.9], 4), ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], 6)],
 )
-def test_a_run_stops_two_epochs_after_its_best(train: Train, monitor: str, scores: list[float], epochs: int):
+def test_a_run_stops_two_epochs_after_its_best(train: Train, monitor: str, scores: list[float], epochs: int) -> None:
     trainer = train(Scores(scores), max_epochs=6, early_stopping_patience=2, limit_train_batches=1, monitor=monitor)
     assert trainer.current_epoch == epochs
 
@@ -299,7 +306,7 @@ def test_a_run_stops_two_epochs_after_its_best(train: Train, monitor: str, score
 
 
 def average(states: list[State], decay: float) -> dict[str, Tensor]:
-    """The exponential moving average in float64, begun with the first state; whole numbers are the last state's."""
+    """The exponential moving average in float64, begun with the first state; counters are the last state's."""
     kept = {name: value.double() for name, value in states[0].items()}
     for state in states[1:]:
         for name, value in state.items():
@@ -308,7 +315,7 @@ def average(states: list[State], decay: float) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("name", ["sgd", "muon"])
-def test_the_average_of_the_weights_is_the_formulas(train: Train, tmp_path: Path, name: str):
+def test_the_average_of_the_weights_is_the_formulas(train: Train, tmp_path: Path, name: str) -> None:
     weights = Weights()
     optimizer: Any = partial(Muon, lr=0.02) if name == "muon" else partial(torch.optim.SGD, lr=0.3)
     trainer = train(weights, optimizer=optimizer, max_epochs=3, ema_decay=0.8)
@@ -324,7 +331,7 @@ def test_the_average_of_the_weights_is_the_formulas(train: Train, tmp_path: Path
     assert_states_equal(state_of(trainer.lightning_module), weights.validated[-1])
 
 
-def test_the_average_changes_no_step_of_training(train: Train):
+def test_the_average_changes_no_step_of_training(train: Train) -> None:
     with_average, without = Weights(), Weights()
     train(with_average, max_epochs=2, ema_decay=0.9, folder="with")
     train(without, max_epochs=2, folder="without")
@@ -333,7 +340,7 @@ def test_the_average_changes_no_step_of_training(train: Train):
 
 
 @pytest.mark.parametrize("decay", [None, 0.9])
-def test_best_holds_the_weights_that_were_validated(train: Train, tmp_path: Path, decay: float | None):
+def test_best_holds_the_weights_that_were_validated(train: Train, tmp_path: Path, decay: float | None) -> None:
     weights = Weights()
     trainer = train(weights, optimizer=partial(torch.optim.SGD, lr=1.0), max_epochs=5, ema_decay=decay)
     best, last = checkpoint(tmp_path, "best.ckpt"), checkpoint(tmp_path, "last.ckpt")
@@ -348,7 +355,7 @@ def test_best_holds_the_weights_that_were_validated(train: Train, tmp_path: Path
 
 @pytest.mark.parametrize("decay", [None, 0.9])
 @pytest.mark.parametrize("name", ["adamw", "muon"])
-def test_checkpoints_are_plain_data(train: Train, tmp_path: Path, decay: float | None, name: str):
+def test_checkpoints_are_plain_data(train: Train, tmp_path: Path, decay: float | None, name: str) -> None:
     optimizer: Any = {"adamw": torch.optim.AdamW, "muon": Muon}[name]
     train(optimizer=optimizer, ema_decay=decay, early_stopping_patience=2)
     for file in ("best.ckpt", "last.ckpt"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +30,10 @@ from receptive.build import build, build_model, factory
 from receptive.config import conf_dir, freeze, register_resolvers
 from receptive.job import run_job
 from receptive.runs import Run
+
+# Lightning sets this at import, so that Adam looks for the GPU driver's library at every step.
+_DRIVER_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"
+_AFTER_IMPORTS = os.environ.get(_DRIVER_CHECK)
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,24 @@ class Screen(io.StringIO):
         return len(text)
 
 
+@contextlib.contextmanager
+def driver_check(value: str | None) -> Iterator[None]:
+    """Give each contestant the environment that a process of its own would have."""
+
+    def put(value: str | None) -> None:
+        if value is None:
+            os.environ.pop(_DRIVER_CHECK, None)
+        else:
+            os.environ[_DRIVER_CHECK] = value
+
+    before = os.environ.get(_DRIVER_CHECK)
+    put(value)
+    try:
+        yield
+    finally:
+        put(before)
+
+
 def composed(*overrides: str) -> DictConfig:
     """Compose the config of `receptive train` with these overrides."""
     register_resolvers()
@@ -104,7 +127,7 @@ def ours(config: DictConfig, turn: Turn) -> float:
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder))
         OmegaConf.save(config, run.config_path)
-        with stopwatch(turn) as seconds:
+        with driver_check(_AFTER_IMPORTS), stopwatch(turn) as seconds:
             state = run_job(run, Console(file=Screen()))
         if state != "done":
             raise RuntimeError(f"the run ended as {state}: {run.status().error}")
@@ -120,7 +143,7 @@ def raw_loop(config: DictConfig, turn: Turn) -> float:
     optimizer = factory(config.optimizer)(model.parameters())
     loader = experiment.data.train_dataloader()
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=options.actual_precision() == "bf16-mixed")
-    with stopwatch(turn) as seconds:
+    with driver_check(None), stopwatch(turn) as seconds:
         for epoch in range(2):
             loader.sampler.set_epoch(epoch)
             for images, targets in islice(loader, turn.steps):
@@ -171,6 +194,7 @@ def lightning_defaults(config: DictConfig, turn: Turn) -> float:
         tempfile.TemporaryDirectory() as folder,
         contextlib.redirect_stdout(Screen()),
         contextlib.redirect_stderr(Screen()),
+        driver_check("1"),
         stopwatch(turn) as seconds,
     ):
         trainer = pl.Trainer(

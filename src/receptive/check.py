@@ -7,41 +7,19 @@ data's files are looked for.
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import json
-import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError
 
 from receptive.config import did_you_mean, plain
 from receptive.errors import InputError
+from receptive.signatures import TARGET_PREFIXES, shown_value, target_faults
 
-# below these a config may name classes and functions; a user's own prefixes stand in `target_prefixes`
-TARGET_PREFIXES = (
-    "receptive",
-    "torch",
-    "torchvision",
-    "timm",
-    "segmentation_models_pytorch",
-    "torchmetrics",
-    "pytorch_lightning",
-)
-# given by the builder, not by the config
-GIVEN = {
-    "data": {"augmentations", "seed", "channels_last", "device"},
-    "model": {"in_channels", "num_classes", "image_size", "class_names"},
-    "optimizer": {"params"},
-    "scheduler": {"optimizer", "steps_per_epoch", "max_epochs"},
-    "task": {"model", "optimizer", "schedule", "num_classes", "class_counts", "channels_last"},
-}
 _OPTIONS = ("seed", "test", "init", "rerun", "target_prefixes", "paths", "hydra")
 _GROUPS = ("data", "augment", "task", "model", "optimizer", "scheduler", "trainer")
 
@@ -66,7 +44,7 @@ class Checker:
         prefixes = (*TARGET_PREFIXES, *(values.get("target_prefixes") or []))
         text = {group: json.dumps(values.get(group)) for group in _GROUPS}
         for group in _GROUPS:
-            found += self._once(_target_faults, group, text[group], prefixes)
+            found += self._once(target_faults, group, text[group], prefixes)
         return found or self._building_faults(text)
 
     def _building_faults(self, text: dict[str, str]) -> list[str]:
@@ -101,105 +79,6 @@ def _top_level_faults(values: dict[str, Any]) -> list[str]:
     if values["rerun"] not in ("failed", "all", "none"):
         found.append(f"rerun={values['rerun']}: give failed, all or none")
     return found
-
-
-def _target_faults(key: str, node_text: str, prefixes: tuple[str, ...]) -> list[str]:
-    """Faults of a node and the nodes below it, as JSON so that each distinct one is checked once."""
-    node = json.loads(node_text)
-    if not isinstance(node, dict):
-        return []
-    found = []
-    name = node.get("_target_")
-    if name is not None:
-        try:
-            target = locate(f"{key}._target_", name, prefixes)
-        except InputError as error:
-            return [str(error)]
-        found += _signature_faults(key, target, node)
-    for child, value in node.items():
-        found += _target_faults(f"{key}.{child}", json.dumps(value), prefixes)
-    return found
-
-
-def locate(key: str, name: str, prefixes: Iterable[str] = TARGET_PREFIXES) -> Callable[..., Any]:
-    """The class or function with a dotted name below one of `prefixes`; InputError when there is none."""
-    if not any(name.startswith(f"{prefix}.") for prefix in prefixes):
-        raise InputError(
-            f"{key}={name}: only names below {', '.join(prefixes)} may be used; list your own in target_prefixes"
-        )
-    module_name, _, attribute = name.rpartition(".")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise InputError(f"{key}={name}: {error}") from None
-    found = getattr(module, attribute, None)
-    if not callable(found):
-        raise InputError(f"{key}={name}: {module_name} has no {attribute!r}{did_you_mean(attribute, dir(module))}")
-    return typing.cast("Callable[..., Any]", found)
-
-
-def _signature_faults(key: str, target: Callable[..., Any], node: dict[str, Any]) -> list[str]:
-    parameters = inspect.signature(target).parameters
-    given = GIVEN.get(key, set())
-    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    settable = [name for name in parameters if name not in given]
-    hints = _hints(target)
-    found = []
-    for name, value in node.items():
-        if name.startswith("_") and name.endswith("_"):
-            continue
-        if name in given or (name not in parameters and not open_ended):
-            found.append(f"{key}.{name}: {target.__name__} has no such option{did_you_mean(name, settable)}")
-        elif name in hints and not (isinstance(value, dict) and "_target_" in value):
-            found += _type_faults(f"{key}.{name}", hints[name], value)
-    for name, parameter in parameters.items():
-        required = parameter.default is parameter.empty and parameter.kind in (
-            parameter.POSITIONAL_OR_KEYWORD,
-            parameter.KEYWORD_ONLY,
-        )
-        if required and name not in node and name not in given:
-            found.append(f"{key}.{name}: give a value, {target.__name__} needs it")
-    return found
-
-
-def _hints(target: Callable[..., Any]) -> dict[str, Any]:
-    function = target.__init__ if inspect.isclass(target) else target
-    try:
-        return typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):  # annotations of other libraries that cannot be evaluated
-        return {}
-
-
-def _adapter(hint: Any) -> TypeAdapter[Any] | None:
-    try:
-        return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
-    except Exception:  # a dataclass or model forbids the config; others have no schema at all
-        try:
-            return TypeAdapter(hint)
-        except PydanticSchemaGenerationError:
-            return None
-
-
-def _type_faults(key: str, hint: Any, value: Any) -> list[str]:
-    try:
-        adapter = _adapter(hint)
-    except TypeError:  # an annotation that cannot be hashed
-        return []
-    if adapter is None:
-        return []
-    try:
-        validated = adapter.validate_python(value)
-    except ValidationError as error:
-        reasons = [item["msg"] for item in error.errors() if item["type"] != "is_instance_of"]
-        reasons = [reason.removeprefix("Input should be ") for reason in dict.fromkeys(reasons)]
-        return [f"{key}={_shown(value)}: must be {' or '.join(reasons) or 'of another type'}"]
-    if isinstance(value, str) and isinstance(validated, (int, float)):
-        return [f"{key}={value!r}: must be a number without quotes"]
-    return []
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _built(node_text: str, **arguments: Any) -> Any:
@@ -274,7 +153,9 @@ def _optimizer_faults(data: str, model: str, optimizer: str) -> list[str]:
 def _guilty(group: str, node: dict[str, Any], error: Exception) -> str:
     """An error of another library with the key whose value it quotes."""
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    keys = [f"{group}.{key}={_shown(value)}" for key, value in node.items() if key[0] != "_" and str(value) in text]
+    keys = [
+        f"{group}.{key}={shown_value(value)}" for key, value in node.items() if key[0] != "_" and str(value) in text
+    ]
     return f"{', '.join(keys) or group}: {text}"
 
 
@@ -283,7 +164,7 @@ def _trainer_faults(data: str, task: str, trainer: str) -> list[str]:
         options = _built(trainer)
     except ValueError as error:
         return [str(error)]
-    task_class = get_class(json.loads(task)["_target_"])
+    task_class: Any = get_class(json.loads(task)["_target_"])
     metrics = task_class.METRICS
     monitor = options.monitor or task_class.MONITOR
     if monitor not in metrics:

@@ -41,6 +41,11 @@ Receptive: a laboratory for convolutional networks.
 # Their values are paths: they may hold what Hydra's grammar would split or refuse.
 _PATH_KEYS = re.compile(r"(run|init|input|output|paths\.\w+|([\w.]+\.)?root|hydra\.[\w.]*dir)$")
 
+_FLAGS_WITH_VALUE = (
+    *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"),
+    *("--cfg", "-c", "--package", "-p", "--info", "-i", "--experimental-rerun"),
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; gives the exit code: 0 only when everything is done."""
@@ -59,9 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    sweeps = [argument for argument in rest if argument in ("-m", "--multirun")]  # argparse wants flags first
-    overrides = [quote_path(argument) for argument in rest if argument not in sweeps]
-    return _run_hydra(verb, sweeps + overrides)
+    return _run_hydra(verb, flags_first([quote_path(argument) for argument in rest]))
 
 
 def _help() -> str:
@@ -79,6 +82,19 @@ def quote_path(argument: str) -> str:
     ):
         return argument
     return f"{key}={configs.quoted(value)}"
+
+
+def flags_first(arguments: Sequence[str]) -> list[str]:
+    """Hydra's flags, each with its value, before the overrides: its parser refuses them between or after."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if not argument.startswith("-"):
+            overrides.append(argument)
+        else:
+            flags += [argument, *([next(rest, "")] if argument in _FLAGS_WITH_VALUE else [])]
+    return flags + overrides
 
 
 def _complete(argv: list[str]) -> int:

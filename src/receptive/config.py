@@ -50,7 +50,7 @@ def freeze(config: DictConfig) -> DictConfig:
 
     Interpolations of `paths` stay, so that a folder can be read where the data lie elsewhere.
     """
-    frozen = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    frozen = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     OmegaConf.set_struct(frozen, False)
     for key, value in (plain(frozen.paths, resolve=True) if "paths" in frozen else {}).items():
         frozen.paths[key] = str(Path(value).expanduser().absolute()) if value is not None else None

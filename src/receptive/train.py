@@ -104,10 +104,10 @@ def _introduce(experiment: Experiment, run: Run, console: Console) -> None:
     data, options = experiment.data, experiment.trainer
     sizes = data.sizes()
     shape = "x".join(str(side) for side in (data.facts.in_channels, *data.facts.image_size))
+    images = f"{sizes['train']:,} training and {sizes['val']:,} validation images of {shape}"
     lines = {
         "run": shown(run.folder),
-        "data": f"{type(data.source).__name__}: {sizes['train']:,} training and {sizes['val']:,} validation images of {shape}, "
-        f"{data.facts.num_classes} classes",
+        "data": f"{type(data.source).__name__}: {images}, {data.facts.num_classes} classes",
         "model": f"{type(experiment.task.model).__name__}: {parameter_count(experiment):,} parameters",
         "trainer": f"{options.max_epochs} epochs, {options.actual_precision()} on {options.device()}"
         + (f", {torch.get_num_threads()} threads" if options.device() == "cpu" else ""),

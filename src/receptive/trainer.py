@@ -74,7 +74,7 @@ class TrainerOptions:
         return "bf16-mixed" if fast else "32-true"
 
     def actual_threads(self) -> int:
-        """The CPU threads that `auto` stands for here: the cores of the process, or OMP_NUM_THREADS where that is less."""
+        """The CPU threads that `auto` stands for: the cores of the process, or OMP_NUM_THREADS where less."""
         if self.threads != "auto":
             return self.threads
         cores = len(os.sched_getaffinity(0))
@@ -84,7 +84,7 @@ class TrainerOptions:
         """Set threads and determinism, which hold for the whole process."""
         torch.set_num_threads(self.actual_threads())
         # deterministic algorithms also fill new memory by default, which costs time and changes no result of ours
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def has_fast_bf16_cpu() -> bool:
@@ -93,7 +93,7 @@ def has_fast_bf16_cpu() -> bool:
 
 
 class _ExponentialMovingAverage(WeightAveraging):
-    """Lightning's weight averaging with torch's EMA over all tensors at once (per tensor it costs several times more)."""
+    """Lightning's weight averaging with torch's EMA over all tensors at once (one by one costs several times more)."""
 
     def __init__(self, decay: float) -> None:
         super().__init__(use_buffers=True, multi_avg_fn=_ema_of_floats(decay))

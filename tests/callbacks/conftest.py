@@ -75,7 +75,7 @@ class _ScriptedTask(Task):
 def fit(tmp_path: Path) -> Fit:
     """Train the scripted task as a run is trained: checkpoints go to `tmp_path / "checkpoints"`.
 
-    callbacks: before those of every run. losses: one a step. validation: metrics of each epoch, over and over.
+    callbacks: called before those of every run. losses: one a step. validation: metrics, one dict an epoch.
     """
 
     def run(

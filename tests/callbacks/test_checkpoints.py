@@ -53,7 +53,7 @@ SCORES = [0.4, 0.6, 0.5, 0.6, 0.7, 0.1]
     ("monitor", "best"),
     [("val/score", [1, 2, 2, 2, 5, 5]), ("val/loss", [1, 1, 1, 1, 1, 6])],
 )
-def test_last_is_every_epoch_and_best_the_best(fit: Any, folder: Path, monitor: str, best: list[int]):
+def test_last_is_every_epoch_and_best_the_best(fit: Any, folder: Path, monitor: str, best: list[int]) -> None:
     """The larger score is better, the smaller loss; of equals the first."""
     watcher = Watcher(folder)
     validation = [{"val/score": score, "val/loss": score} for score in SCORES]
@@ -65,13 +65,13 @@ def test_last_is_every_epoch_and_best_the_best(fit: Any, folder: Path, monitor: 
 @pytest.mark.parametrize(("values", "best"), [((0.5, math.nan, 0.5), 1), ((math.nan, 0.5, math.nan), 2)])
 def test_a_validation_that_is_no_number_is_never_best(
     fit: Any, folder: Path, monitor: str, values: tuple[float, ...], best: int
-):
+) -> None:
     fit(validation=[{monitor: value} for value in values], epochs=3, monitor=monitor)
     assert saved(folder)["best.ckpt"] == best
 
 
 @pytest.mark.filterwarnings("ignore:.*could not find the monitored key")
-def test_without_validation_in_every_epoch_last_is_still_the_last(fit: Any, folder: Path):
+def test_without_validation_in_every_epoch_last_is_still_the_last(fit: Any, folder: Path) -> None:
     watcher = Watcher(folder)
     validation = [{"val/score": score} for score in SCORES]
     fit(watcher, validation=validation, epochs=5, val_every_n_epochs=2)
@@ -80,7 +80,7 @@ def test_without_validation_in_every_epoch_last_is_still_the_last(fit: Any, fold
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_an_epoch_with_a_loss_that_is_no_number_is_not_saved(fit: Any, folder: Path, batch: int):
+def test_an_epoch_with_a_loss_that_is_no_number_is_not_saved(fit: Any, folder: Path, batch: int) -> None:
     losses = [0.5] * 9
     losses[3 + batch - 1] = math.nan
     with pytest.raises(NonFiniteLoss, match=f"epoch 2, batch {batch}"):
@@ -88,7 +88,7 @@ def test_an_epoch_with_a_loss_that_is_no_number_is_not_saved(fit: Any, folder: P
     assert saved(folder) == {"best.ckpt": 1, "last.ckpt": 1}
 
 
-def test_weights_that_the_last_step_spoilt_are_not_saved(fit: Any, folder: Path):
+def test_weights_that_the_last_step_spoilt_are_not_saved(fit: Any, folder: Path) -> None:
     """The epoch's losses were taken before its last step: they do not tell."""
 
     class Spoil(pl.Callback):
@@ -126,7 +126,7 @@ def small_files(most: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_save_replaces_the_file(target: Path):
+def test_a_save_replaces_the_file(target: Path) -> None:
     AtomicCheckpointIO().save_checkpoint({"epoch": 2, "weight": torch.arange(3.0)}, target)
     state = torch.load(target, weights_only=True)
     assert state["epoch"] == 2
@@ -135,19 +135,21 @@ def test_a_save_replaces_the_file(target: Path):
     assert target.stat().st_mode & 0o777 == 0o644
 
 
-def test_missing_folders_are_made(tmp_path: Path):
+def test_missing_folders_are_made(tmp_path: Path) -> None:
     AtomicCheckpointIO().save_checkpoint({"epoch": 1}, tmp_path / "a" / "b" / "last.ckpt")
     assert_untouched(tmp_path / "a" / "b" / "last.ckpt")
 
 
-def test_a_full_disk_leaves_the_old_file(target: Path):
+def test_a_full_disk_leaves_the_old_file(target: Path) -> None:
     with small_files(50_000), pytest.raises(OSError, match="File too large"):
         AtomicCheckpointIO().save_checkpoint({"epoch": 2, "weights": torch.ones(100_000)}, target)
     assert_untouched(target)
 
 
 @pytest.mark.parametrize("error", [OSError("no space"), RuntimeError("broken"), KeyboardInterrupt()])
-def test_a_save_that_breaks_off_leaves_the_old_file(target: Path, monkeypatch, error: BaseException):
+def test_a_save_that_breaks_off_leaves_the_old_file(
+    target: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
     def save(checkpoint: Any, file: Any) -> None:
         file.write(b"the first part")
         raise error
@@ -159,7 +161,7 @@ def test_a_save_that_breaks_off_leaves_the_old_file(target: Path, monkeypatch, e
     assert_untouched(target)
 
 
-def test_the_old_file_stays_until_the_new_one_is_on_disk(target: Path, monkeypatch):
+def test_the_old_file_stays_until_the_new_one_is_on_disk(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fsync(_: int) -> None:
         assert torch.load(target, weights_only=True) == {"epoch": 1}
         raise OSError("pulled out")
@@ -170,13 +172,13 @@ def test_the_old_file_stays_until_the_new_one_is_on_disk(target: Path, monkeypat
     assert_untouched(target)
 
 
-def test_a_folder_that_is_a_file_is_an_oserror(target: Path):
+def test_a_folder_that_is_a_file_is_an_oserror(target: Path) -> None:
     with pytest.raises(OSError, match=r"last\.ckpt"):
         AtomicCheckpointIO().save_checkpoint({"epoch": 2}, target / "last.ckpt")
     assert_untouched(target)
 
 
-def test_a_target_that_is_a_folder_is_an_oserror(tmp_path: Path):
+def test_a_target_that_is_a_folder_is_an_oserror(tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").mkdir()
     with pytest.raises(OSError, match=r"last\.ckpt"):
         AtomicCheckpointIO().save_checkpoint({"epoch": 2}, tmp_path / "last.ckpt")

@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "metrics.csv"
 
 
-def test_a_row_is_on_disk_at_the_end_of_every_epoch(fit: Any, path: Path):
+def test_a_row_is_on_disk_at_the_end_of_every_epoch(fit: Any, path: Path) -> None:
     records, reader = EpochRecords(path), Reader(path)
     validation = [{"val/score": 0.25, "val/loss": 2.0}, {"val/score": 0.5, "val/loss": 1.0}]
     fit(records, reader, losses=[1, 2, 3, 4, 5, 9], validation=validation, epochs=2)
@@ -59,7 +59,7 @@ def test_a_row_is_on_disk_at_the_end_of_every_epoch(fit: Any, path: Path):
     assert [row["val/loss"] for row in records.rows] == [2.0, 1.0]
 
 
-def test_a_metric_that_comes_later_gets_its_column(fit: Any, path: Path):
+def test_a_metric_that_comes_later_gets_its_column(fit: Any, path: Path) -> None:
     reader = Reader(path)
     validation = [
         {"val/score": 0.5},
@@ -79,7 +79,7 @@ def test_a_metric_that_comes_later_gets_its_column(fit: Any, path: Path):
 
 
 @pytest.mark.filterwarnings("ignore:.*could not find the monitored key")
-def test_an_epoch_without_validation_leaves_its_cells_empty(fit: Any, path: Path):
+def test_an_epoch_without_validation_leaves_its_cells_empty(fit: Any, path: Path) -> None:
     validation = [{"val/score": epoch / 10} for epoch in range(1, 6)]
     records = EpochRecords(path)
     fit(records, validation=validation, epochs=5, val_every_n_epochs=2)
@@ -90,12 +90,12 @@ def test_an_epoch_without_validation_leaves_its_cells_empty(fit: Any, path: Path
     assert [("val/score" in row) for row in records.rows] == [False, True, False, True, False]
 
 
-def test_training_metrics_reach_the_monitor(fit: Any, path: Path):
+def test_training_metrics_reach_the_monitor(fit: Any, path: Path) -> None:
     trainer = fit(EpochRecords(path), losses=[4.0, 4.0, 4.0, 1.0], epochs=2, batches=3, monitor="train/loss")
     assert float(trainer.callback_metrics["train/loss"]) == pytest.approx(2 / 3)
 
 
-def test_the_rate_is_the_one_at_the_end_of_the_epoch(fit: Any, path: Path):
+def test_the_rate_is_the_one_at_the_end_of_the_epoch(fit: Any, path: Path) -> None:
     class Halve(pl.Callback):
         def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
             trainer.optimizers[0].param_groups[0]["lr"] /= 2
@@ -104,7 +104,7 @@ def test_the_rate_is_the_one_at_the_end_of_the_epoch(fit: Any, path: Path):
     assert pd.read_csv(path)["lr"].tolist() == [1 / 8, 1 / 64]
 
 
-def test_an_old_file_is_replaced(fit: Any, path: Path):
+def test_an_old_file_is_replaced(fit: Any, path: Path) -> None:
     path.write_text("epoch,train/loss\n1,0.5\n2,0.4\n")
     fit(EpochRecords(path), epochs=1)
     assert pd.read_csv(path)["epoch"].tolist() == [1]

@@ -14,7 +14,7 @@ from receptive.optimizers.muon import Muon, matrix_view
 OPTIONS: dict[str, Any] = {
     "lr": 0.05,
     "momentum": 0.9,
-    "nesterov": True,
+    "nesterov": False,
     "weight_decay": 0.1,
     "adamw_lr": 0.003,
     "adamw_betas": (0.8, 0.9),
@@ -66,12 +66,14 @@ def assert_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
         assert torch.equal(one[name], other[name]), name
 
 
-def by_torch(net: nn.Module, flat: Callable[[Tensor], Tensor], unflat: Callable[[Tensor, Tensor], Tensor]):
+def by_torch(
+    net: nn.Module, flat: Callable[[Tensor], Tensor], unflat: Callable[[Tensor, Tensor], Tensor]
+) -> dict[str, Tensor]:
     """The parameters after the same steps of torch's two optimizers, the hidden filters as own matrices."""
     parameters = dict(net.named_parameters())
     matrices = {name: flat(parameters[name].detach()).clone() for name in HIDDEN}
     rest = {name: value.detach().clone() for name, value in parameters.items() if name not in HIDDEN}
-    muon = torch.optim.Muon(matrices.values(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.1)
+    muon = torch.optim.Muon(matrices.values(), lr=0.05, momentum=0.9, nesterov=False, weight_decay=0.1)
     adamw = torch.optim.AdamW(rest.values(), lr=0.003, betas=(0.8, 0.9), weight_decay=0.02)
     for step in range(STEPS):
         give_gradients(net, step)
@@ -87,12 +89,12 @@ def by_torch(net: nn.Module, flat: Callable[[Tensor], Tensor], unflat: Callable[
     return {name: found[name] for name in parameters}
 
 
-def test_hidden_filters_are_muons_and_the_rest_adamws(net: nn.Sequential):
+def test_hidden_filters_are_muons_and_the_rest_adamws(net: nn.Sequential) -> None:
     wanted = by_torch(copy.deepcopy(net), lambda weight: weight.flatten(1), Tensor.view_as)
     assert_equal(train(net, Muon(net.parameters(), **OPTIONS)), wanted)
 
 
-def test_channels_last_filters_are_matrices_with_permuted_columns(net: nn.Sequential):
+def test_channels_last_filters_are_matrices_with_permuted_columns(net: nn.Sequential) -> None:
     def flat(weight: Tensor) -> Tensor:
         return weight.permute(0, 2, 3, 1).flatten(1)
 
@@ -101,14 +103,14 @@ def test_channels_last_filters_are_matrices_with_permuted_columns(net: nn.Sequen
         return matrix.view(rows, height, width, channels).permute(0, 3, 1, 2)
 
     wanted = by_torch(copy.deepcopy(net), flat, unflat)
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net.to(memory_format=torch.channels_last)
     assert_equal(train(net, Muon(net.parameters(), **OPTIONS)), wanted)
 
 
-def test_the_layout_in_memory_decides_nothing(net: nn.Sequential):
+def test_the_layout_in_memory_decides_nothing(net: nn.Sequential) -> None:
     """Up to the bfloat16 in which Muon orthogonalises."""
     before = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
-    other = copy.deepcopy(net).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    other = copy.deepcopy(net).to(memory_format=torch.channels_last)
     one = train(net, Muon(net.parameters(), **OPTIONS))
     two = train(other, Muon(other.parameters(), **OPTIONS))
     for name in one:
@@ -118,7 +120,9 @@ def test_the_layout_in_memory_decides_nothing(net: nn.Sequential):
 
 @pytest.mark.parametrize("of_the_net", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("of_gradients", [torch.contiguous_format, torch.channels_last])
-def test_gradients_may_be_laid_out_otherwise_than_their_parameters(net, of_the_net, of_gradients):
+def test_gradients_may_be_laid_out_otherwise_than_their_parameters(
+    net: nn.Sequential, of_the_net: torch.memory_format, of_gradients: torch.memory_format
+) -> None:
     net.to(memory_format=of_the_net)
     other = copy.deepcopy(net)
     optimizer = Muon(other.parameters(), **OPTIONS)
@@ -130,7 +134,7 @@ def test_gradients_may_be_laid_out_otherwise_than_their_parameters(net, of_the_n
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_a_matrix_is_a_view_of_its_parameter(memory_format: torch.memory_format):
+def test_a_matrix_is_a_view_of_its_parameter(memory_format: torch.memory_format) -> None:
     for shape in ((6, 3, 2, 2), (6, 3, 1, 1), (6, 1, 3, 3), (1, 3, 2, 2)):
         weight = nn.Parameter(torch.randn(shape).contiguous(memory_format=memory_format))
         matrix = matrix_view(weight)
@@ -141,8 +145,8 @@ def test_a_matrix_is_a_view_of_its_parameter(memory_format: torch.memory_format)
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_saved_and_loaded_it_goes_on_alike(net: nn.Sequential, memory_format: torch.memory_format):
-    net.to(memory_format=memory_format)  # type: ignore[call-overload]
+def test_saved_and_loaded_it_goes_on_alike(net: nn.Sequential, memory_format: torch.memory_format) -> None:
+    net.to(memory_format=memory_format)
     optimizer = Muon(net.parameters(), **OPTIONS)
     train(net, optimizer)
     file = io.BytesIO()
@@ -161,7 +165,7 @@ def test_saved_and_loaded_it_goes_on_alike(net: nn.Sequential, memory_format: to
 
 
 @pytest.mark.parametrize("loaded", [False, True])
-def test_a_schedule_reaches_all_parameters(net: nn.Sequential, loaded: bool):
+def test_a_schedule_reaches_all_parameters(net: nn.Sequential, loaded: bool) -> None:
     optimizer = Muon(net.parameters(), **OPTIONS)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: [1.0, 0.5, 0.0][min(step, 2)])
     if loaded:
@@ -176,7 +180,7 @@ def test_a_schedule_reaches_all_parameters(net: nn.Sequential, loaded: bool):
     assert_equal(still, moving)
 
 
-def test_half_the_rate_is_half_the_step(net: nn.Sequential):
+def test_half_the_rate_is_half_the_step(net: nn.Sequential) -> None:
     other = copy.deepcopy(net)
     before = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
     optimizer = Muon(net.parameters(), lr=0.04, adamw_lr=0.002)
@@ -190,7 +194,7 @@ def test_half_the_rate_is_half_the_step(net: nn.Sequential):
         torch.testing.assert_close(2 * (halved[name] - before[name]), full[name] - before[name], rtol=1e-3, atol=1e-6)
 
 
-def test_the_groups_hold_the_networks_own_parameters(net: nn.Sequential):
+def test_the_groups_hold_the_networks_own_parameters(net: nn.Sequential) -> None:
     """What clips, scales and counts gradients finds them through the groups."""
     groups = Muon(net.parameters(), **OPTIONS).param_groups
     assert {id(p) for group in groups for p in group["params"]} == {id(p) for p in net.parameters()}
@@ -200,7 +204,7 @@ def test_the_groups_hold_the_networks_own_parameters(net: nn.Sequential):
     assert torch.stack(norms).norm().item() == pytest.approx(1.0, rel=1e-4)
 
 
-def test_a_closure_is_called_once_with_gradients_on(net: nn.Sequential):
+def test_a_closure_is_called_once_with_gradients_on(net: nn.Sequential) -> None:
     other = copy.deepcopy(net)
     images, targets = torch.randn(8, 3, 7, 7), torch.arange(8) % 5
     optimizer, plain = Muon(net.parameters(), **OPTIONS), Muon(other.parameters(), **OPTIONS)
@@ -221,7 +225,7 @@ def test_a_closure_is_called_once_with_gradients_on(net: nn.Sequential):
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_a_net_without_hidden_layers_is_adamws(layers: int):
+def test_a_net_without_hidden_layers_is_adamws(layers: int) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(*[nn.Conv2d(3, 3, 2) for _ in range(layers)])
     other = copy.deepcopy(net)
@@ -232,9 +236,12 @@ def test_a_net_without_hidden_layers_is_adamws(layers: int):
 
 
 @pytest.mark.parametrize("set_to_none", [True, False])
-def test_zero_grad_clears_every_gradient(net: nn.Sequential, set_to_none: bool):
+@pytest.mark.parametrize("stepped", [True, False])
+def test_zero_grad_clears_every_gradient(net: nn.Sequential, set_to_none: bool, stepped: bool) -> None:
     optimizer = Muon(net.parameters(), **OPTIONS)
-    train(net, optimizer, range(1))
+    give_gradients(net, 0)
+    if stepped:
+        optimizer.step()
     optimizer.zero_grad(set_to_none)
     for parameter in net.parameters():
         assert parameter.grad is None if set_to_none else not torch.as_tensor(parameter.grad).any()
@@ -244,7 +251,7 @@ def test_zero_grad_clears_every_gradient(net: nn.Sequential, set_to_none: bool):
         assert_equal(dict(net.named_parameters()), before)
 
 
-def test_a_filter_without_gradient_stays(net: nn.Sequential):
+def test_a_filter_without_gradient_stays(net: nn.Sequential) -> None:
     optimizer = Muon(net.parameters(), **OPTIONS)
     train(net, optimizer, range(1))
     give_gradients(net, 1)
@@ -254,15 +261,15 @@ def test_a_filter_without_gradient_stays(net: nn.Sequential):
     assert torch.equal(unused, before)
 
 
-def test_a_net_that_was_moved_later_is_refused(net: nn.Sequential):
+def test_a_net_that_was_moved_later_is_refused(net: nn.Sequential) -> None:
     optimizer = Muon(net.parameters(), **OPTIONS)
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net.to(memory_format=torch.channels_last)
     give_gradients(net, 0)
     with pytest.raises(RuntimeError, match="moved after the optimizer was built"):
         optimizer.step()
 
 
-def test_it_trains(net: nn.Sequential):
+def test_it_trains(net: nn.Sequential) -> None:
     torch.manual_seed(1)
     images, targets = torch.randn(32, 3, 7, 7), torch.arange(32) % 5
     optimizer = Muon(net.parameters())

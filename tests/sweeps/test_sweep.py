@@ -172,7 +172,7 @@ def test_foreign_launchers_end_in_the_same_folders(cli: Cli, tmp_path: Path) -> 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "receptive", "train", "-m", "hydra.sweep.dir=sweep", "hydra/launcher=packed", *arguments],
+        [sys.executable, "-m", "receptive", "train", *SWEEP[::2], "hydra/launcher=packed", *arguments],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -190,7 +190,7 @@ def some_state(folder: Path, state: str) -> list[Run]:
 
 
 ENDLESS = ("trainer.max_epochs=100000", "trainer.limit_train_batches=2")
-LONG = ("trainer.max_epochs=40", "trainer.limit_train_batches=20", "seed=0,1,2,3")
+LONG = ("trainer.max_epochs=25", "trainer.limit_train_batches=10", "seed=0,1,2")
 
 
 def test_a_dead_worker_costs_one_job(tmp_path: Path) -> None:
@@ -205,11 +205,11 @@ def test_a_dead_worker_costs_one_job(tmp_path: Path) -> None:
     assert process.returncode == 1
     assert "interrupted: the worker was killed by SIGKILL" in out
     states = [run.state() for run in runs(folder)]
-    assert sorted(states) == ["done", "done", "done", "interrupted"]
+    assert sorted(states) == ["done", "done", "interrupted"]
     again = start(tmp_path, *LONG)
     out, _ = again.communicate(timeout=300)
     assert again.returncode == 0
-    assert sorted(run.status().attempts for run in runs(folder)) == [1, 1, 1, 2]
+    assert sorted(run.status().attempts for run in runs(folder)) == [1, 1, 2]
 
 
 def test_a_sweep_whose_driver_is_killed_ends_complete_with_the_same_command(tmp_path: Path) -> None:
@@ -221,10 +221,10 @@ def test_a_sweep_whose_driver_is_killed_ends_complete_with_the_same_command(tmp_
     again = start(tmp_path, *LONG)
     _out, err = again.communicate(timeout=300)
     assert again.returncode == 0, err
-    assert [run.state() for run in runs(folder)] == ["done"] * 4
+    assert [run.state() for run in runs(folder)] == ["done"] * 3
     assert [run.status().attempts for run in runs(folder)] == [
         1
-    ] * 4  # what lived on was waited for, done jobs were not run twice
+    ] * 3  # what lived on was waited for, done jobs were not run twice
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -24,7 +24,7 @@ def targets() -> Tensor:
 
 
 @pytest.mark.parametrize("batch_size", [1, 16, 103])
-def test_every_metric_is_scikit_learns(logits: Tensor, targets: Tensor, batch_size: int):
+def test_every_metric_is_scikit_learns(logits: Tensor, targets: Tensor, batch_size: int) -> None:
     metrics = ClassificationMetrics(CLASSES)
     for batch in zip(logits.split(batch_size), targets.split(batch_size), strict=True):
         metrics.update(*batch)
@@ -43,7 +43,9 @@ def test_every_metric_is_scikit_learns(logits: Tensor, targets: Tensor, batch_si
     assert details["accuracy_by_class"] == pytest.approx(sklearn.recall_score(truth, predicted, average=None), abs=1e-6)
 
 
-def test_accuracy_macro_leaves_out_a_class_that_neither_occurs_nor_is_predicted(logits: Tensor, targets: Tensor):
+def test_accuracy_macro_leaves_out_a_class_that_neither_occurs_nor_is_predicted(
+    logits: Tensor, targets: Tensor
+) -> None:
     """A small validation set may lack a class; one that is only predicted counts as 0, as in scikit-learn."""
     logits[:, 4] = -100.0
     kept = (targets != 4) & (targets != 3)
@@ -56,7 +58,7 @@ def test_accuracy_macro_leaves_out_a_class_that_neither_occurs_nor_is_predicted(
     assert float(metrics.scalars()["accuracy_macro"]) == pytest.approx(wanted, rel=1e-5)
 
 
-def test_reset_forgets_all_batches(logits: Tensor, targets: Tensor):
+def test_reset_forgets_all_batches(logits: Tensor, targets: Tensor) -> None:
     metrics, fresh = ClassificationMetrics(CLASSES), ClassificationMetrics(CLASSES)
     metrics.update(logits[:50], targets[:50])
     metrics.scalars()
@@ -67,14 +69,14 @@ def test_reset_forgets_all_batches(logits: Tensor, targets: Tensor):
     assert metrics.details() == fresh.details()
 
 
-def test_nothing_of_the_states_goes_into_a_checkpoint(logits: Tensor, targets: Tensor):
+def test_nothing_of_the_states_goes_into_a_checkpoint(logits: Tensor, targets: Tensor) -> None:
     metrics = ClassificationMetrics(CLASSES)
     metrics.update(logits, targets)
     assert not metrics.state_dict()
     assert np.sum(metrics.details()["confusion_matrix"]) == len(targets)
 
 
-def test_a_network_that_gave_up_does_not_hide_it(logits: Tensor, targets: Tensor):
+def test_a_network_that_gave_up_does_not_hide_it(logits: Tensor, targets: Tensor) -> None:
     logits[7] = torch.nan
     metrics = ClassificationMetrics(CLASSES)
     metrics.update(logits, targets)

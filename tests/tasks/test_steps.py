@@ -22,7 +22,7 @@ def add_all(steps: EpochSteps, losses: np.ndarray = LOSSES) -> None:
 
 
 @pytest.mark.parametrize("block", [1, 2, 3, 7, 50])
-def test_means_weigh_batches_by_their_size(block: int):
+def test_means_weigh_batches_by_their_size(block: int) -> None:
     steps = EpochSteps(block)
     add_all(steps)
     wanted = np.average(LOSSES.astype(np.float64), weights=SIZES), RIGHT.sum() / sum(SIZES)
@@ -30,7 +30,7 @@ def test_means_weigh_batches_by_their_size(block: int):
     assert steps.means() == pytest.approx(wanted, rel=1e-12)  # looking changes nothing
 
 
-def test_means_of_the_epoch_so_far_include_the_open_block():
+def test_means_of_the_epoch_so_far_include_the_open_block() -> None:
     steps = EpochSteps(block=3)
     steps.add(torch.tensor(2.0), torch.tensor(1), 4)
     assert steps.means() == (2.0, 0.25)
@@ -38,11 +38,11 @@ def test_means_of_the_epoch_so_far_include_the_open_block():
     assert steps.means() == (4.0, 7 / 12)
 
 
-def test_an_epoch_without_steps_has_means():
+def test_an_epoch_without_steps_has_means() -> None:
     assert EpochSteps().means() == (0.0, 0.0)
 
 
-def test_reset_forgets_the_epoch_before():
+def test_reset_forgets_the_epoch_before() -> None:
     steps = EpochSteps(block=2)
     add_all(steps)
     steps.reset(1)
@@ -50,7 +50,7 @@ def test_reset_forgets_the_epoch_before():
     assert steps.means() == (1.5, 0.5)
 
 
-def test_no_step_keeps_its_graph():
+def test_no_step_keeps_its_graph() -> None:
     """The graphs of a whole block would be a block's activations in memory."""
 
     class Activations:
@@ -78,7 +78,7 @@ def test_no_step_keeps_its_graph():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("batch", range(len(SIZES)))
-def test_a_loss_that_is_no_number_is_found_with_its_batch(batch: int, value: float):
+def test_a_loss_that_is_no_number_is_found_with_its_batch(batch: int, value: float) -> None:
     losses = LOSSES.copy()
     losses[batch] = value
     told = rf"the training loss is {value} in epoch 5, batch {batch + 1}: try a smaller optimizer.lr"
@@ -89,7 +89,7 @@ def test_a_loss_that_is_no_number_is_found_with_its_batch(batch: int, value: flo
         steps.flush()
 
 
-def test_the_first_of_several_is_named():
+def test_the_first_of_several_is_named() -> None:
     steps = EpochSteps(block=3)
     steps.reset()
     with pytest.raises(NonFiniteLoss, match=r"nan in epoch 1, batch 2:"):
@@ -97,7 +97,7 @@ def test_the_first_of_several_is_named():
             steps.add(torch.tensor(loss), torch.tensor(0), 1)
 
 
-def test_values_are_looked_at_when_a_block_is_full_or_asked_for():
+def test_values_are_looked_at_when_a_block_is_full_or_asked_for() -> None:
     steps = EpochSteps(block=3)
     steps.add(torch.tensor(math.nan), torch.tensor(0), 1)
     steps.add(torch.tensor(1.0), torch.tensor(0), 1)

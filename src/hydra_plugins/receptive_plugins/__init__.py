@@ -1,4 +1,4 @@
-"""Hydra takes sweepers and launchers only from `hydra_plugins`, and imports what lies here at every start: a thin shim."""
+"""Hydra takes sweepers and launchers only from `hydra_plugins`, and imports what lies here at every start: a shim."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class GridSweeper(Sweeper):
         """Take what Hydra hands over, and make the launcher."""
         from hydra.core.plugins import Plugins
 
-        self.hydra_context, self.config = hydra_context, config
+        self.config, self._loader = config, hydra_context.config_loader
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -37,8 +37,9 @@ class GridSweeper(Sweeper):
         """Run all points of the grid."""
         from receptive.sweeps.sweep import sweep
 
+        assert self.config is not None
         return sweep(
-            self.hydra_context.config_loader,
+            self._loader,
             self.config,
             self.launcher,
             arguments,

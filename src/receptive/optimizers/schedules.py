@@ -1,7 +1,7 @@
 """Learning-rate schedules, counted in epochs and stepped every batch, on torch's own schedulers.
 
-Each takes the optimizer, the batches an epoch and the epochs of the run, and gives a scheduler to be stepped after every
-batch, or None for a rate that stays.
+Each takes the optimizer, the batches an epoch and the epochs of the run, and gives a scheduler to be stepped after
+every batch, or None for a rate that stays.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def one_cycle(
 ) -> LRScheduler:
     """The 1cycle policy (Smith & Topin 2018); each group's own rate is its peak.
 
-    From rate / `start_divisor` up to the rate in `warmup_fraction` of all steps, then down to the start / `final_divisor`.
+    From rate / `start_divisor` up to the rate in `warmup_fraction` of the steps, down to the start / `final_divisor`.
     """
     return OneCycleLR(
         optimizer,

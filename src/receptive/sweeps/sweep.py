@@ -80,6 +80,7 @@ def compose(loader: Any, master: DictConfig, points: Iterable[Point], root: Path
     from receptive.check import Checker  # torch only now
 
     checker = Checker()
+    known = {entry["fingerprint"]: entry["folder"] for entry in _entries(root)}
     jobs: dict[str, Job] = {}
     found: dict[str, list[Point]] = {}
     for point in points:
@@ -91,7 +92,7 @@ def compose(loader: Any, master: DictConfig, points: Iterable[Point], root: Path
         for fault in checker.faults(config):
             found.setdefault(fault, []).append(point)
         fingerprint = configs.fingerprint(config, point.swept)
-        name = configs.slug(point.labels, fingerprint)
+        name = known.get(fingerprint) or configs.slug(point.labels, fingerprint)
         jobs.setdefault(fingerprint, Job(point, config, fingerprint, Run(root / name)))
     if found:
         lines = [f"{fault}{_where(places)}" for fault, places in found.items()]

@@ -25,7 +25,7 @@ def write_summary(rows: Sequence[Row], path: Path) -> None:
     """Write summary.csv: a row a job with its swept values, state, seconds, all metrics, folder and cause."""
     records = [_record(labels, run) for labels, run in rows]
     columns = list(dict.fromkeys(key for record in records for key in record))
-    last = [key for key in ("error", "folder") if key in columns]
+    last = ["error", "folder"]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, [key for key in columns if key not in last] + last, lineterminator="\n")
     writer.writeheader()
@@ -54,7 +54,7 @@ def _code(run: Run) -> str:
 
 
 def print_table(rows: Sequence[Row], console: Console) -> None:
-    """Print the jobs: swept values, the monitored metric and its twin on the test set, seconds, state; then the causes."""
+    """Print a row a job (swept values, metrics on validation and test, seconds, state), then the causes of failures."""
     labels = list(dict.fromkeys(key for row, _ in rows for key in row))
     monitor = next((run.result()["monitor"] for _, run in rows if run.result()), "val/accuracy")
     metrics = [monitor, monitor.replace("val/", "test/")]

@@ -37,7 +37,7 @@ class Task(pl.LightningModule, abc.ABC):
         self, model: nn.Module, *, optimizer: OptimizerFactory, schedule: ScheduleFactory, channels_last: bool
     ) -> None:
         super().__init__()
-        self.model = model.to(memory_format=torch.channels_last) if channels_last else model  # type: ignore[call-overload]
+        self.model = model.to(memory_format=torch.channels_last) if channels_last else model
         self._optimizer = optimizer
         self._schedule = schedule
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format

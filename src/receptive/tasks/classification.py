@@ -31,6 +31,8 @@ class ClassificationTask(Task):
         ValueError: a list of weights of another length than the classes.
     """
 
+    class_weights: Tensor | None
+
     METRICS = ("val/loss", "val/accuracy", "val/accuracy_macro", "train/loss", "train/accuracy")
     MONITOR = "val/accuracy"
 
@@ -54,9 +56,7 @@ class ClassificationTask(Task):
 
     def loss_and_score(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Cross-entropy () and the number of images whose class is right ()."""
-        weights = self.class_weights
-        assert weights is None or isinstance(weights, Tensor)
-        loss = F.cross_entropy(output, targets, weight=weights, label_smoothing=self.label_smoothing)
+        loss = F.cross_entropy(output, targets, weight=self.class_weights, label_smoothing=self.label_smoothing)
         return loss, (output.detach().argmax(dim=1) == targets).sum()
 
     def train_metrics(self) -> dict[str, float]:

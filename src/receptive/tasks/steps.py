@@ -54,8 +54,9 @@ class EpochSteps:
         finite = losses.isfinite()
         if not bool(finite.all()):
             first = int((~finite).nonzero()[0])
+            where = f"epoch {self._epoch + 1}, batch {self._steps + first + 1}"
             raise NonFiniteLoss(
-                f"the training loss is {losses[first].item()} in epoch {self._epoch + 1}, batch {self._steps + first + 1}: "
+                f"the training loss is {losses[first].item()} in {where}: "
                 "try a smaller optimizer.lr or trainer.gradient_clip_val=1"
             )
         sizes = torch.tensor(self._sizes, dtype=torch.float64)

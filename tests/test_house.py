@@ -36,7 +36,7 @@ HOUSE = {
     "activations": "build config runs",
     "summary": "build check config",
     # one run
-    "train": "build callbacks config figures provenance runs trainer tracking",
+    "train": "build callbacks config figures provenance runs signals trainer tracking",
     "check": "build config signatures",
     "build": "data models optimizers runs tasks trainer",
     "trainer": "callbacks",

@@ -22,8 +22,8 @@ def save_confusion_matrix(matrix: Sequence[Sequence[int]], class_names: Sequence
     shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
     classes = len(counts)
     side = min(12.0, 3.0 + 0.32 * classes)
-    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
-    axes = figure.add_subplot()
+    figure = Figure(figsize=(side + 0.8, side))
+    axes = figure.add_axes((0.17, 0.14, 0.68, 0.78))  # placed by hand: a layout engine would draw everything twice
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="predicted class", ylabel="true class")
     axes.set_xticks(range(classes), class_names, rotation=90, fontsize=8 if classes <= 20 else 6)
@@ -37,5 +37,5 @@ def save_confusion_matrix(matrix: Sequence[Sequence[int]], class_names: Sequence
             )  # fmt: skip
     right = counts.trace() / max(counts.sum(), 1)
     axes.set_title(f"{100 * right:.2f} % of {int(counts.sum()):,} images right; cells: % of the true class", fontsize=9)
-    figure.colorbar(image, ax=axes, shrink=0.8)
+    figure.colorbar(image, cax=figure.add_axes((0.88, 0.14, 0.025, 0.78)))
     figure.savefig(path, dpi=120)

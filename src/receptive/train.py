@@ -66,25 +66,34 @@ def train(config: DictConfig, run: Run, interruption: Interruption, console: Con
         metrics |= test_metrics(trainer, experiment)
         details = experiment.task.test_details()
         _draw(details, experiment, run)
+    rows = records.rows
     return {
         "metrics": metrics,
         "monitor": experiment.monitor,
         "best_epoch": best_epoch,
-        "epochs": len(records.rows),
+        "epochs": len(rows),
         "steps": trainer.global_step,
         "seed": config.seed,
         "seconds": round(time.perf_counter() - started, 2),
-        "seconds_per_epoch": round(sum(row["seconds"] for row in records.rows) / len(records.rows), 3),
+        "seconds_per_epoch": round(sum(row["seconds"] for row in rows) / len(rows), 3),
+        **_origin(experiment),
+        "details": details,
+    }
+
+
+def _origin(experiment: Experiment) -> dict[str, Any]:
+    """What the figures were computed with."""
+    device = experiment.trainer.device()
+    return {
         "parameters": parameter_count(experiment),
         "precision": experiment.trainer.actual_precision(),
         "hardware": {
-            "device": torch.cuda.get_device_name() if experiment.trainer.device() == "cuda" else provenance.cpu_name(),
+            "device": torch.cuda.get_device_name() if device == "cuda" else provenance.cpu_name(),
             "threads": torch.get_num_threads(),
         },
         "data": {"checksums": experiment.data.checksums(), "images": experiment.data.sizes()},
         "code": provenance.code(),
         "versions": provenance.versions(),
-        "details": details,
     }
 
 

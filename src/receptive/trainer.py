@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from annotated_types import Ge, Gt, Lt
 from pytorch_lightning.callbacks import EarlyStopping, WeightAveraging
+from pytorch_lightning.profilers import PassThroughProfiler
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from receptive.callbacks.checkpoints import AtomicCheckpointIO, RunCheckpoints
@@ -83,6 +85,9 @@ class TrainerOptions:
     def apply_to_process(self) -> None:
         """Set threads and determinism, which hold for the whole process."""
         torch.set_num_threads(self.actual_threads())
+        # lightning_fabric sets it; without a GPU it makes torch's optimizers look for NVML at every step (0.3 ms)
+        if not torch.cuda.is_available():
+            os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
         # deterministic algorithms also fill new memory by default, which costs time and changes no result of ours
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
@@ -97,6 +102,15 @@ class _ExponentialMovingAverage(WeightAveraging):
 
     def __init__(self, decay: float) -> None:
         super().__init__(use_buffers=True, multi_avg_fn=_ema_of_floats(decay))
+
+
+class _NoProfiler(PassThroughProfiler):
+    """Lightning asks for forty contexts a step; here they are one object."""
+
+    _nothing = nullcontext()
+
+    def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
+        return self._nothing
 
 
 def _ema_of_floats(decay: float) -> Callable[..., None]:
@@ -153,6 +167,7 @@ def build_trainer(
         limit_test_batches=options.limit_eval_batches,
         callbacks=[*callbacks, *extra],
         plugins=[AtomicCheckpointIO()],
+        profiler=_NoProfiler(),
         logger=loggers or False,
         default_root_dir=checkpoints.parent,
         num_sanity_val_steps=0,

@@ -19,7 +19,7 @@ from rich.progress import (
 
 ProgressStyle = Literal["auto", "bar", "lines", "none"]
 
-_REFRESH = 0.2  # seconds between two updates of the bar: its cost must not show in small steps
+_REFRESH = 1.0  # seconds between two updates of the bar: one costs as much as two steps of a small net
 _LINES = 10  # lines in all when there is no bar
 
 

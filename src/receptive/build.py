@@ -113,9 +113,9 @@ def load_state(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds for a damaged file
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path} cannot be read as a checkpoint ({reason}): restore it or train anew") from None
-    if "state_dict" not in state:
+    if not isinstance(state, dict) or "state_dict" not in state:
         raise InputError(f"{path} is no checkpoint of a run: it has no state_dict")
     return cast("dict[str, Any]", state)
 

@@ -20,7 +20,7 @@ from receptive.config import did_you_mean, plain
 from receptive.errors import InputError
 from receptive.signatures import TARGET_PREFIXES, shown_value, target_faults
 
-_OPTIONS = ("seed", "test", "init", "rerun", "target_prefixes", "paths", "hydra")
+_OPTIONS = ("seed", "test", "init", "rerun", "target_prefixes", "paths", "hydra", "depth")
 _GROUPS = ("data", "augment", "task", "model", "optimizer", "scheduler", "trainer")
 
 

@@ -26,8 +26,8 @@ def save_confusion_matrix(matrix: Sequence[Sequence[int]], class_names: Sequence
     axes = figure.add_axes((0.17, 0.14, 0.68, 0.78))  # placed by hand: a layout engine would draw everything twice
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="predicted class", ylabel="true class")
-    axes.set_xticks(range(classes), class_names, rotation=90, fontsize=8 if classes <= 20 else 6)
-    axes.set_yticks(range(classes), class_names, fontsize=8 if classes <= 20 else 6)
+    axes.set_xticks(range(classes), class_names, parse_math=False, rotation=90, fontsize=8 if classes <= 20 else 6)
+    axes.set_yticks(range(classes), class_names, parse_math=False, fontsize=8 if classes <= 20 else 6)
     if classes <= 12:
         for row, column in np.argwhere(shares >= 0.005):
             share = shares[row, column]

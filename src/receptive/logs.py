@@ -7,8 +7,20 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 _CHATTY = ("pytorch_lightning", "lightning_fabric")  # with console handlers of their own
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
+    logging.getLogger("py.warnings").warning("%s", warnings.formatwarning(message, category, filename, lineno, line))
 
 
 @contextmanager
@@ -22,12 +34,11 @@ def captured(path: Path | None) -> Iterator[None]:
     root.setLevel(logging.INFO)
     for logger in chatty:
         logger.handlers, logger.propagate = [], True
-    logging.captureWarnings(True)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings():  # puts showwarning back too
+            warnings.showwarning = _log_warning
             yield
     finally:
-        logging.captureWarnings(False)
         for logger, handlers, propagate, level in before:
             logger.handlers, logger.propagate = handlers, propagate
             logger.setLevel(level)

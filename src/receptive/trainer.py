@@ -79,8 +79,10 @@ class TrainerOptions:
         """The CPU threads that `auto` stands for: the cores of the process, or OMP_NUM_THREADS where less."""
         if self.threads != "auto":
             return self.threads
-        cores = len(os.sched_getaffinity(0))
-        return max(1, min(cores, int(os.environ.get("OMP_NUM_THREADS") or cores)))
+        affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
+        cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+        wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]  # may be a list, one a nesting level
+        return max(1, min(cores, int(wanted or cores)))
 
     def apply_to_process(self) -> None:
         """Set threads and determinism, which hold for the whole process."""
@@ -151,7 +153,12 @@ def build_trainer(
         extra.append(_ExponentialMovingAverage(options.ema_decay))
     if options.early_stopping_patience is not None:
         extra.append(
-            EarlyStopping(monitor, mode=mode, patience=options.early_stopping_patience, check_on_train_epoch_end=False)
+            EarlyStopping(
+                monitor,
+                mode=mode,
+                patience=options.early_stopping_patience,
+                check_on_train_epoch_end=monitor.startswith("train/"),
+            )
         )
     extra.append(RunCheckpoints(checkpoints, monitor=monitor, mode=mode))
     return pl.Trainer(

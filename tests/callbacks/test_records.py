@@ -105,6 +105,10 @@ def test_the_rate_is_the_one_at_the_end_of_the_epoch(fit: Any, path: Path) -> No
 
 
 def test_an_old_file_is_replaced(fit: Any, path: Path) -> None:
+    class Look(pl.Callback):
+        def on_train_epoch_start(self, *_: Any) -> None:
+            assert path.read_text() == ""
+
     path.write_text("epoch,train/loss\n1,0.5\n2,0.4\n")
-    fit(EpochRecords(path), epochs=1)
+    fit(EpochRecords(path), Look(), epochs=1)
     assert pd.read_csv(path)["epoch"].tolist() == [1]

@@ -67,3 +67,5 @@ class RunCheckpoints(ModelCheckpoint):
         assert isinstance(pl_module, Task)
         pl_module.check_finite()
         super().on_train_epoch_end(trainer, pl_module)
+        if self._last_global_step_saved != trainer.global_step:  # Lightning saves the last only along with a best
+            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))

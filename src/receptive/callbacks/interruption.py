@@ -18,12 +18,14 @@ class Interruption(pl.Callback):
     def __init__(self) -> None:
         self._training = False
         self._pending: int | None = None
+        self._lightning: Any = None
 
     def receive(self, number: int) -> None:
         """Take a signal."""
         if not self._training or self._pending is not None:
             raise Interrupted(number)
         self._pending = number
+        self._lightning.received_sigterm = False  # else Lightning ends the process itself, with exit code 0
 
     def _stop_if_asked(self) -> None:
         if self._pending is not None:
@@ -32,6 +34,7 @@ class Interruption(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """From here on a signal waits for the end of a batch."""
         self._training = True
+        self._lightning = trainer._signal_connector
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """The place to stop."""

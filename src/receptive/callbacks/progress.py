@@ -17,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from receptive.tasks.base import Task
+
 ProgressStyle = Literal["auto", "bar", "lines", "none"]
 
 _REFRESH = 1.0  # seconds between two updates of the bar: one costs as much as two steps of a small net
@@ -81,7 +83,8 @@ class RunProgress(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the epoch's metrics."""
         epoch, epochs = trainer.current_epoch + 1, int(trainer.max_epochs or 1)
-        text = epoch_text(trainer.callback_metrics)
+        assert isinstance(pl_module, Task)
+        text = epoch_text(pl_module.epoch_metrics())
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done, metrics=text)
             self._bar.refresh()

@@ -44,7 +44,7 @@ class EpochRecords(pl.Callback):
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
             "seconds": round(time.perf_counter() - self._started, 3),
             **training,
-            **{key: float(value) for key, value in trainer.callback_metrics.items() if key.startswith("val/")},
+            **{key: float(value) for key, value in pl_module.epoch_metrics().items() if key.startswith("val/")},
         }
         self.rows.append(row)
         self._write(row)

@@ -67,8 +67,11 @@ class Muon(torch.optim.Optimizer):
             )
             self._parts.insert(0, muon)
         super().__init__(parameters, {})
-        # the parts' own group objects: a schedule that sets their `lr` sets it where it is used
-        self.param_groups = [group for part in self._parts for group in part.param_groups]
+        owners = [self._filters, rest] if self._matrices else [rest]
+        # what clips and scales gradients finds the network's own parameters here; the parts get the options
+        self.param_groups = [
+            {**part.param_groups[0], "params": own} for part, own in zip(self._parts, owners, strict=True)
+        ]
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -88,6 +91,7 @@ class Muon(torch.optim.Optimizer):
             if not same:
                 grad = torch.empty_like(parameter).copy_(grad)
             matrix.grad = matrix_view(grad)
+        self._hand_on_options()
         for part in self._parts:
             part.step()
         return loss
@@ -104,10 +108,17 @@ class Muon(torch.optim.Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """The states of both parts, plain containers and tensors."""
+        self._hand_on_options()
         return {"parts": [part.state_dict() for part in self._parts]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
         for part, state in zip(self._parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
-        self.param_groups = [group for part in self._parts for group in part.param_groups]
+        for part, group in zip(self._parts, self.param_groups, strict=True):
+            group.update({key: value for key, value in part.param_groups[0].items() if key != "params"})
+
+    def _hand_on_options(self) -> None:
+        """Give the parts what a schedule has set in `param_groups`."""
+        for part, group in zip(self._parts, self.param_groups, strict=True):
+            part.param_groups[0].update({key: value for key, value in group.items() if key != "params"})

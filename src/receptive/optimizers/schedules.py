@@ -71,10 +71,13 @@ def one_cycle(
 
     From rate / `start_divisor` up to the rate in `warmup_fraction` of the steps, down to the start / `final_divisor`.
     """
+    total = steps_per_epoch * max_epochs
+    if warmup_fraction * total == 1:  # a first phase of no length, by which torch would divide
+        warmup_fraction *= 1 - 1e-9
     return OneCycleLR(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],
-        total_steps=steps_per_epoch * max_epochs,
+        total_steps=total,
         pct_start=warmup_fraction,
         div_factor=start_divisor,
         final_div_factor=final_divisor,

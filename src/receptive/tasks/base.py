@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from receptive.tasks.steps import EpochSteps
+from receptive.tasks.steps import EpochSteps, NonFiniteLoss
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 ScheduleFactory = Callable[..., LRScheduler | None]
@@ -42,6 +42,7 @@ class Task(pl.LightningModule, abc.ABC):
         self._schedule = schedule
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._steps = EpochSteps()
+        self._validated_epoch = -1
 
     def forward(self, images: Tensor) -> Tensor:
         """The network's output for images (B, C, H, W), in float32."""
@@ -71,6 +72,16 @@ class Task(pl.LightningModule, abc.ABC):
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
+    def on_validation_start(self) -> None:
+        """Note which epoch the validation metrics are of: Lightning keeps them through epochs without validation."""
+        self._validated_epoch = self.current_epoch
+
+    def epoch_metrics(self) -> dict[str, float]:
+        """What Lightning knows of this epoch so far: a validation of an epoch before is left out."""
+        known = {key: float(value) for key, value in self.trainer.callback_metrics.items()}
+        fresh = self._validated_epoch == self.current_epoch
+        return {key: value for key, value in known.items() if fresh or not key.startswith("val/")}
+
     def on_train_epoch_start(self) -> None:
         """Begin the epoch's means."""
         self._steps.reset(self.current_epoch)
@@ -83,5 +94,11 @@ class Task(pl.LightningModule, abc.ABC):
         return loss
 
     def check_finite(self) -> None:
-        """Look at the losses that still wait on the device; raises NonFiniteLoss."""
+        """Look at the losses that still wait on the device, and at the weights; raises NonFiniteLoss."""
         self._steps.flush()
+        norms = torch.stack(torch._foreach_norm(list(self.parameters())))
+        if not bool(norms.isfinite().all()):
+            raise NonFiniteLoss(
+                f"the last step of epoch {self.current_epoch + 1} made the weights infinite or NaN: "
+                "try a smaller optimizer.lr or trainer.gradient_clip_val=1"
+            )

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MetricCollection, SumMetric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 
@@ -30,23 +30,27 @@ class ClassificationMetrics(nn.Module):
                 "confusion": MulticlassConfusionMatrix(**options),
             }
         )
-        self.loss = MeanMetric(nan_strategy="disable")
+        # not MeanMetric: it drops its weights when it is told to let NaN pass
+        self.loss = SumMetric(nan_strategy="disable")
+        self.images = SumMetric(nan_strategy="disable")
 
     def reset(self) -> None:
         """Forget all batches."""
         self.scores.reset()
         self.loss.reset()
+        self.images.reset()
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
         """Add a batch: logits float (B, num_classes), targets int64 (B,)."""
         self.scores.update(logits.argmax(dim=1), targets)
-        self.loss.update(F.cross_entropy(logits, targets), len(targets))
+        self.loss.update(F.cross_entropy(logits, targets, reduction="sum"))
+        self.images.update(len(targets))
 
     def scalars(self) -> dict[str, Tensor]:
         """loss, accuracy and accuracy_macro so far, each ()."""
         values = self.scores.compute()
         return {
-            "loss": self.loss.compute(),
+            "loss": self.loss.compute() / self.images.compute(),
             "accuracy": values["accuracy"],
             "accuracy_macro": values["accuracy_macro"],
         }

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 import torchvision
+from tests.conftest import Cli
 
 from receptive.data.source import load_cached
 from receptive.runs import Run
-from tests.conftest import Cli
 
 pytestmark = pytest.mark.slow
 

@@ -30,7 +30,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 def test_cells_are_shares_of_the_true_class(figures: list[Figure], tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     truth = random.integers(0, 3, 50)
-    predicted = np.where(random.random(50) < 0.6, truth, random.integers(0, 3, 50))
+    predicted = np.where(random.random(50) < 0.4, truth, random.integers(0, 3, 50))
     path = tmp_path / "matrix.png"
     save_confusion_matrix(confusion_matrix(truth, predicted).tolist(), ["ant", "bee", "cicada"], path)
     [figure] = figures

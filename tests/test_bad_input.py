@@ -25,6 +25,11 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "negative momentum": (["optimizer=sgd", "optimizer.momentum=-0.5"], ["optimizer.momentum=-0.5"]),
     "batch of nothing": (["data.batch_size=0"], ["data.batch_size=0", "greater than 0"]),
     "words for epochs": (["trainer.max_epochs=ten"], ["trainer.max_epochs=ten", "integer"]),
+    "true for a number": (["optimizer.lr=true"], ["optimizer.lr=true", "number"]),
+    "a float for a count": (["data.batch_size=32.0"], ["data.batch_size=32.0", "whole number"]),
+    "no optimizer": (["~optimizer"], ["optimizer: choose one of conf/optimizer"]),
+    "no seed": (["~seed"], ["seed: is missing"]),
+    "a word for a list": (["target_prefixes=mine"], ["target_prefixes=mine", "[mine]"]),
     "half an epoch": (["trainer.max_epochs=1.5"], ["trainer.max_epochs=1.5", "integer"]),
     "no epochs": (["trainer.max_epochs=0"], ["trainer.max_epochs=0", "greater than or equal to 1"]),
     "unknown precision": (["trainer.precision=fp8"], ["trainer.precision=fp8", "'32-true'"]),
@@ -35,13 +40,17 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "classes that do not fit": (["task.class_weights=[1,2]"], ["class_weights", "2 values", "10 classes"]),
     "mean of other channels": (["data.mean=[0.5,0.5,0.5]"], ["data.mean", "one for each channel"]),
     "warm-up longer than the run": (["scheduler=cosine", "scheduler.warmup_epochs=3"], ["warmup_epochs=3"]),
+    "momentum to cycle where there is none": (
+        ["optimizer=rprop", "scheduler=one_cycle", "scheduler.cycle_momentum=true"],
+        ["scheduler", "momentum"],
+    ),
     "foreign target": (["model._target_=os.system"], ["model._target_=os.system"]),
     "target that is not there": (["model._target_=receptive.models.mnist_net.MnistNett"], ["'MnistNet'"]),
     "seed": (["seed=-1"], ["seed=-1"]),
     "seed in words": (["seed=one"], ["seed=one"]),
     "test": (["test=maybe"], ["test=maybe", "true or false"]),
     "rerun": (["rerun=some"], ["rerun=some", "failed, all or none"]),
-    "weights from nowhere": (["init=no/such/folder"], ["init=no/such/folder", "best.ckpt"]),
+    "weights from nowhere": (["init=no/such/folder"], ["init=", "no/such/folder: no checkpoints/best.ckpt"]),
     "unset variable": (["seed=${oc.env:NO_SUCH_VARIABLE}"], ["NO_SUCH_VARIABLE"]),
     "value left open": (["optimizer.lr=???"], ["optimizer.lr"]),
     "broken grammar": (["model=[net_a"], ["model=[net_a"]),
@@ -69,6 +78,12 @@ def test_bad_input(case: str, cli: Cli, tmp_path: Path) -> None:
     assert "Traceback" not in out + err
     assert len(err.splitlines()) <= 12, err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_refused_run_leaves_the_working_folder(cli: Cli, tmp_path: Path) -> None:
+    assert cli("train", "seed=-1")[0] == 1
+    assert tmp_path.is_dir()
+    assert not list(tmp_path.iterdir())
 
 
 def test_bad_files(cli: Cli, tmp_path: Path, mnist_root: Path, image_folder_root: Path) -> None:

@@ -71,8 +71,19 @@ def test_status_of_a_newer_version_is_read(run: Run) -> None:
 
 def test_damaged_files_are_named(run: Run) -> None:
     run.status_path.write_text('{"state": "do')
-    with pytest.raises(InputError, match=r"status\.json is damaged"):
-        run.state()
+    assert run.state() == "failed"
+    assert "status.json is damaged" in str(run.status().error)
+    run.config_path.write_text("a: [")
+    with pytest.raises(InputError, match=r"config\.yaml cannot be read"):
+        run.config()
+    run.result_path.write_text("[]")
+    with pytest.raises(InputError, match=r"result\.json is damaged"):
+        run.result()
+
+
+def test_done_without_a_result_is_interrupted(run: Run) -> None:
+    run.write_status(Status(state="done"))
+    assert run.state() == "interrupted"
 
 
 def test_metrics_leave_out_empty_cells(run: Run) -> None:

@@ -40,8 +40,10 @@ class Checker:
         if missing:
             return [f"{key}: give a value" for key in sorted(missing)]
         values = plain(config)
+        if found := _missing_parts(values):
+            return found
         found = _top_level_faults(values)
-        prefixes = (*TARGET_PREFIXES, *(values.get("target_prefixes") or []))
+        prefixes = (*TARGET_PREFIXES, *values["target_prefixes"])
         text = {group: json.dumps(values.get(group)) for group in _GROUPS}
         for group in _GROUPS:
             found += self._once(target_faults, group, text[group], prefixes)
@@ -53,8 +55,8 @@ class Checker:
             return found
         found = self._once(_model_faults, data, model)
         found = found or self._once(_optimizer_faults, data, model, text["optimizer"])
+        found = found or self._once(_schedule_faults, text["scheduler"], text["optimizer"], trainer)
         found += self._once(_trainer_faults, data, task, trainer)
-        found += self._once(_schedule_faults, text["scheduler"], trainer)
         return found + self._once(_task_faults, data, task)
 
     def _once(self, check: Callable[..., list[str]], *parts: Any) -> list[str]:
@@ -62,6 +64,17 @@ class Checker:
         if key not in self._known:
             self._known[key] = check(*parts)
         return list(self._known[key])
+
+
+def _missing_parts(values: dict[str, Any]) -> list[str]:
+    found = [f"{key}: is missing; leave it in" for key in (*_OPTIONS[:6], "augment") if key not in values]
+    for group in _GROUPS:
+        if group != "augment" and not (isinstance(values.get(group), dict) and values[group].get("_target_")):
+            found.append(f"{group}: choose one of conf/{group}")
+    prefixes = values.get("target_prefixes")
+    if not isinstance(prefixes, list) or not all(isinstance(prefix, str) for prefix in prefixes):
+        found.append(f"target_prefixes={prefixes}: give a list, e.g. target_prefixes=[mine]")
+    return found
 
 
 def _top_level_faults(values: dict[str, Any]) -> list[str]:
@@ -184,15 +197,16 @@ def _trainer_faults(data: str, task: str, trainer: str) -> list[str]:
     return []
 
 
-def _schedule_faults(scheduler: str, trainer: str) -> list[str]:
+def _schedule_faults(scheduler: str, optimizer: str, trainer: str) -> list[str]:
     import torch
 
-    weight = torch.nn.Parameter(torch.zeros(1))
+    weights = [torch.nn.Parameter(torch.zeros(2, 2)) for _ in range(3)]
     epochs = json.loads(trainer)["max_epochs"]
     try:
-        _built(scheduler, optimizer=torch.optim.SGD([weight], 0.1), steps_per_epoch=10, max_epochs=epochs)
+        built = _built(optimizer, params=weights)
+        _built(scheduler, optimizer=built, steps_per_epoch=10, max_epochs=epochs)
     except (ValueError, TypeError) as error:
-        return [f"scheduler: {error}"]
+        return [_guilty("scheduler", json.loads(scheduler), error)]
     return []
 
 

@@ -191,7 +191,7 @@ def run_train(config: DictConfig) -> None:
 
     from receptive.job import run_single
 
-    run_single(config, Path(HydraConfig.get().runtime.output_dir), Console())
+    run_single(config, Path(HydraConfig.get().runtime.output_dir), Console(markup=False))
 
 
 def run_evaluate(config: DictConfig) -> None:
@@ -199,12 +199,16 @@ def run_evaluate(config: DictConfig) -> None:
     from rich.console import Console
 
     from receptive.evaluate import evaluate
-    from receptive.runs import open_run
+    from receptive.runs import open_run, shown
 
     run = open_run(config.run)
     figures = evaluate(run, split=config.split, checkpoint=config.checkpoint, data_dir=config.paths.data_dir)
     kept = run.result().get("metrics", {})
-    console = Console()
+    console = Console(markup=False)
+    if (state := run.state()) != "done":
+        print(
+            f"receptive: {shown(run.folder)} is {state}: these are not the figures of a finished run", file=sys.stderr
+        )
     for name, value in figures.items():
         before = f"   result.json: {kept[name]:.6f}" if name in kept else ""
         console.print(f"{name:<22} {value:.6f}{before}", highlight=False)

@@ -54,6 +54,8 @@ def freeze(config: DictConfig) -> DictConfig:
     OmegaConf.set_struct(frozen, False)
     for key, value in (plain(frozen.paths, resolve=True) if "paths" in frozen else {}).items():
         frozen.paths[key] = str(Path(value).expanduser().absolute()) if value is not None else None
+    if frozen.get("init") is not None:
+        frozen.init = str(Path(frozen.init).expanduser().absolute())
     return frozen
 
 
@@ -129,7 +131,11 @@ def quoted(value: str) -> str:
 
 def sweep_name(overrides: Sequence[str]) -> str:
     """The folder name of a sweep: the same overrides, in any order, find the same folder."""
-    kept = sorted(str(line) for line in overrides if not str(line).startswith(("hydra", "rerun=")))
+    kept = sorted(
+        str(line)
+        for line in overrides
+        if str(line).startswith("hydra.sweeper.") or not str(line).startswith(("hydra", "rerun="))
+    )
     return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:10]
 
 

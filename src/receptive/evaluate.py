@@ -6,7 +6,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig, OmegaConf
 
 from receptive.build import build, load_weights
 from receptive.logs import captured
@@ -29,8 +28,7 @@ def evaluate(
     Raises:
         InputError: data or checkpoint cannot be read.
     """
-    config = OmegaConf.load(run.config_path)
-    assert isinstance(config, DictConfig)
+    config = run.config()
     if data_dir is not None:
         config.paths.data_dir = str(Path(data_dir).expanduser().absolute())
     pl.seed_everything(config.seed, verbose=False)

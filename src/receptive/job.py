@@ -24,7 +24,7 @@ from rich.table import Table
 from receptive import config as configs
 from receptive.errors import InputError
 from receptive.logs import captured
-from receptive.runs import Run, State, Status, shown, write_atomically
+from receptive.runs import Run, State, Status, open_run, shown, write_atomically
 from receptive.signals import Interrupted, listening
 
 
@@ -36,11 +36,10 @@ def run_job(run: Run, console: Console) -> State:
         Interrupted: a signal came; the state is recorded.
         OSError: not even the state could be written.
     """
-    with run.lock():
-        config = OmegaConf.load(run.config_path)
-        assert isinstance(config, DictConfig)
+    with open_run(run.folder, "job").lock():
+        config = run.config()
         before = run.status()
-        if before.state == "done":
+        if run.state() == "done":
             return "done"
         _clear(run)
         status = Status(
@@ -71,6 +70,8 @@ def run_job(run: Run, console: Console) -> State:
 def explain(error: BaseException) -> str:
     """An error in a line: its own words, after its kind where those alone would not be understood."""
     words = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        words = f"{error.filename}: {error.strerror}"
     known = isinstance(error, (InputError, OSError)) or type(error).__name__ == "NonFiniteLoss"
     return words if known else f"{type(error).__name__}: {words}"
 
@@ -115,11 +116,13 @@ def run_single(config: DictConfig, folder: Path, console: Console) -> None:
     except InputError:
         _remove_if_empty(folder)
         raise
-    if run.state() == "done":
+    if run.state() == "done" and config.rerun != "all":
         console.print(f"{shown(folder)} is done already", highlight=False, soft_wrap=True)
         print_result(run, console)
         return
     if not run.locked():
+        if run.state() == "done":  # rerun=all
+            run.write_status(Status(fingerprint=run.status().fingerprint, attempts=run.status().attempts))
         write_atomically(run.config_path, OmegaConf.to_yaml(frozen))
     if run_job(run, console) == "failed":
         raise InputError(f"the run failed: {run.status().error}\nlog: {shown(run.log_path)}")
@@ -129,9 +132,7 @@ def run_single(config: DictConfig, folder: Path, console: Console) -> None:
 def _refuse_other_config(run: Run, frozen: DictConfig) -> None:
     if not run.config_path.is_file():
         return
-    old = OmegaConf.load(run.config_path)
-    assert isinstance(old, DictConfig)
-    if changes := configs.differences(old, frozen):
+    if changes := configs.differences(run.config(), frozen):
         listed = "\n  ".join(changes)
         raise InputError(
             f"{run.folder} holds a run with another config (old -> new); choose another folder\n  {listed}"
@@ -140,12 +141,14 @@ def _refuse_other_config(run: Run, frozen: DictConfig) -> None:
 
 def _remove_if_empty(folder: Path) -> None:
     """Take back the folders that Hydra made for a run that never was."""
-    try:
-        while True:
-            folder.rmdir()
-            folder = folder.parent
-    except OSError:
-        return
+    here = Path.cwd()
+    for place in (folder, *folder.parents):
+        if here.is_relative_to(place) or (place != folder and not place.is_relative_to(here)):
+            return  # never the working folder, nor what stood outside before
+        try:
+            place.rmdir()
+        except OSError:
+            return
 
 
 def print_result(run: Run, console: Console) -> None:
@@ -178,7 +181,7 @@ def main(arguments: Sequence[str], answers: TextIO) -> int:
         arguments: folders; none: a folder a line is read from stdin.
         answers: gets a line for each job, its state, or "failed" and the cause when not even that could be recorded.
     """
-    console = Console(file=sys.stderr)
+    console = Console(file=sys.stderr, markup=False)
     code = 0
     try:
         for line in arguments or (line.rstrip("\n") for line in sys.stdin):
@@ -189,7 +192,8 @@ def main(arguments: Sequence[str], answers: TextIO) -> int:
                 answer = f"failed {explain(error)}"
             if answer != "done":
                 code = 1
-                console.print(f"{line}: {run.status().error or answer}", highlight=False, soft_wrap=True)
+                cause = run.status().error if answer == "failed" else answer
+                console.print(f"{line}: {cause}", highlight=False, soft_wrap=True)
             print(answer, file=answers, flush=True)
     except Interrupted as stop:
         return stop.exit_code

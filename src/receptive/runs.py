@@ -19,6 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
+
 from receptive.errors import InputError
 
 State = Literal["waiting", "running", "done", "failed", "interrupted"]
@@ -69,12 +72,15 @@ def write_atomically(path: Path, text: str) -> None:
         raise
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file of a run or sweep; InputError when it is not JSON."""
+def read_json(path: Path) -> dict[str, Any]:
+    """The content of a JSON file of a run or sweep; InputError when it is not a JSON object."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path} is damaged ({error}): restore it or delete it") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is damaged (no JSON object): restore it or delete it")
+    return content
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,11 +125,14 @@ class Run:
         return self.folder / "figures"
 
     def status(self) -> Status:
-        """What the training process wrote last; a waiting status when there is no file."""
+        """What the training process wrote last; waiting when there is no file, failed when it is damaged."""
         if not self.status_path.is_file():
             return Status()
         known = {field.name for field in dataclasses.fields(Status)}
-        values = read_json(self.status_path)
+        try:
+            values = read_json(self.status_path)
+        except InputError as error:
+            return Status(state="failed", error=str(error))
         return Status(**{key: value for key, value in values.items() if key in known})
 
     def write_status(self, status: Status) -> None:
@@ -131,9 +140,22 @@ class Run:
         write_atomically(self.status_path, json.dumps(dataclasses.asdict(status), indent=2) + "\n")
 
     def state(self) -> State:
-        """The true state: a run that says "running" without holding its lock was interrupted."""
+        """The true state: "running" without the lock, or "done" without a result, is interrupted."""
         state = self.status().state
-        return "interrupted" if state == "running" and not self.locked() else state
+        if (state == "running" and not self.locked()) or (state == "done" and not self.result_path.is_file()):
+            return "interrupted"
+        return state
+
+    def config(self) -> DictConfig:
+        """The frozen config; InputError when the file is damaged."""
+        try:
+            config = OmegaConf.load(self.config_path)
+        except (YAMLError, OSError, UnicodeDecodeError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{self.config_path} cannot be read ({reason}): restore it or delete the folder") from None
+        if not isinstance(config, DictConfig) or not config:
+            raise InputError(f"{self.config_path} holds no config: restore it or delete the folder")
+        return config
 
     def locked(self) -> bool:
         """Whether a living process holds the run."""
@@ -167,7 +189,7 @@ class Run:
 
     def result(self) -> dict[str, Any]:
         """`result.json` of a done run, {} before."""
-        return dict(read_json(self.result_path)) if self.result_path.is_file() else {}
+        return read_json(self.result_path) if self.result_path.is_file() else {}
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Replace `result.json`."""
@@ -187,8 +209,8 @@ def shown(path: Path) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
-def open_run(folder: str | Path) -> Run:
-    """The run in an existing folder.
+def open_run(folder: str | Path, key: str = "run") -> Run:
+    """The run in an existing folder, that the option `key` names.
 
     Raises:
         InputError: the folder does not exist or holds no run.
@@ -197,6 +219,6 @@ def open_run(folder: str | Path) -> Run:
     if not run.config_path.is_file():
         reason = "holds no config.yaml" if run.folder.is_dir() else "does not exist"
         raise InputError(
-            f"run={folder}: this folder {reason}; give the folder of a run, as `receptive train` prints it"
+            f"{key}={folder}: this folder {reason}; give the folder of a run, as `receptive train` prints it"
         )
     return run

@@ -125,6 +125,8 @@ def _type_faults(key: str, hint: Any, value: Any) -> list[str]:
         reasons = [item["msg"] for item in error.errors() if item["type"] != "is_instance_of"]
         reasons = [reason.removeprefix("Input should be ") for reason in dict.fromkeys(reasons)]
         return [f"{key}={shown_value(value)}: must be {' or '.join(reasons) or 'of another type'}"]
+    if isinstance(value, (bool, float)) and type(validated) is not type(value):
+        return [f"{key}={shown_value(value)}: must be a {'whole number' if isinstance(validated, int) else 'number'}"]
     if isinstance(value, str) and isinstance(validated, (int, float)):
         return [f"{key}={value!r}: must be a number without quotes"]
     return []

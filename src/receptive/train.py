@@ -43,7 +43,7 @@ def train(config: DictConfig, run: Run, interruption: Interruption, console: Con
     experiment = build(config)
     experiment.trainer.apply_to_process()
     if config.init is not None:
-        fresh = start_from(experiment.task, open_run(config.init))
+        fresh = start_from(experiment.task, open_run(config.init, "init"))
         console.print(f"init     {config.init}" + (f"; fresh: {', '.join(fresh)}" if fresh else ""), highlight=False)
     _introduce(experiment, run, console)
     records = EpochRecords(run.metrics_path)

@@ -149,6 +149,30 @@ def test_variants_and_a_study_file(cli: Cli, tmp_path: Path) -> None:
     assert all(run.folder.name.startswith(("base-", "wide-", "other-")) for run in runs(tmp_path / "studies" / "width"))
 
 
+def test_lists_are_told_apart_in_the_table(cli: Cli, tmp_path: Path) -> None:
+    code, out, _ = cli("train", *SWEEP, "augment=[rotation],[rotation,cutout]")
+    assert code == 0
+    assert re.search(r"^\[rotation\] ", out, re.MULTILINE)
+    assert re.search(r"^\[rotation,cutout\] ", out, re.MULTILINE)
+
+
+def test_the_table_keeps_the_jobs_of_earlier_commands(cli: Cli, tmp_path: Path) -> None:
+    assert cli("train", *SWEEP, "seed=0,1")[0] == 0
+    assert cli("train", *SWEEP, "seed=2")[0] == 0
+    assert len(pd.read_csv(tmp_path / "sweep" / "summary.csv")) == 3
+
+
+def test_a_damaged_status_does_not_end_a_sweep(cli: Cli, tmp_path: Path) -> None:
+    assert cli("train", *SWEEP, "seed=0,1")[0] == 0
+    first, second = runs(tmp_path / "sweep")
+    first.status_path.write_text("[]")
+    code, out, _ = cli("train", *SWEEP, "seed=0,1", "rerun=none")
+    assert code == 1
+    assert "status.json is damaged" in out
+    assert cli("train", *SWEEP, "seed=0,1")[0] == 0
+    assert (first.state(), second.status().attempts) == ("done", 1)
+
+
 def test_a_point_that_stands_twice_is_one_job(cli: Cli, tmp_path: Path) -> None:
     assert cli("train", *SWEEP, "optimizer.lr=0.001,1e-3")[0] == 0
     assert len(runs(tmp_path / "sweep")) == 1
@@ -225,6 +249,17 @@ def test_a_sweep_whose_driver_is_killed_ends_complete_with_the_same_command(tmp_
     assert [run.status().attempts for run in runs(folder)] == [
         1
     ] * 3  # what lived on was waited for, done jobs were not run twice
+
+
+def test_two_drivers_share_a_sweep(tmp_path: Path) -> None:
+    """Each waits for the jobs of the other; no job is run twice."""
+    first = start(tmp_path, *LONG, "hydra.launcher.workers=1")
+    wait_for(lambda: some_state(tmp_path / "sweep", "running"))
+    second = start(tmp_path, *LONG, "hydra.launcher.workers=1")
+    for process in (first, second):
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, out + err
+    assert [run.status().attempts for run in runs(tmp_path / "sweep")] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

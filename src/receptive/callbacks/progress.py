@@ -50,6 +50,7 @@ class RunProgress(pl.Callback):
         self._task = TaskID(0)
         self._next = 0.0
         self._done = 0
+        self._unsaid = ""  # the line of an epoch that has not been shown
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the bar."""
@@ -88,8 +89,14 @@ class RunProgress(pl.Callback):
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done, metrics=text)
             self._bar.refresh()
-        elif self._style == "lines" and (epoch == epochs or epoch % max(1, -(-epochs // _LINES)) == 0):
-            self._console.print(f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {text}", highlight=False, soft_wrap=True)
+        self._unsaid = f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {text}"
+        if epoch == epochs or epoch % max(1, -(-epochs // _LINES)) == 0:
+            self._say_line()
+
+    def _say_line(self) -> None:
+        if self._style == "lines" and self._unsaid:
+            self._console.print(self._unsaid, highlight=False, soft_wrap=True)
+        self._unsaid = ""
 
     def _stop(self) -> None:
         if self._bar is not None:
@@ -97,8 +104,9 @@ class RunProgress(pl.Callback):
             self._bar = None
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the bar away."""
+        """Take the bar away; tell the last epoch of a run that stopped early."""
         self._stop()
+        self._say_line()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Take the bar away."""

@@ -24,7 +24,7 @@ def run_local(folders: list[Path]) -> None:
     """Run jobs one after the other in this process."""
     from receptive.job import explain, run_job
 
-    console = Console()
+    console = Console(markup=False)
     for number, folder in enumerate(folders, 1):
         try:
             run_job(Run(folder), Console(quiet=True))
@@ -48,7 +48,7 @@ def run_packed(folders: list[Path], workers: int | None = None) -> None:
         for number in range(min(workers or len(cores), len(folders))):
             pool.start(cores[number % len(cores)])
         pool.run()
-    except Interrupted:
+    except BaseException:
         pool.stop()
         raise
 
@@ -60,7 +60,7 @@ class _Pool:
         self.queue = queue
         self.total = total
         self.ended = 0
-        self.console = Console()
+        self.console = Console(markup=False)
         self.selector = selectors.DefaultSelector()
 
     def start(self, core: int) -> None:
@@ -113,7 +113,7 @@ class _Pool:
         for worker in workers:
             try:
                 worker.process.wait(_GRACE)
-            except subprocess.TimeoutExpired:
+            except (subprocess.TimeoutExpired, Interrupted):  # asked twice
                 worker.process.kill()
                 worker.process.wait()
 

@@ -23,7 +23,7 @@ from receptive.errors import InputError
 from receptive.runs import Run, State, Status, read_json, shown, write_atomically
 from receptive.signals import listening
 from receptive.sweeps.expansion import Point, expand
-from receptive.sweeps.table import print_table, write_summary
+from receptive.sweeps.table import Row, print_table, write_summary
 
 Rerun = Literal["failed", "all", "none"]
 
@@ -56,7 +56,7 @@ def sweep(
         Interrupted: a signal came; the table is written all the same.
     """
     root = Path(master.hydra.sweep.dir).absolute()
-    console = Console()
+    console = Console(markup=False)
     jobs = compose(loader, master, expand(loader, arguments, params, variants), root)
     refuse_changed(jobs, root)
     freeze(jobs, root)
@@ -64,8 +64,9 @@ def sweep(
         with listening():
             _run_missing(jobs, launcher, root, master.get("rerun", "failed"), console)
     finally:
-        write_summary([(job.point.labels, job.run) for job in jobs], root / "summary.csv")
-        print_table([(job.point.labels, job.run) for job in jobs], console)
+        rows = _rows(root)  # jobs of earlier commands in this folder too
+        write_summary(rows, root / "summary.csv")
+        print_table(rows, console)
         console.print(shown(root / "summary.csv"), highlight=False, soft_wrap=True)
     if any(job.run.state() != "done" for job in jobs):
         raise SystemExit(1)
@@ -113,8 +114,7 @@ def refuse_changed(jobs: list[Job], root: Path) -> None:
         entry = known.get(job.point.overrides)
         if entry is None or entry["fingerprint"] == job.fingerprint:
             continue
-        old = OmegaConf.load(root / entry["folder"] / "config.yaml")
-        assert isinstance(old, DictConfig)
+        old = Run(root / entry["folder"]).config()
         changes = "\n  ".join(configs.differences(old, job.config))
         raise InputError(
             f"{root} holds this sweep with another config; {' '.join(job.point.overrides)} was run with\n  {changes}\n"
@@ -132,11 +132,10 @@ def freeze(jobs: list[Job], root: Path) -> None:
     try:
         for job in jobs:
             job.run.folder.mkdir(parents=True, exist_ok=True)
-            if job.run.state() in ("done", "running"):
-                continue
-            write_atomically(job.run.config_path, OmegaConf.to_yaml(job.config))
-            if not job.run.status_path.is_file():
-                job.run.write_status(Status(fingerprint=job.fingerprint))
+            if job.run.state() not in ("done", "running"):
+                write_atomically(job.run.config_path, OmegaConf.to_yaml(job.config))
+                if not job.run.status_path.is_file():
+                    job.run.write_status(Status(fingerprint=job.fingerprint))
             entries[job.fingerprint] = {
                 "overrides": list(job.point.overrides),
                 "variant": job.point.variant,
@@ -151,7 +150,18 @@ def freeze(jobs: list[Job], root: Path) -> None:
 
 def _entries(root: Path) -> list[dict[str, Any]]:
     path = root / "sweep.json"
-    return list(read_json(path)["jobs"]) if path.is_file() else []
+    if not path.is_file():
+        return []
+    jobs = read_json(path).get("jobs")
+    if not isinstance(jobs, list):
+        raise InputError(f"{path} is damaged (no list of jobs): restore it or delete it")
+    return jobs
+
+
+def _rows(root: Path) -> list[Row]:
+    """What the table shows of every job that the folder knows."""
+    points = [(Point(e["variant"], tuple(e["overrides"]), tuple(e["swept"])), e["folder"]) for e in _entries(root)]
+    return [(point.labels, Run(root / folder)) for point, folder in points]
 
 
 def _run_missing(jobs: list[Job], launcher: Any, root: Path, rerun: Rerun, console: Console) -> None:
@@ -170,12 +180,12 @@ def _run_missing(jobs: list[Job], launcher: Any, root: Path, rerun: Rerun, conso
             if job.run.state() == "done":
                 job.run.write_status(Status(fingerprint=job.fingerprint, attempts=job.run.status().attempts))
     _launch(todo, launcher, root)
-    elsewhere = [job for job in jobs if job not in todo and job.run.state() == "running"]
+    elsewhere = [job for job in jobs if job.run.state() == "running"]  # none of ours runs any more
     if elsewhere:
         console.print(f"waiting for {len(elsewhere)} jobs that another process runs", highlight=False)
         while any(job.run.state() == "running" for job in elsewhere):
             time.sleep(_POLL)
-        _launch([job for job in elsewhere if job.run.state() == "interrupted"], launcher, root)
+        _launch([job for job in elsewhere if job.run.state() in ("interrupted", "waiting")], launcher, root)
 
 
 def _wanted(state: State, rerun: Rerun) -> bool:
@@ -189,7 +199,9 @@ def _wanted(state: State, rerun: Rerun) -> bool:
 def _warn_of_old_code(jobs: list[Job], console: Console) -> None:
     old = [job for job in jobs if job.run.state() == "done" and job.run.status().code != configs.code_hash()]
     if old:
-        console.print(f"[yellow]{len(old)} done jobs were computed by older code (rerun=all computes them anew)[/]")
+        console.print(
+            f"{len(old)} done jobs were computed by older code (rerun=all computes them anew)", style="yellow"
+        )
 
 
 def _launch(jobs: list[Job], launcher: Any, root: Path) -> None:

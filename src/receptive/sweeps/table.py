@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from receptive.config import code_hash
 from receptive.runs import Run, shown, write_atomically
@@ -70,7 +71,8 @@ def print_table(rows: Sequence[Row], console: Console) -> None:
         values = [_number(name, result.get("metrics", {}).get(name)) for name in metrics]
         seconds = f"{result['seconds']:.1f}" if result else ""
         old = " (older code)" if state == "done" and _code(run) == "older" else ""
-        table.add_row(*(row.get(name, "") for name in labels), *values, seconds, f"[{_COLORS[state]}]{state}[/]{old}")
+        cells = [Text(row.get(name, "")) for name in labels]
+        table.add_row(*cells, *values, seconds, Text(state + old, style=_COLORS[state]))
         if state in ("failed", "interrupted"):
             causes.append(f"{state}: {run.status().error or 'its process died'}\n  {shown(run.log_path)}")
     console.print(table, width=None if console.is_terminal else _PLAIN_WIDTH)

@@ -16,7 +16,9 @@ from receptive.callbacks.progress import RunProgress, epoch_text
 
 def console(terminal: bool) -> tuple[Console, io.StringIO]:
     stream = io.StringIO()
-    return Console(file=stream, force_terminal=terminal, width=100, legacy_windows=False), stream
+    environment = {"TERM": "xterm-256color"}  # not that of whoever runs the suite
+    options: dict[str, Any] = {"width": 100, "legacy_windows": False, "_environ": environment}
+    return Console(file=stream, force_terminal=terminal, **options), stream
 
 
 def screen(output: str) -> list[str]:

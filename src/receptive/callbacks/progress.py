@@ -45,7 +45,9 @@ class RunProgress(pl.Callback):
 
     def __init__(self, console: Console, style: ProgressStyle = "auto") -> None:
         self._console = console
-        self._style = ("bar" if console.is_terminal else "lines") if style == "auto" else style
+        self._style = (
+            ("bar" if console.is_terminal and not console.is_dumb_terminal else "lines") if style == "auto" else style
+        )
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._next = 0.0

@@ -181,7 +181,7 @@ def texts(root: Path) -> Iterator[tuple[Path, str]]:
 def addresses(root: Path) -> list[str]:
     """Package registries' addresses and absolute home folders: they are one machine's, not the project's."""
     registries = r"pypi\.org|pythonhosted\.org|deb\.debian\.org|npmjs\.(?:org|com)|download\.pytorch\.org"
-    pattern = re.compile(rf"{registries}|/(?:home|Users)/[\w.-]+|(?<![\w.])/root/\w")
+    pattern = re.compile(rf"{registries}|/(?:home|Users)/[\w.-]+|(?<![\w.])/root[/]\w")
     return [
         f"{path.relative_to(root)}:{number}: {match[0]}"
         for path, text in texts(root)

@@ -34,9 +34,9 @@ def _ensure(root: Path, download: Callable[[str], object] | None) -> None:
 
 
 def test_a_download_is_put_in_place(tmp_path: Path) -> None:
-    _ensure(tmp_path / "new" / "root", _write_all)
+    _ensure(tmp_path / "new" / "place", _write_all)
     written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
-    assert written == ["new/root/set/a", "new/root/set/folder/b"]
+    assert written == ["new/place/set/a", "new/place/set/folder/b"]
 
 
 def test_what_is_there_stays(tmp_path: Path) -> None:

@@ -30,13 +30,15 @@ HOUSE = {
     "sweeps": "check config job runs signals",  # check and job within functions: torch_free holds it
     "report": "config runs",
     "job": "callbacks check config logs runs signals tracking train",
-    "evaluate": "build config logs runs train trainer",
-    "predict": "build config logs runs trainer",
+    "evaluate": "build config figures illustrate logs runs train trainer",
+    "predict": "build config data figures inference logs runs trainer",
     "export": "build config runs",
     "activations": "build config runs",
     "summary": "build check config",
     # one run
-    "train": "build callbacks config figures provenance runs signals trainer tracking",
+    "train": "build callbacks config illustrate provenance runs signals trainer tracking",
+    "illustrate": "build figures inference runs tasks",
+    "inference": "tasks trainer",
     "check": "build config signatures",
     "build": "data models optimizers runs tasks trainer",
     "trainer": "callbacks",

@@ -58,7 +58,7 @@ def train(tmp_path: Path) -> Train:
             MnistNet(in_channels=1, num_classes=10, image_size=(8, 8), channels=(4, 6, 6), norm="batch"),
             optimizer=optimizer or partial(torch.optim.SGD, lr=0.1),
             schedule=schedules.constant,
-            num_classes=10,
+            class_names=tuple("0123456789"),
         )
         data = ImageData(Digits(), batch_size=64, eval_batch_size=237, validation=237, split_seed=0)
         defaults: dict[str, Any] = {
@@ -118,10 +118,13 @@ def checkpoint(tmp_path: Path, name: str) -> dict[str, Any]:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Pretend to be on a machine with or without AMX, CUDA and MPS."""
+    """Pretend to be on a machine with or without bf16 on its CPU, CUDA and MPS."""
 
-    def pretend(*, amx: bool = False, cuda: bool = False, mps: bool = False, cuda_bf16: bool = True) -> None:
+    def pretend(
+        *, amx: bool = False, avx: bool = False, cuda: bool = False, mps: bool = False, cuda_bf16: bool = True
+    ) -> None:
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: cuda_bf16)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
@@ -133,6 +136,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     ("machine_has", "device", "precision"),
     [
         ({"amx": True}, "cpu", "bf16-mixed"),
+        ({"avx": True}, "cpu", "bf16-mixed"),
         ({"amx": False}, "cpu", "32-true"),
         ({"cuda": True}, "cuda", "bf16-mixed"),
         ({"cuda": True, "cuda_bf16": False, "amx": True}, "cuda", "32-true"),
@@ -144,7 +148,7 @@ def test_auto_takes_what_the_machine_computes_fast(
     machine: Callable[..., None], machine_has: dict[str, bool], device: str, precision: str
 ) -> None:
     machine(**machine_has)
-    assert has_fast_bf16_cpu() == machine_has.get("amx", False)
+    assert has_fast_bf16_cpu() == (machine_has.get("amx", False) or machine_has.get("avx", False))
     options = TrainerOptions(max_epochs=1)
     assert (options.device(), options.actual_precision()) == (device, precision)
 

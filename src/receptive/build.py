@@ -95,8 +95,8 @@ def build(config: DictConfig) -> Experiment:
         build_model(config.model, facts),
         optimizer=factory(config.optimizer),
         schedule=factory(config.scheduler),
-        num_classes=facts.num_classes,
-        class_counts=data.class_counts(),
+        class_names=facts.class_names,
+        class_counts=data.class_counts,
         channels_last=trainer.channels_last,
     )
     return Experiment(data, cast(Task, task), trainer)

@@ -135,9 +135,15 @@ def _model_faults(data: str, model: str) -> list[str]:
             output = network(torch.empty(shape, device=device))
     except Exception as error:  # whatever a network raises, it cannot be used
         return [f"{_guilty('model', node, error)}  ({name} with images of {'x'.join(map(str, shape[1:]))})"]
-    if not isinstance(output, torch.Tensor) or output.shape[:2] != (2, facts.num_classes):
+    wanted = (2, facts.num_classes, *(facts.image_size if facts.target == "mask" else ()))
+    if not isinstance(output, torch.Tensor) or output.shape != wanted:
         given = tuple(output.shape) if isinstance(output, torch.Tensor) else f"a {type(output).__name__}"
-        return [f"model: {name} gives {given} for 2 images of {facts.num_classes} classes"]
+        kind = (
+            "a class for each pixel: choose model=unet or another net for masks"
+            if facts.target == "mask"
+            else "a class"
+        )
+        return [f"model: {name} gives {given} for 2 images, the data need {wanted}, {kind}"]
     return []
 
 
@@ -214,13 +220,18 @@ def _task_faults(data: str, task: str) -> list[str]:
     import torch
 
     facts = _built(data).facts
+    task_class: Any = get_class(json.loads(task)["_target_"])
+    if facts.target != task_class.TARGET:
+        return [
+            f"task: {task_class.__name__} learns a {task_class.TARGET} for each image, the data have a {facts.target}"
+        ]
     try:
         _built(
             task,
             model=torch.nn.Identity(),
             optimizer=lambda parameters: None,
             schedule=lambda optimizer: None,
-            num_classes=facts.num_classes,
+            class_names=facts.class_names,
         )
     except (ValueError, TypeError) as error:
         return [f"task: {error}"]

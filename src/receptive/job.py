@@ -27,6 +27,9 @@ from receptive.logs import captured
 from receptive.runs import Run, State, Status, open_run, shown, write_atomically
 from receptive.signals import Interrupted, listening
 
+# the metrics in a run's last lines, those of them that there are
+_SHOWN = ("loss", "accuracy", "accuracy_macro", "f1_mean", "f1_std", "f1_min", "iou_mean")
+
 
 def run_job(run: Run, console: Console) -> State:
     """Run the job of a folder and record how it ended; gives "done" or "failed".
@@ -93,7 +96,7 @@ def _clear(run: Run) -> None:
     """Leave nothing of an earlier attempt."""
     shutil.rmtree(run.checkpoints, ignore_errors=True)
     shutil.rmtree(run.figures, ignore_errors=True)
-    for path in (run.metrics_path, run.result_path):
+    for path in (run.metrics_path, run.result_path, run.test_images_path):
         path.unlink(missing_ok=True)
 
 
@@ -156,22 +159,24 @@ def print_result(run: Run, console: Console) -> None:
     result = run.result()
     metrics = result["metrics"]
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("", "loss", *(name for name in ("accuracy", "accuracy_macro") if f"val/{name}" in metrics)):
-        table.add_column(title, justify="left" if not title else "right")
-    names = [str(column.header) for column in table.columns][1:]
+    names = [name for name in _SHOWN if f"val/{name}" in metrics or f"test/{name}" in metrics]
+    table.add_column("")
+    for name in names:
+        table.add_column(name, justify="right")
     for split, where in (
         ("val", f"validation, epoch {result['best_epoch']} of {result['epochs']}"),
         ("test", "test"),
     ):
         if f"{split}/loss" in metrics:
-            values = [metrics.get(f"{split}/{name}") for name in names]
-            table.add_row(where, *(_shown(name, value) for name, value in zip(names, values, strict=True)))
+            table.add_row(where, *(_shown(name, metrics.get(f"{split}/{name}")) for name in names))
     console.print(table)
     console.print(f"{result['seconds']:.1f} s, {shown(run.folder)}", highlight=False, soft_wrap=True)
 
 
 def _shown(name: str, value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}" if name == "loss" else f"{100 * value:.2f} %"
+    if value is None:
+        return ""
+    return f"{100 * value:.2f} %" if name.startswith("accuracy") else f"{value:.4f}"
 
 
 def main(arguments: Sequence[str], answers: TextIO) -> int:

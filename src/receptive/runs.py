@@ -105,6 +105,11 @@ class Run:
         return self.folder / "metrics.csv"
 
     @property
+    def test_images_path(self) -> Path:
+        """A row a test image, of tasks that score each image."""
+        return self.folder / "test_images.csv"
+
+    @property
     def log_path(self) -> Path:
         """Everything that the run said, tracebacks and warnings too."""
         return self.folder / "log.txt"

@@ -31,7 +31,7 @@ GIVEN = {
     "model": {"in_channels", "num_classes", "image_size", "class_names"},
     "optimizer": {"params"},
     "scheduler": {"optimizer", "steps_per_epoch", "max_epochs"},
-    "task": {"model", "optimizer", "schedule", "num_classes", "class_counts", "channels_last"},
+    "task": {"model", "optimizer", "schedule", "class_names", "class_counts", "channels_last"},
 }
 
 

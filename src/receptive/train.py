@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import signal
 import time
 from typing import Any
@@ -17,9 +19,8 @@ from receptive.build import Experiment, build, load_weights, start_from
 from receptive.callbacks.interruption import Interruption
 from receptive.callbacks.progress import RunProgress
 from receptive.callbacks.records import EpochRecords
-from receptive.errors import InputError
-from receptive.figures import save_confusion_matrix
-from receptive.runs import Run, open_run, shown
+from receptive.illustrate import illustrate
+from receptive.runs import Run, open_run, shown, write_atomically
 from receptive.signals import Interrupted
 from receptive.trainer import build_trainer
 
@@ -65,8 +66,9 @@ def train(config: DictConfig, run: Run, interruption: Interruption, console: Con
     if config.test:
         metrics |= test_metrics(trainer, experiment)
         details = experiment.task.test_details()
-        _draw(details, experiment, run)
+        _write_test_images(experiment, run)
     rows = records.rows
+    illustrate(experiment, run, rows, best_epoch, details)
     return {
         "metrics": metrics,
         "monitor": experiment.monitor,
@@ -104,6 +106,19 @@ def test_metrics(trainer: pl.Trainer, experiment: Experiment, split: str = "test
     return {key: float(value) for key, value in metrics.items()}
 
 
+def _write_test_images(experiment: Experiment, run: Run) -> None:
+    """test_images.csv: the scores of every test image, where the task keeps them."""
+    if not (scores := experiment.task.test_images()):
+        return
+    names = experiment.data.test_names() or [""] * len(scores)
+    rows = [{"index": place, "name": name, **row} for place, (name, row) in enumerate(zip(names, scores, strict=False))]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(run.test_images_path, buffer.getvalue())
+
+
 def parameter_count(experiment: Experiment) -> int:
     """Weights of the network that are trained."""
     return sum(weight.numel() for weight in experiment.task.model.parameters() if weight.requires_grad)
@@ -123,15 +138,3 @@ def _introduce(experiment: Experiment, run: Run, console: Console) -> None:
     }
     for name, text in lines.items():
         console.print(f"{name:<8} {text}", highlight=False, soft_wrap=True)
-
-
-def _draw(details: dict[str, Any], experiment: Experiment, run: Run) -> None:
-    try:
-        run.figures.mkdir(exist_ok=True)
-        save_confusion_matrix(
-            details["confusion_matrix"],
-            experiment.data.facts.class_names,
-            run.figures / "confusion_matrix.png",
-        )
-    except OSError as error:
-        raise InputError(f"{run.figures} cannot be written: {error}") from None

@@ -95,8 +95,8 @@ class TrainerOptions:
 
 
 def has_fast_bf16_cpu() -> bool:
-    """Whether the CPU has AMX tiles; without them bf16 is often slower than float32."""
-    return bool(torch.cpu._is_amx_tile_supported())
+    """Whether the CPU multiplies in bf16 (AMX, AVX512-BF16); without that it is often slower than float32."""
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 class _ExponentialMovingAverage(WeightAveraging):

@@ -43,9 +43,9 @@ def screen(output: str) -> list[str]:
     return [line.rstrip() for line in lines if line.strip()]
 
 
-def test_metrics_are_told_in_percent_and_losses_as_they_are() -> None:
+def test_accuracies_are_told_in_percent_and_the_rest_as_it_is() -> None:
     metrics = {"val/accuracy": torch.tensor(0.98771), "train/loss": 0.123456, "lr": 0.1, "val/f1_mean": 0.5}
-    assert epoch_text(metrics) == "train/loss 0.1235  val/accuracy 98.77 %  val/f1_mean 50.00 %"
+    assert epoch_text(metrics) == "train/loss 0.1235  val/accuracy 98.77 %  val/f1_mean 0.5000"
     assert epoch_text({}) == ""
 
 

@@ -24,7 +24,7 @@ def test_activation_is_the_named_one_and_leaves_its_input(name: Activation, kind
 def test_every_activation_and_norm_can_be_built():
     for activation in get_args(Activation):
         activation_layer(activation)
-    assert [len(norm_layers(norm, 4)) for norm in get_args(Norm)] == [0, 1, 1]
+    assert [len(norm_layers(norm, 4)) for norm in get_args(Norm)] == [0, 1, 1, 1]
 
 
 @pytest.mark.parametrize(("channels", "groups"), [(64, 8), (24, 8), (12, 4), (6, 2), (81, 1), (1, 1)])
@@ -55,7 +55,7 @@ def test_norm_stands_before_or_after_the_activation(norm_position: NormPosition,
     ("option", "remedy"),
     [
         ({"activation": "relo"}, "activation='relo': choose relu, leaky_relu, elu, gelu or silu"),
-        ({"norm": "bacth"}, "norm='bacth': choose none, batch or group"),
+        ({"norm": "bacth"}, "norm='bacth': choose none, batch, instance or group"),
         ({"norm_position": "between"}, "norm_position='between': choose before or after"),
     ],
 )

@@ -32,7 +32,7 @@ def make_task() -> MakeTask:
         torch.manual_seed(0)
         net = MnistNet(in_channels=1, num_classes=10, image_size=(8, 8), channels=(4, 4), norm=norm)
         defaults: dict[str, Any] = {"optimizer": partial(torch.optim.SGD, lr=0.1), "schedule": schedules.constant}
-        return ClassificationTask(net, **(defaults | {"num_classes": 10} | options))
+        return ClassificationTask(net, **(defaults | {"class_names": tuple("0123456789")} | options))
 
     return make
 
@@ -78,7 +78,7 @@ def test_training_loss_is_the_weighted_smoothed_cross_entropy(
     task = make_task(
         label_smoothing=smoothing,
         class_weights=weights,
-        class_counts=torch.from_numpy(np.bincount(population)),
+        class_counts=lambda: torch.from_numpy(np.bincount(population)),
     )
     by_class = {
         "None": np.ones(10),
@@ -90,7 +90,7 @@ def test_training_loss_is_the_weighted_smoothed_cross_entropy(
 
 
 def test_a_class_without_images_gets_a_finite_weight(make_task: MakeTask) -> None:
-    task = make_task(class_weights="balanced", class_counts=torch.tensor([0, *[5] * 9]))
+    task = make_task(class_weights="balanced", class_counts=lambda: torch.tensor([0, *[5] * 9]))
     assert isinstance(task.class_weights, Tensor)
     assert task.class_weights.isfinite().all()
 
@@ -188,7 +188,7 @@ def test_the_layout_in_memory_changes_no_logits(make_task: MakeTask) -> None:
             net,
             optimizer=torch.optim.SGD,
             schedule=schedules.constant,
-            num_classes=10,
+            class_names=tuple("0123456789"),
             channels_last=channels_last,
         )
         net.register_forward_pre_hook(lambda _, given: layouts.append(given[0].stride()[1] == 1))

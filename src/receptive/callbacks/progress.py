@@ -26,12 +26,12 @@ _LINES = 10  # lines in all when there is no bar
 
 
 def epoch_text(metrics: dict[str, Any]) -> str:
-    """The epoch's metrics in a line: losses with four digits, the rest in percent."""
+    """The epoch's metrics in a line: accuracies in percent, the rest with four digits."""
     parts = []
-    for key in ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "val/f1_mean"):
+    for key in ("train/loss", "train/accuracy", "train/f1", "val/loss", "val/accuracy", "val/f1_mean"):
         if key in metrics:
             value = float(metrics[key])
-            parts.append(f"{key} {value:.4f}" if key.endswith("loss") else f"{key} {100 * value:.2f} %")
+            parts.append(f"{key} {100 * value:.2f} %" if key.endswith("accuracy") else f"{key} {value:.4f}")
     return "  ".join(parts)
 
 

@@ -11,16 +11,9 @@ from pydantic import Field
 from torch import Tensor
 
 from receptive.data.files import absolute
-from receptive.data.images import Mode, check_header, read_image, to_tensor
+from receptive.data.images import STATISTICS, Mode, check_header, read_image, to_tensor
 from receptive.data.source import Facts, FileSplit, Source, SplitName
 from receptive.errors import InputError
-
-# ImageNet's, as in torchvision's weights, for want of the folder's own (set data.mean and data.std); grey:
-# their luma
-STATISTICS: dict[Mode, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "RGB": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "L": ((0.459,), (0.226,)),
-}
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,18 @@ from receptive.errors import InputError
 
 Mode = Literal["RGB", "L"]
 
+# ImageNet's, as in torchvision's weights, for want of the folder's own (set data.mean and data.std); grey:
+# their luma
+STATISTICS: dict[Mode, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "RGB": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "L": ((0.459,), (0.226,)),
+}
 
-def check_header(path: Path) -> None:
-    """Raise InputError where read_image would, as far as a look at the file's header tells."""
-    with _opened(path):
-        pass
+
+def check_header(path: Path) -> tuple[int, int]:
+    """The (width, height) in a file's header; raises InputError where read_image would, as far as the header tells."""
+    with opened(path) as image:
+        return image.size
 
 
 def read_image(path: Path, mode: Mode) -> Image.Image:
@@ -27,17 +34,25 @@ def read_image(path: Path, mode: Mode) -> Image.Image:
     Raises:
         InputError: the file is missing, truncated, corrupt, no image, or has more than 8 bits a channel.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         return image.convert(mode)
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path, any_depth: bool = False) -> Iterator[Image.Image]:
+    """Open an image file; what goes wrong in the block too becomes an InputError that names the file.
+
+    Args:
+        path: the file.
+        any_depth: take more than 8 bits a channel as well.
+    """
     try:
         with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):
+            if image.mode.startswith(("I", "F")) and not any_depth:
                 raise ValueError("more than 8 bits a channel: convert it to 8 bits")
             yield image
+    except InputError:
+        raise
     except Exception as error:  # besides OSError Pillow's decoders raise whatever the broken bytes lead to
         raise InputError(f"{path} is not a readable image ({error}): replace or remove it.") from error
 

@@ -172,16 +172,15 @@ class FileLoader(ImageLoader):
             num_workers=self.num_workers,
             pin_memory=self.device.type == "cuda",
         )
-        for rows, images in zip(batches, reader, strict=True):
-            if isinstance(images, str):
-                raise InputError(images)
-            rows_there = torch.tensor(rows, device=self.device)
-            targets = self.split.targets[rows].to(self.device)
-            yield self.transform(images.to(self.device, non_blocking=True), targets, rows_there, epoch)
+        for rows, batch in zip(batches, reader, strict=True):
+            if isinstance(batch, str):
+                raise InputError(batch)
+            images, targets = (tensor.to(self.device, non_blocking=True) for tensor in batch)
+            yield self.transform(images, targets, torch.tensor(rows, device=self.device), epoch)
 
 
-class _FileBatches(Dataset[Tensor | str]):
-    """Reads whole batches, uint8 (B, C, H, W).
+class _FileBatches(Dataset[Batch | str]):
+    """Reads whole batches: uint8 (B, C, H, W) and their targets.
 
     An unreadable file comes back as its message: an exception would reach the user wrapped in a worker's
     traceback.
@@ -194,8 +193,8 @@ class _FileBatches(Dataset[Tensor | str]):
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(self, number: int) -> Tensor | str:
+    def __getitem__(self, number: int) -> Batch | str:
         try:
-            return torch.stack([self.split.read(self.split.paths[row]) for row in self.batches[number]])
+            return self.split.batch(self.batches[number])
         except InputError as error:
             return str(error)

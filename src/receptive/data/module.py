@@ -2,7 +2,8 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -17,6 +18,23 @@ from receptive.data.transform import BatchTransform
 from receptive.errors import InputError
 
 Share = Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(gt=0, lt=1)]
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Some images of a split.
+
+    Args:
+        pixels: (B, C, H, W) uint8.
+        inputs: (B, C, H, W) float32, the same as the model takes them.
+        targets: (B,) labels or (B, H, W) masks.
+        names: B names.
+    """
+
+    pixels: Tensor
+    inputs: Tensor
+    targets: Tensor
+    names: tuple[str, ...]
 
 
 class ImageData(pl.LightningDataModule):
@@ -109,8 +127,12 @@ class ImageData(pl.LightningDataModule):
 
     def class_counts(self) -> Tensor:
         """Return the number of training images (of a mask: pixels) in each class: (num_classes,) int64."""
-        targets = self._split("train").targets[self._rows[0]]
-        return torch.bincount(targets.flatten(), minlength=self.facts.num_classes)
+        split, rows = self._split("train"), self._rows[0]
+        counts = torch.zeros(self.facts.num_classes, dtype=torch.int64)
+        for part in rows.split(self.batch_size if isinstance(split, FileSplit) else max(len(rows), 1)):
+            targets = split.batch(part.tolist())[1] if isinstance(split, FileSplit) else split.targets[part]
+            counts += torch.bincount(targets.flatten(), minlength=len(counts))
+        return counts
 
     def sizes(self) -> dict[str, int]:
         """Return the number of training, validation and (when it has been read) test images."""
@@ -122,6 +144,26 @@ class ImageData(pl.LightningDataModule):
         rows = self._rows[0][: batches * self.batch_size]
         self._rows = (rows, rows)
         self.augmentations = ()
+
+    def examples(self, split: Literal["val", "test"], positions: Sequence[int]) -> Examples:
+        """Return images of the validation or test set by their places in it.
+
+        Raises:
+            InputError: there is no such place, or a file cannot be read.
+        """
+        whole = self._split("test" if split == "test" else "train")
+        rows = torch.arange(len(whole)) if split == "test" else self._rows[1]
+        if strange := [place for place in positions if not 0 <= place < len(rows)]:
+            raise InputError(f"there is no image {strange[0]}: the {split} set has {len(rows)}, counted from 0")
+        rows = rows[list(positions)]
+        pixels, targets = whole.batch(rows.tolist())
+        inputs, _ = self.transform(len(whole))(pixels, targets, rows, 0)
+        names = whole.names or tuple(f"image {row}" for row in range(len(whole)))
+        return Examples(pixels, inputs, targets, tuple(names[row] for row in rows.tolist()))
+
+    def test_names(self) -> tuple[str, ...] | None:
+        """Return the names of the test images, where they have any."""
+        return self._split("test").names
 
     def checksums(self) -> dict[str, str]:
         """Return the checksum of every split that has been read so far."""

@@ -3,14 +3,16 @@
 import abc
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 SplitName = Literal["train", "test"]
+Target = Literal["label", "mask"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Facts:
         class_names: one name a class, in the order of the labels.
         mean: mean of each channel over the training images, pixels in [0, 1].
         std: standard deviation of each channel over the training images, pixels in [0, 1].
+        target: what belongs to an image: one "label", or a "mask" with the class of each pixel (class 0: background).
     """
 
     in_channels: int
@@ -30,6 +33,7 @@ class Facts:
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    target: Target = "label"
 
     @property
     def num_classes(self) -> int:
@@ -43,17 +47,23 @@ class ArraySplit:
 
     Args:
         images: (N, C, H, W) uint8.
-        targets: (N,) int64 labels, or (N, H, W) integer masks.
+        targets: (N,) int64 labels, or (N, H, W) uint8 masks.
         groups: (N,) int64; images with one value (frames of one track) are never parted between training and
             validation. None: every image stands for itself.
+        names: of the N images, where they have any; results speak of them.
     """
 
     images: Tensor
     targets: Tensor
     groups: Tensor | None = None
+    names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def batch(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return images (B, C, H, W) uint8 and their targets."""
+        return self.images[list(rows)], self.targets[list(rows)]
 
     def checksum(self) -> str:
         """Return 16 hexadecimal digits of the SHA-256 of images and targets."""
@@ -74,19 +84,34 @@ class FileSplit:
 
     Args:
         paths: N image files.
-        targets: (N,) int64 labels.
+        targets: (N,) int64 labels, or the N files of the masks.
         read: turns a file into a uint8 image (C, H, W) and raises InputError naming the file where it cannot;
             pickles, since worker processes call it.
+        read_mask: the same for a file of a mask, giving uint8 (H, W).
         groups: as in ArraySplit.
     """
 
     paths: tuple[Path, ...]
-    targets: Tensor
+    targets: Tensor | tuple[Path, ...]
     read: Callable[[Path], Tensor]
+    read_mask: Callable[[Path], Tensor] | None = None
     groups: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The files' names without suffix."""
+        return tuple(path.stem for path in self.paths)
+
+    def batch(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Read images (B, C, H, W) uint8 and their targets; raises InputError naming an unreadable file."""
+        images = torch.stack([self.read(self.paths[row]) for row in rows])
+        if isinstance(self.targets, Tensor):
+            return images, self.targets[list(rows)]
+        assert self.read_mask is not None
+        return images, torch.stack([self.read_mask(self.targets[row]) for row in rows])
 
     def checksum(self) -> str:
         """Return 16 hexadecimal digits of the SHA-256 of the files' folders, names and sizes."""
@@ -95,7 +120,8 @@ class FileSplit:
     @functools.cached_property
     def _checksum(self) -> str:
         digest = hashlib.sha256()
-        for path in self.paths:
+        masks = () if isinstance(self.targets, Tensor) else self.targets
+        for path in (*self.paths, *masks):
             digest.update(repr((path.parent.name, path.name, path.stat().st_size)).encode())
         return digest.hexdigest()[:16]
 

@@ -1,5 +1,7 @@
 """Cutting the validation set from the training set."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -8,7 +10,7 @@ from receptive.errors import InputError
 
 
 def validation_split(
-    targets: Tensor, groups: Tensor | None, validation: int | float, seed: int
+    targets: Tensor | Sequence[object], groups: Tensor | None, validation: int | float, seed: int
 ) -> tuple[Tensor, Tensor]:
     """Part the rows of a training set.
 
@@ -16,7 +18,7 @@ def validation_split(
     class, the same share of every class to the nearest group, at least one where a class has two, never all.
 
     Args:
-        targets: (N,) labels, or (N, H, W) masks.
+        targets: (N,) labels; without groups they are only counted, so masks or their files will do.
         groups: (N,) or None.
         validation: number of images, or their fraction where it is a float below 1. 0: no validation set.
         seed: seed of the draw.
@@ -36,6 +38,7 @@ def validation_split(
     if groups is None:
         held_out[torch.randperm(size, generator=random)[:count]] = True
     elif count:
+        assert isinstance(targets, Tensor)
         for label in targets.unique().tolist():
             tracks = groups[targets == label].unique()
             wanted = min(max(round(count / size * len(tracks)), 1), len(tracks) - 1)

@@ -40,9 +40,9 @@ def torchvision_classifier(
     """
     from torchvision import models
 
-    _require_known(name, models.list_models(module=models), "classifier of torchvision")
+    require_known(name, models.list_models(module=models), "classifier of torchvision")
     if weights is not None:
-        _require_known(weights, models.get_model_weights(name).__members__, f"name of weights for {name}")
+        require_known(weights, models.get_model_weights(name).__members__, f"name of weights for {name}")
     extra = dict(arguments or {})
     model: nn.Module
     if weights is None or _on_meta_device():
@@ -80,7 +80,7 @@ def timm_classifier(
     import timm
 
     if not timm.is_model(name):  # knows the tags too, which the list of names leaves out
-        _require_known(name, timm.list_models(), "classifier of timm")
+        require_known(name, timm.list_models(), "classifier of timm")
     model: nn.Module = timm.create_model(
         name,
         pretrained=pretrained and not _on_meta_device(),
@@ -95,7 +95,7 @@ def _on_meta_device() -> bool:
     return torch.get_default_device().type == "meta"
 
 
-def _require_known(name: str, known: Iterable[str], what: str) -> None:
+def require_known(name: str, known: Iterable[str], what: str) -> None:
     """Raise ValueError with the closest names unless `name` is a known one."""
     names = sorted(known)
     if name not in names:

@@ -5,7 +5,7 @@ from typing import Literal
 from torch import nn
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu"]
-Norm = Literal["none", "batch", "group"]
+Norm = Literal["none", "batch", "instance", "group"]
 NormPosition = Literal["before", "after"]
 
 
@@ -33,8 +33,9 @@ def activation_layer(name: Activation) -> nn.Module:
 def norm_layers(name: Norm, channels: int) -> list[nn.Module]:
     """Return a normalisation of `channels` feature maps as a list of one layer, or of none for "none".
 
-    "batch" is BatchNorm2d (Ioffe and Szegedy 2015); "group" is GroupNorm (Wu and He 2018) with the largest of
-    8, 4, 2 and 1 groups that divides the channels. Both are affine and add two parameters a channel.
+    "batch" is BatchNorm2d (Ioffe and Szegedy 2015); "instance" is InstanceNorm2d (Ulyanov et al. 2016), which needs
+    more than one pixel a map in training; "group" is GroupNorm (Wu and He 2018) with the largest of 8, 4, 2 and 1
+    groups that divides the channels. All are affine and add two parameters a channel.
 
     Raises:
         ValueError: the name is unknown.
@@ -44,11 +45,13 @@ def norm_layers(name: Norm, channels: int) -> list[nn.Module]:
             return []
         case "batch":
             return [nn.BatchNorm2d(channels)]
+        case "instance":
+            return [nn.InstanceNorm2d(channels, affine=True)]
         case "group":
             num_groups = next(groups for groups in (8, 4, 2, 1) if channels % groups == 0)
             return [nn.GroupNorm(num_groups, channels)]
         case _:
-            raise ValueError(f"norm={name!r}: choose none, batch or group")
+            raise ValueError(f"norm={name!r}: choose none, batch, instance or group")
 
 
 def conv_block(

@@ -89,4 +89,4 @@ def _short(keys: Sequence[str]) -> list[str]:
 def _number(name: str, value: float | None) -> str:
     if value is None:
         return ""
-    return f"{value:.4f}" if "loss" in name else f"{100 * value:.2f} %"
+    return f"{100 * value:.2f} %" if "accuracy" in name else f"{value:.4f}"

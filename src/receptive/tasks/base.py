@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytorch_lightning as pl
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -16,6 +17,7 @@ from receptive.tasks.steps import EpochSteps, NonFiniteLoss
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 ScheduleFactory = Callable[..., LRScheduler | None]
+ClassWeights = Literal["balanced"] | list[Annotated[float, Ge(0)]] | None
 
 
 class Task(pl.LightningModule, abc.ABC):
@@ -30,8 +32,10 @@ class Task(pl.LightningModule, abc.ABC):
         channels_last: hand the network its images in torch.channels_last.
     """
 
+    TARGET: ClassVar[Literal["label", "mask"]]  # what it learns to predict of an image
     METRICS: ClassVar[tuple[str, ...]]  # what validation logs: what `trainer.monitor` may name
     MONITOR: ClassVar[str]  # the one that chooses the best checkpoint by default
+    SCORE: ClassVar[tuple[str, str]]  # the keys of the score in training and validation, for pictures of the history
 
     def __init__(
         self, model: nn.Module, *, optimizer: OptimizerFactory, schedule: ScheduleFactory, channels_last: bool
@@ -60,6 +64,10 @@ class Task(pl.LightningModule, abc.ABC):
     @abc.abstractmethod
     def test_details(self) -> dict[str, Any]:
         """What the test gave beyond scalars, as plain containers, e.g. the confusion matrix."""
+
+    def test_images(self) -> list[dict[str, float]]:
+        """A row of scores for each image of the last test, in order; empty where the task keeps none."""
+        return []
 
     def configure_optimizers(self) -> Any:
         """Optimizer, and a schedule stepped every batch."""
@@ -102,3 +110,26 @@ class Task(pl.LightningModule, abc.ABC):
                 f"the last step of epoch {self.current_epoch + 1} made the weights infinite or NaN: "
                 "try a smaller optimizer.lr or trainer.gradient_clip_val=1"
             )
+
+
+def class_weights_tensor(
+    wanted: ClassWeights, num_classes: int, class_counts: Callable[[], Tensor] | None
+) -> Tensor | None:
+    """The weights of the classes in the loss: (num_classes,) float32, or None.
+
+    Args:
+        wanted: None, one a class, or "balanced": all / (classes * those of the class), as scikit-learn has it.
+        num_classes: number of classes.
+        class_counts: gives the training images (of masks: pixels) of each class; asked only for balanced weights.
+
+    Raises:
+        ValueError: a list of another length than the classes.
+    """
+    if wanted is None:
+        return None
+    if wanted == "balanced":
+        counts = torch.ones(num_classes) if class_counts is None else class_counts().float()
+        return counts.sum() / (num_classes * counts.clamp(min=1))
+    if len(wanted) != num_classes:
+        raise ValueError(f"class_weights has {len(wanted)} values, the data have {num_classes} classes")
+    return torch.tensor(wanted, dtype=torch.float32)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any
 
-import torch
 import torch.nn.functional as F
 from annotated_types import Ge, Lt
 from torch import Tensor, nn
 
-from receptive.tasks.base import OptimizerFactory, ScheduleFactory, Task
+from receptive.tasks.base import ClassWeights, OptimizerFactory, ScheduleFactory, Task, class_weights_tensor
 from receptive.tasks.metrics import ClassificationMetrics
 
 
@@ -20,8 +20,8 @@ class ClassificationTask(Task):
         model: from images (B, C, H, W) to logits (B, num_classes).
         optimizer: from parameters to an optimizer.
         schedule: from an optimizer to a scheduler or None.
-        num_classes: of the data.
-        class_counts: training images of each class (num_classes,); needed for balanced weights.
+        class_names: of the data.
+        class_counts: gives the training images of each class (num_classes,); needed for balanced weights.
         channels_last: hand the network its images in torch.channels_last.
         label_smoothing: share of the target's weight that is spread over all classes (Szegedy et al. 2016).
         class_weights: of the training loss: None, one a class, or "balanced" (all images / (classes * images of the
@@ -33,8 +33,10 @@ class ClassificationTask(Task):
 
     class_weights: Tensor | None
 
+    TARGET = "label"
     METRICS = ("val/loss", "val/accuracy", "val/accuracy_macro", "train/loss", "train/accuracy")
     MONITOR = "val/accuracy"
+    SCORE = ("train/accuracy", "val/accuracy")
 
     def __init__(
         self,
@@ -42,17 +44,18 @@ class ClassificationTask(Task):
         *,
         optimizer: OptimizerFactory,
         schedule: ScheduleFactory,
-        num_classes: int,
-        class_counts: Tensor | None = None,
+        class_names: tuple[str, ...],
+        class_counts: Callable[[], Tensor] | None = None,
         channels_last: bool = True,
         label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0,
-        class_weights: Literal["balanced"] | list[Annotated[float, Ge(0)]] | None = None,
+        class_weights: ClassWeights = None,
     ) -> None:
         super().__init__(model, optimizer=optimizer, schedule=schedule, channels_last=channels_last)
         self.label_smoothing = label_smoothing
-        self.register_buffer("class_weights", _weights(class_weights, num_classes, class_counts), persistent=False)
-        self.validation = ClassificationMetrics(num_classes)
-        self.testing = ClassificationMetrics(num_classes)
+        weights = class_weights_tensor(class_weights, len(class_names), class_counts)
+        self.register_buffer("class_weights", weights, persistent=False)
+        self.validation = ClassificationMetrics(len(class_names))
+        self.testing = ClassificationMetrics(len(class_names))
 
     def loss_and_score(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Cross-entropy () and the number of images whose class is right ()."""
@@ -88,16 +91,3 @@ class ClassificationTask(Task):
     def test_details(self) -> dict[str, Any]:
         """accuracy_by_class and confusion_matrix (rows: true) of the last test."""
         return self.testing.details()
-
-
-def _weights(
-    wanted: Literal["balanced"] | list[float] | None, num_classes: int, class_counts: Tensor | None
-) -> Tensor | None:
-    if wanted is None:
-        return None
-    if wanted == "balanced":
-        counts = torch.ones(num_classes) if class_counts is None else class_counts.float()
-        return counts.sum() / (num_classes * counts.clamp(min=1))
-    if len(wanted) != num_classes:
-        raise ValueError(f"class_weights has {len(wanted)} values, the data have {num_classes} classes")
-    return torch.tensor(wanted, dtype=torch.float32)

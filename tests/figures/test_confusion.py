@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.metrics import confusion_matrix
 
-from receptive.figures import save_confusion_matrix
+from receptive.figures.confusion import save_confusion_matrix
 
 
 @pytest.fixture

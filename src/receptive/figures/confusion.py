@@ -1,4 +1,4 @@
-"""Pictures of a run's result."""
+"""The confusion matrix of a classifier."""
 
 from __future__ import annotations
 

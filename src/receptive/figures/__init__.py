@@ -1,0 +1,1 @@
+"""Pictures of results: plain arrays in, a PNG out; no torch."""

@@ -1,0 +1,33 @@
+"""A trained network on images, outside of Lightning's loops."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from receptive.tasks.base import Task
+from receptive.trainer import TrainerOptions
+
+_AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+class Predictor:
+    """Gives the probabilities of the classes, on the device and in the precision that the run was tested with.
+
+    Args:
+        task: with trained weights; is put into evaluation mode, on the device.
+        options: of the run's trainer.
+        batch_size: images that the network gets at once.
+    """
+
+    def __init__(self, task: Task, options: TrainerOptions, batch_size: int) -> None:
+        self.device = torch.device(options.device())
+        self.task = task.to(self.device).eval()
+        self.batch_size = batch_size
+        self._dtype = _AUTOCAST.get(options.actual_precision())
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """From normalised images (N, C, H, W) to float32 (N, num_classes) or (N, num_classes, H, W), on the CPU."""
+        with torch.inference_mode(), torch.autocast(self.device.type, self._dtype, enabled=self._dtype is not None):
+            parts = [self.task(part.to(self.device)) for part in inputs.split(self.batch_size)]
+        return torch.cat(parts).softmax(dim=1).cpu()

@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 HOUSE = {
     # verbs
     "__main__": "cli",
-    "cli": "activations check config evaluate export job operators predict report runs signals summary sweeps"
-    " tracking train",
+    "cli": "config signals sweeps verbs",
+    "verbs": "activations check evaluate export job operators predict report runs summary tracking",
     "sweeps": "check config job runs signals",  # check and job within functions: torch_free holds it
     "report": "config runs",
     "job": "callbacks check config logs runs signals tracking train",
@@ -72,6 +72,7 @@ TORCH_FREE = {
     "receptive_plugins",
     "report",
     "runs",
+    "verbs",
 }
 TORCH_FREE |= {"logs", "signals", "sweeps"}
 TORCH = ("torch", "torchvision", "torchmetrics", "pytorch_lightning", "lightning_fabric", "timm")

@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from torch import nn
+from torch import Tensor, nn
 
 from receptive.data.module import ImageData
 from receptive.data.source import Facts
@@ -84,11 +84,20 @@ def build(config: DictConfig) -> Experiment:
     Raises:
         InputError: the data cannot be read.
     """
-    trainer = build_trainer_options(config)
     data = build_data(config)
     data.prepare_data()
     data.setup("fit")
-    facts = data.facts
+    return Experiment(data, build_task(config, data.facts, data.class_counts), build_trainer_options(config))
+
+
+def build_task(config: DictConfig, facts: Facts, class_counts: Callable[[], Tensor] | None = None) -> Task:
+    """Network, loss, metrics and optimizer, with the weights that the seed gives. Reads no data.
+
+    Args:
+        config: of the run.
+        facts: of the data.
+        class_counts: asked for balanced class weights; needed for training alone.
+    """
     task_factory = factory(config.task)
     torch.manual_seed(config.seed)
     task = task_factory(
@@ -96,10 +105,29 @@ def build(config: DictConfig) -> Experiment:
         optimizer=factory(config.optimizer),
         schedule=factory(config.scheduler),
         class_names=facts.class_names,
-        class_counts=data.class_counts,
-        channels_last=trainer.channels_last,
+        class_counts=class_counts,
+        channels_last=build_trainer_options(config).channels_last,
     )
-    return Experiment(data, cast(Task, task), trainer)
+    return cast(Task, task)
+
+
+def rebuild(config: DictConfig, result: dict[str, Any]) -> Experiment:
+    """The objects of a finished run for use on other images: no file of its data set is looked at.
+
+    Args:
+        config: as frozen in its folder.
+        result: of its folder.
+
+    Raises:
+        InputError: the result does not tell the facts of the data.
+    """
+    data = build_data(config)
+    try:
+        facts = Facts.from_plain(result["data"]["facts"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"result.json does not tell the facts of the data ({error}): give a finished run") from None
+    data.facts = facts
+    return Experiment(data, build_task(config, facts), build_trainer_options(config))
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ HOUSE = {
     "sweeps": "check config job runs signals",  # check and job within functions: torch_free holds it
     "report": "config runs",
     "job": "callbacks check config logs runs signals tracking train",
-    "evaluate": "build config figures illustrate logs runs train trainer",
+    "evaluate": "build config figures illustrate inference logs runs train trainer",
     "predict": "build config data figures inference logs runs trainer",
     "export": "build config runs",
     "activations": "build config runs",

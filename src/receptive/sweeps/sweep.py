@@ -22,6 +22,7 @@ from receptive import config as configs
 from receptive.errors import InputError
 from receptive.runs import Run, State, Status, read_json, shown, write_atomically
 from receptive.signals import listening
+from receptive.sweeps.composer import Composer
 from receptive.sweeps.expansion import Point, expand
 from receptive.sweeps.table import Row, print_table, write_summary
 
@@ -32,10 +33,10 @@ _POLL = 1.0  # seconds between two looks at jobs that another process runs
 
 @dataclass(frozen=True)
 class Job:
-    """A point of the sweep with its frozen config and its folder."""
+    """A point of the sweep with its frozen config, as plain containers, and its folder."""
 
     point: Point
-    config: DictConfig
+    config: dict[str, Any]
     fingerprint: str
     run: Run
 
@@ -80,21 +81,21 @@ def compose(loader: Any, master: DictConfig, points: Iterable[Point], root: Path
     """
     from receptive.check import Checker  # torch only now
 
-    checker = Checker()
+    checker, composer = Checker(), Composer(loader, master)
     known = {entry["fingerprint"]: entry["folder"] for entry in _entries(root)}
     jobs: dict[str, Job] = {}
     found: dict[str, list[Point]] = {}
     for point in points:
         try:
-            config = configs.freeze(loader.load_sweep_config(master, list(point.overrides)))
+            config = composer.compose(point.overrides)
         except (HydraException, OmegaConfBaseException) as error:
             found.setdefault(str(error).splitlines()[0], []).append(point)
             continue
         for fault in checker.faults(config):
             found.setdefault(fault, []).append(point)
-        fingerprint = configs.fingerprint(config, point.swept)
+        fingerprint = configs.fingerprint(values := configs.plain(config), point.swept)
         name = known.get(fingerprint) or configs.slug(point.labels, fingerprint)
-        jobs.setdefault(fingerprint, Job(point, config, fingerprint, Run(root / name)))
+        jobs.setdefault(fingerprint, Job(point, values, fingerprint, Run(root / name)))
     if found:
         lines = [f"{fault}{_where(places)}" for fault, places in found.items()]
         raise InputError("\n".join(lines))

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +160,29 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def register_resolvers() -> None:
     """The one interpolation of our own: `${sweep_name:LIST_OF_OVERRIDES}`."""
     OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
+
+
+def explain(error: Exception, known: Callable[[], Iterable[str]]) -> str:
+    """What Hydra or OmegaConf raised while composing, in our words and with the key that was meant.
+
+    Args:
+        error: an error of composing.
+        known: gives the keys that there are.
+    """
+    from hydra.errors import HydraException, OverrideParseException
+    from omegaconf.errors import OmegaConfBaseException
+
+    text = str(error).partition("\nSee https")[0].partition("Config search path")[0].strip()
+    if match := re.match(r"Could not (?:override|append to config.*?) '([^']+)'", text):
+        return f"unknown key {match[1]!r}{did_you_mean(match[1], known())}"
+    if match := re.search(r"Could not find '([^']+)'\s+Available options in '[^']+':\s+(.*)", text, re.DOTALL):
+        options = match[2].split()
+        near = did_you_mean(match[1].rpartition("/")[2], options)
+        return f"there is no {match[1]!r}{near} (there are {', '.join(options)})"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: {text}"
+    known_kind = isinstance(error, (HydraException, OmegaConfBaseException))
+    return text if known_kind and text else f"{type(error).__name__}: {text or error.__cause__}"
 
 
 def known_keys(verb: str) -> list[str]:

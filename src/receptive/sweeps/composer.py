@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from receptive import config as configs
 
@@ -37,6 +38,7 @@ class Composer:
         self._files = loader._parse_overrides_and_create_caching_repo(master.hydra.job.config_name, lines)[1]
         self._parsed: dict[str, tuple[Override, bool]] = {}
         self._bases: dict[tuple[str, ...], bytes | Exception] = {}
+        self._explained: dict[str, str] = {}
         self.compositions = 0
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
@@ -51,11 +53,18 @@ class Composer:
         OmegaConf.clear_cache(config)
         return configs.freeze_in_place(config)
 
-    def known_keys(self, overrides: Sequence[str]) -> list[str]:
-        """Dotted keys of what the groups of a point choose, for suggestions; the master's where they are at fault."""
+    def explain(self, error: Exception, overrides: Sequence[str]) -> str:
+        """The words that a single run has for what `compose` raised; each error is thought about once."""
+        text = f"{type(error).__name__} {error}"
+        if text not in self._explained:
+            self._explained[text] = configs.explain(error, lambda: self._known_keys(overrides))
+        return self._explained[text]
+
+    def _known_keys(self, overrides: Sequence[str]) -> list[str]:
+        """Those of what the groups choose; the master's where the groups are at fault."""
         try:
             config = self._base(self._parted(overrides)[0])
-        except Exception:
+        except (HydraException, OmegaConfBaseException, ValueError):
             config = OmegaConf.masked_copy(self._master, [str(key) for key in self._master if key != "hydra"])
         return configs.dotted_keys(config)
 

@@ -88,8 +88,8 @@ def compose(loader: Any, master: DictConfig, points: Iterable[Point], root: Path
     for point in points:
         try:
             config = composer.compose(point.overrides)
-        except (HydraException, OmegaConfBaseException) as error:
-            found.setdefault(str(error).splitlines()[0], []).append(point)
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            found.setdefault(composer.explain(error, point.overrides), []).append(point)
             continue
         for fault in checker.faults(config):
             found.setdefault(fault, []).append(point)
@@ -97,15 +97,16 @@ def compose(loader: Any, master: DictConfig, points: Iterable[Point], root: Path
         name = known.get(fingerprint) or configs.slug(point.labels, fingerprint)
         jobs.setdefault(fingerprint, Job(point, values, fingerprint, Run(root / name)))
     if found:
-        lines = [f"{fault}{_where(places)}" for fault, places in found.items()]
-        raise InputError("\n".join(lines))
+        raise InputError("\n".join(_told(fault, places) for fault, places in found.items()))
     return list(jobs.values())
 
 
-def _where(points: list[Point]) -> str:
+def _told(fault: str, points: list[Point]) -> str:
+    """A fault with the first point that has it, after its first line, and the number of others."""
     labels = " ".join(f"{key}={value}" for key, value in points[0].labels.items())
     more = f" and {len(points) - 1} more" if len(points) > 1 else ""
-    return f"   [{labels}{more}]" if labels else ""
+    first, *rest = fault.split("\n")
+    return "\n".join([f"{first}   [{labels}{more}]" if labels else first, *rest])
 
 
 def refuse_changed(jobs: list[Job], root: Path) -> None:

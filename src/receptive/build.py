@@ -63,10 +63,10 @@ def build_trainer_options(config: DictConfig) -> TrainerOptions:
     return cast(TrainerOptions, instantiate(config.trainer, _convert_="all"))
 
 
-def build_data(config: DictConfig) -> ImageData:
-    """The datamodule of `conf/data` with the augmentations of `conf/augment`."""
+def build_data(config: DictConfig, options: TrainerOptions | None = None) -> ImageData:
+    """The datamodule of `conf/data` with the augmentations of `conf/augment`, for the config's trainer options."""
     augmentations = [instantiate(node, _convert_="all") for node in (config.augment or {}).values()]
-    trainer = build_trainer_options(config)
+    trainer = options or build_trainer_options(config)
     data = factory(config.data)(
         augmentations=augmentations,
         seed=config.seed,
@@ -85,7 +85,7 @@ def build(config: DictConfig) -> Experiment:
         InputError: the data cannot be read.
     """
     trainer = build_trainer_options(config)
-    data = build_data(config)
+    data = build_data(config, trainer)
     data.prepare_data()
     data.setup("fit")
     facts = data.facts

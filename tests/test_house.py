@@ -124,6 +124,8 @@ def directions(root: Path) -> list[str]:
             wanted = rest.split(".")[0]
             if name.startswith("receptive") and head == "receptive" and wanted in rooms - allowed:
                 faults.append(f"{path.relative_to(root)}:{line}: {room} may not import {wanted}")
+            if name.startswith("receptive") and head == "hydra_plugins":
+                faults.append(f"{path.relative_to(root)}:{line}: the plugins import receptive, never the other way")
             if room in LIGHTNING_FREE and head in LIGHTNING:
                 faults.append(f"{path.relative_to(root)}:{line}: {room} knows no Lightning")
     return list(dict.fromkeys(faults))
@@ -345,6 +347,12 @@ def test_a_sound_checkout_has_no_faults(rule: Rule, checkout: Path) -> None:
             "src/receptive/models/net.py",
             "from receptive import data",
             "models may not import data",
+        ),
+        (
+            directions,
+            "src/receptive/train.py",
+            "def f():\n    from hydra_plugins.receptive_plugins import X",
+            ":2: the plugins import receptive",
         ),
         (
             directions,

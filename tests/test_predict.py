@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from receptive.data.phantoms import Phantoms
 from sklearn.metrics import f1_score
 from tests.conftest import Cli
 
 from receptive.data.digits import Digits
-from receptive.data.phantoms import Phantoms
 from receptive.figures.overlay import overlay, palette_mask
 from receptive.predict import image_files
 from receptive.runs import Run
@@ -92,7 +92,7 @@ def test_a_bad_file_is_told_and_left_out(cli: Cli, tmp_path: Path, digit_run: Ru
     (tmp_path / "in" / "torn.png").write_bytes((tmp_path / "in" / "000.png").read_bytes()[:60])
     Image.fromarray(np.zeros((8, 8), np.uint16)).save(tmp_path / "in" / "deep.png")
     (tmp_path / "in" / "notes.txt").write_text("not an image")
-    code, out, err = cli("predict", "run=run", "input=in", "output=out")
+    code, _, err = cli("predict", "run=run", "input=in", "output=out")
     assert code == 1
     assert "2 of 5 files were left out" in err
     assert "torn.png" in err
@@ -112,9 +112,7 @@ def test_a_bad_file_is_told_and_left_out(cli: Cli, tmp_path: Path, digit_run: Ru
         (["run=run", "input=in", "output=in/000.png/x"], "cannot be written"),
     ],
 )
-def test_what_cannot_be_done_is_told(
-    cli: Cli, tmp_path: Path, digit_run: Run, arguments: list[str], told: str
-) -> None:
+def test_what_cannot_be_done_is_told(cli: Cli, tmp_path: Path, digit_run: Run, arguments: list[str], told: str) -> None:
     write_digits(tmp_path / "in", 2)
     (tmp_path / "empty").mkdir()
     code, _, err = cli("predict", *arguments)
@@ -157,7 +155,10 @@ def test_evaluate_tells_the_class_of_single_images(cli: Cli, digit_run: Run) -> 
     code, out, _ = cli("evaluate", "run=run", "images=[0,359]", "split=test")
     assert code == 0
     truth = Digits().load("test").targets
-    assert [line.split()[:2] for line in out.splitlines()[1:]] == [["0", str(int(truth[0]))], ["359", str(int(truth[359]))]]
+    assert [line.split()[:2] for line in out.splitlines()[1:]] == [
+        ["0", str(int(truth[0]))],
+        ["359", str(int(truth[359]))],
+    ]
     code, _, err = cli("evaluate", "run=run", "images=first")
     assert code == 1
     assert "images=first: give places" in err

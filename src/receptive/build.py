@@ -63,10 +63,10 @@ def build_trainer_options(config: DictConfig) -> TrainerOptions:
     return cast(TrainerOptions, instantiate(config.trainer, _convert_="all"))
 
 
-def build_data(config: DictConfig) -> ImageData:
-    """The datamodule of `conf/data` with the augmentations of `conf/augment`."""
+def build_data(config: DictConfig, options: TrainerOptions | None = None) -> ImageData:
+    """The datamodule of `conf/data` with the augmentations of `conf/augment`, for the config's trainer options."""
     augmentations = [instantiate(node, _convert_="all") for node in (config.augment or {}).values()]
-    trainer = build_trainer_options(config)
+    trainer = options or build_trainer_options(config)
     data = factory(config.data)(
         augmentations=augmentations,
         seed=config.seed,
@@ -84,18 +84,22 @@ def build(config: DictConfig) -> Experiment:
     Raises:
         InputError: the data cannot be read.
     """
-    data = build_data(config)
+    trainer = build_trainer_options(config)
+    data = build_data(config, trainer)
     data.prepare_data()
     data.setup("fit")
-    return Experiment(data, build_task(config, data.facts, data.class_counts), build_trainer_options(config))
+    return Experiment(data, build_task(config, data.facts, trainer, data.class_counts), trainer)
 
 
-def build_task(config: DictConfig, facts: Facts, class_counts: Callable[[], Tensor] | None = None) -> Task:
+def build_task(
+    config: DictConfig, facts: Facts, trainer: TrainerOptions, class_counts: Callable[[], Tensor] | None = None
+) -> Task:
     """Network, loss, metrics and optimizer, with the weights that the seed gives. Reads no data.
 
     Args:
         config: of the run.
         facts: of the data.
+        trainer: of the run.
         class_counts: asked for balanced class weights; needed for training alone.
     """
     task_factory = factory(config.task)
@@ -106,7 +110,7 @@ def build_task(config: DictConfig, facts: Facts, class_counts: Callable[[], Tens
         schedule=factory(config.scheduler),
         class_names=facts.class_names,
         class_counts=class_counts,
-        channels_last=build_trainer_options(config).channels_last,
+        channels_last=trainer.channels_last,
     )
     return cast(Task, task)
 
@@ -121,13 +125,14 @@ def rebuild(config: DictConfig, result: dict[str, Any]) -> Experiment:
     Raises:
         InputError: the result does not tell the facts of the data.
     """
-    data = build_data(config)
+    trainer = build_trainer_options(config)
+    data = build_data(config, trainer)
     try:
         facts = Facts.from_plain(result["data"]["facts"])
     except (KeyError, TypeError) as error:
         raise InputError(f"result.json does not tell the facts of the data ({error}): give a finished run") from None
     data.facts = facts
-    return Experiment(data, build_task(config, facts), build_trainer_options(config))
+    return Experiment(data, build_task(config, facts, trainer), trainer)
 
 
 def load_state(path: Path) -> dict[str, Any]:

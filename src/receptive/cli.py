@@ -167,25 +167,11 @@ def _keeping_errors(task: Callable[[Any], None], raised: list[Exception]) -> Cal
 
 
 def _explain(error: Exception, verb: str) -> str:
-    """Hydra's message in our words, with the key that was meant."""
-    from hydra.errors import HydraException, OverrideParseException
-    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+    """An error in our words."""
+    from hydra.errors import HydraException
 
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, OSError) and not isinstance(error, HydraException):
         return f"{error.filename or ''}: {error.strerror or error}".lstrip(": ")
-    text = str(error).partition("\nSee https")[0].partition("Config search path")[0].strip()
-    if match := re.match(r"Could not (?:override|append to config.*?) '([^']+)'", text):
-        return f"unknown key {match[1]!r}{configs.did_you_mean(match[1], configs.known_keys(verb))}"
-    if match := re.search(r"Could not find '([^']+)'\s+Available options in '[^']+':\s+(.*)", text, re.DOTALL):
-        options = match[2].split()
-        near = configs.did_you_mean(match[1].rpartition("/")[2], options)
-        return f"there is no {match[1]!r}{near} (there are {', '.join(options)})"
-    if isinstance(error, OverrideParseException):
-        return f"{error.override}: {text}"
-    if isinstance(error, MissingMandatoryValue):
-        return f"{error.full_key}: give a value"
-    if isinstance(error, (HydraException, OmegaConfBaseException)):
-        return text
-    return f"{type(error).__name__}: {text}"
+    return configs.explain(error, lambda: configs.known_keys(verb))

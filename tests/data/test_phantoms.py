@@ -89,6 +89,7 @@ class TestShapes:
         assert without.targets.unique().tolist() == [0, 1]
         assert Phantoms(heart=True).facts().class_names == ("background", "lungs", "heart")
         assert Phantoms().facts().class_names == ("background", "lungs")
+        assert Phantoms().facts().target == "mask"
 
 
 class TestPlausible:

@@ -47,7 +47,7 @@ class Phantoms(Source):
     def facts(self) -> Facts:
         """Return the facts."""
         classes = CLASSES if self.heart else CLASSES[:HEART]
-        return Facts(1, (self.image_size, self.image_size), classes, MEAN, STD)
+        return Facts(1, (self.image_size, self.image_size), classes, MEAN, STD, target="mask")
 
     def prepare(self) -> None:
         """Do nothing: the images are drawn when they are asked for."""

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from receptive.data.phantoms import Phantoms
 from sklearn.metrics import f1_score
 from tests.conftest import Cli
 
 from receptive.data.digits import Digits
+from receptive.data.phantoms import Phantoms
 from receptive.figures.overlay import overlay, palette_mask
 from receptive.predict import image_files
 from receptive.runs import Run

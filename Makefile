@@ -38,8 +38,8 @@ $(STAMP):
 demo: $(STAMP)  ## a sweep over learning rates and seeds on a small data set, ending in its table
 	$(BIN)/receptive train -m data=digits model=mnist_net optimizer.lr=0.001,0.01 seed=0,1 trainer.max_epochs=3 hydra/launcher=packed </dev/null
 
-test: $(STAMP)  ## the suite, with coverage
-	$(PYTEST) --cov </dev/null
+test: $(STAMP)  ## the suite on two processes, with coverage
+	$(PYTEST) --cov --numprocesses 2 </dev/null
 
 slow: $(STAMP)  ## the proofs that take minutes
 	$(PYTEST) -m slow </dev/null

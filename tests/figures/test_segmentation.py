@@ -148,6 +148,15 @@ class TestExamples:
         save_single(shown, ("background", name), tmp_path / "y.png")
         assert (tmp_path / "x.png").is_file() and (tmp_path / "y.png").is_file()
 
+    def test_a_long_name_leaves_room_for_the_score(self, figures: list[Figure], tmp_path: Path) -> None:
+        """File names may be long; the titles stay in their columns."""
+        names = ["a" * 24, "patient_0001_" + "w" * 60 + "_frontal_1"]
+        save_examples([example(EMPTY, EMPTY, name=name) for name in names], "x", tmp_path / "x.png")
+        titles = [axes.get_title() for axes in figures[0].axes if axes.images]
+        assert titles[0] == f"{names[0]}   F1 0.500"
+        assert titles[1].startswith("patient_0001_") and titles[1].endswith("_frontal_1   F1 0.500")
+        assert len(titles[1]) <= len(titles[0])
+
     def test_a_score_that_is_none(self, tmp_path: Path) -> None:
         shown = Example("case", dict.fromkeys(SCORES, float("nan")), PHANTOM.pixels, EMPTY, EMPTY)
         save_examples([shown], "x", tmp_path / "x.png")

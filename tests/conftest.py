@@ -114,6 +114,48 @@ def image_folder_root(data_dir: Path) -> Path:
     return data_dir / "images"
 
 
+@pytest.fixture
+def jsrt_root(data_dir: Path) -> Path:
+    """JSRT as it is prepared: 12 grey images of 40x40 and masks of lungs (150, 200) and heart (250)."""
+    rng = np.random.default_rng(4)
+    rows, columns = np.mgrid[:40, :40]
+    for folder in ("images", "masks"):
+        (data_dir / "jsrt" / folder).mkdir(parents=True)
+    for number in range(1, 13):
+        mask = np.zeros((40, 40), dtype=np.uint8)
+        for value, across, radius in ((150, 11, 8), (200, 28, 8), (250, 21, 5)):
+            down = 18 + rng.integers(-3, 4) + 6 * (value == 250)
+            mask[(rows - down) ** 2 + (columns - across) ** 2 < (radius + rng.integers(-2, 2)) ** 2] = value
+        image = np.where(np.isin(mask, (150, 200)), 60, 170) + rng.integers(-30, 31, mask.shape)
+        name = f"JPCLN{number:03d}.png" if number <= 8 else f"JPCNN{number:03d}.png"
+        Image.fromarray(image.astype(np.uint8)).save(data_dir / "jsrt" / "images" / name)
+        Image.fromarray(mask).save(data_dir / "jsrt" / "masks" / name)
+    return data_dir
+
+
+@pytest.fixture
+def image_mask_root(data_dir: Path) -> Path:
+    """Images, RGB and grey, of several sizes, 9 + 4, with masks of 0 and 255: grey, of a palette, of one bit."""
+    rng = np.random.default_rng(5)
+    for split, count in (("train", 9), ("test", 4)):
+        for folder in ("images", "masks"):
+            (data_dir / "pairs" / split / folder).mkdir(parents=True)
+        for number in range(count):
+            height, width = 18 + 3 * number, 24 - number
+            image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+            picture = Image.fromarray(image if number % 2 else image[..., 0])
+            picture.save(data_dir / "pairs" / split / "images" / f"case {number}.{'jpg' if number % 4 == 3 else 'png'}")
+            values = np.zeros((height, width), dtype=np.uint8)
+            values[number : number + 9, 3:12] = 255
+            mask = Image.fromarray(values)
+            if number % 3 == 1:
+                mask = mask.convert("1")
+            if number % 3 == 2:
+                mask.putpalette([part for value in range(256) for part in (value, 255 - value, 7)])
+            mask.save(data_dir / "pairs" / split / "masks" / f"case {number}.png")
+    return data_dir / "pairs"
+
+
 def _write(path: Path, content: bytes) -> str:
     """Write a file and return its MD5."""
     path.write_bytes(content)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 LayerShapes = Callable[[nn.Sequential, Tensor], list[tuple[int, ...]]]
-StepOfTraining = Callable[[nn.Module, Tensor, int], None]
+StepOfTraining = Callable[..., None]
 
 
 @pytest.fixture
@@ -23,14 +23,18 @@ def layer_shapes() -> LayerShapes:
 
 @pytest.fixture
 def step_of_training() -> StepOfTraining:
-    """Take one step; every parameter has to get a finite gradient and to move."""
+    """Take one step; every parameter has to get a finite gradient and to move.
 
-    def step(model: nn.Module, images: Tensor, num_classes: int) -> None:
+    Without `masks` the logits are of a class for each image, with masks (B, H, W) of one for each pixel.
+    """
+
+    def step(model: nn.Module, images: Tensor, num_classes: int, masks: Tensor | None = None) -> None:
         before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
         optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
         logits = model(images)
-        assert logits.shape == (len(images), num_classes)
-        functional.cross_entropy(logits, torch.arange(len(images)) % num_classes).backward()
+        targets = torch.arange(len(images)) % num_classes if masks is None else masks
+        assert logits.shape == (len(images), num_classes, *targets.shape[1:])
+        functional.cross_entropy(logits, targets).backward()
         optimizer.step()
         for name, parameter in model.named_parameters():
             assert parameter.grad is not None and parameter.grad.isfinite().all(), name

@@ -42,6 +42,15 @@ def test_group_norm_normalises_each_image_by_groups_of_channels():
     torch.testing.assert_close(groups.std(2, correction=0), torch.ones(3, 4), atol=1e-4, rtol=0)
 
 
+def test_instance_norm_normalises_each_map_of_each_image_and_is_affine():
+    images = torch.randn(3, 4, 5, 6) * 7 + 2
+    (layer,) = norm_layers("instance", 4)
+    torch.testing.assert_close(layer(images).mean((2, 3)), torch.zeros(3, 4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(layer(images).std((2, 3), correction=0), torch.ones(3, 4), atol=1e-4, rtol=0)
+    assert [parameter.shape for parameter in layer.parameters()] == [(4,), (4,)]
+    torch.testing.assert_close(layer.eval()(images), layer.train()(images))  # no statistics of the training set
+
+
 @pytest.mark.parametrize(
     ("norm_position", "kinds"),
     [("before", [nn.Conv2d, nn.BatchNorm2d, nn.ELU]), ("after", [nn.Conv2d, nn.ELU, nn.BatchNorm2d])],

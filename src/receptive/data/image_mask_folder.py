@@ -75,7 +75,8 @@ class ImageMaskFolder(Source):
         pairs = self._pairs(split)
         if not self.in_memory:
             return list_pairs(pairs, self._size, self.mode, self._labels)
-        return load_pairs(pairs, self._size, self.mode, self._labels, absolute(self.root) / ".cache")
+        # a cache of its own: files of both splits may have equal names, sizes and times
+        return load_pairs(pairs, self._size, self.mode, self._labels, absolute(self.root) / split / ".cache")
 
     def _pairs(self, split: SplitName) -> list[Pair]:
         folder = absolute(self.root) / split

@@ -69,7 +69,8 @@ def read_mask(path: Path, size: Size) -> Tensor:
     """Read a mask's values, of a palette its indices, resized to the nearest: (height, width) uint8.
 
     Raises:
-        InputError: no readable image, several colour channels that differ, or values above 255.
+        InputError: no readable image, several colour channels that differ, or values that are no
+            whole numbers from 0 to 255.
     """
     with opened(path, any_depth=True) as picture:
         picture.load()
@@ -79,6 +80,8 @@ def read_mask(path: Path, size: Size) -> Tensor:
         if (colours != colours[..., :1]).any():
             raise InputError(f"{path} is a mask in colours: save one value, the class, for each pixel.")
         values = colours[..., 0]
+    if values.dtype.kind == "f" and (values != np.floor(values)).any():
+        raise InputError(f"{path} has values that are no whole numbers: save one value, the class, for each pixel.")
     if values.min() < 0 or values.max() > 255:
         raise InputError(f"{path} has values from {values.min()} to {values.max()}: a mask's lie between 0 and 255.")
     resized = Image.fromarray(values.astype(np.uint8)).resize(size[::-1], Image.Resampling.NEAREST)

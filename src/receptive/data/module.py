@@ -131,7 +131,7 @@ class ImageData(pl.LightningDataModule):
         split, rows = self._split("train"), self._rows[0]
         counts = torch.zeros(self.facts.num_classes, dtype=torch.int64)
         for part in rows.split(self.batch_size if isinstance(split, FileSplit) else max(len(rows), 1)):
-            targets = split.batch(part.tolist())[1] if isinstance(split, FileSplit) else split.targets[part]
+            targets = split.target_batch(part.tolist()) if isinstance(split, FileSplit) else split.targets[part]
             counts += torch.bincount(targets.flatten(), minlength=len(counts))
         return counts
 

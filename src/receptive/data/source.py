@@ -121,11 +121,14 @@ class FileSplit:
 
     def batch(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Read images (B, C, H, W) uint8 and their targets; raises InputError naming an unreadable file."""
-        images = torch.stack([self.read(self.paths[row]) for row in rows])
+        return torch.stack([self.read(self.paths[row]) for row in rows]), self.target_batch(rows)
+
+    def target_batch(self, rows: Sequence[int]) -> Tensor:
+        """Return the targets alone: labels as they are, masks read."""
         if isinstance(self.targets, Tensor):
-            return images, self.targets[list(rows)]
+            return self.targets[list(rows)]
         assert self.read_mask is not None
-        return images, torch.stack([self.read_mask(self.targets[row]) for row in rows])
+        return torch.stack([self.read_mask(self.targets[row]) for row in rows])
 
     def checksum(self) -> str:
         """Return 16 hexadecimal digits of the SHA-256 of the files' folders, names and sizes."""

@@ -18,6 +18,9 @@ from receptive.models.adapters import require_known
 from receptive.models.layers import Activation, activation_layer
 from receptive.models.padding import padded_to_multiple
 
+# arguments of the library's classes that are ours to give, or that would make something else of the logits
+_GIVEN = {"encoder_name", "encoder_weights", "in_channels", "classes", "activation", "aux_params"}
+
 
 class SmpNet(nn.Module):
     """A net of segmentation_models_pytorch: images (B, in_channels, H, W) to logits (B, num_classes, H, W).
@@ -59,6 +62,9 @@ class SmpNet(nn.Module):
         require_known(architecture, architectures, "architecture of segmentation_models_pytorch")
         if not encoder_name.startswith("tu-"):
             require_known(encoder_name, smp.encoders.get_encoder_names(), "encoder of segmentation_models_pytorch")
+            if encoder_weights is not None:
+                weights = smp.encoders.encoders[encoder_name]["pretrained_settings"]
+                require_known(encoder_weights, weights, f"name of weights for {encoder_name}")
         extra = _arguments(architectures[architecture], arguments, upsampling)
         self.net: nn.Module = smp.create_model(
             architecture,
@@ -84,7 +90,7 @@ def _arguments(
     known = {
         name
         for name, parameter in inspect.signature(architecture).parameters.items()
-        if parameter.kind is not parameter.VAR_KEYWORD
+        if name not in _GIVEN and parameter.kind is not parameter.VAR_KEYWORD
     }
     extra = dict(arguments or {})
     for name in extra:

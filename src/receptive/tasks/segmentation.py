@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
+import torch
 import torch.nn.functional as F
 from annotated_types import Ge
 from torch import Tensor, nn
@@ -35,13 +36,13 @@ class SegmentationTask(Task):
         class_names: of the data, the background first.
         class_counts: gives the training pixels of each class (num_classes,); needed for balanced weights.
         channels_last: hand the network its images in torch.channels_last.
-        loss: cross_entropy; dice: 1 - the soft Dice coefficient over the batch, averaged over the foreground classes
-            that it holds (Milletari et al. 2016, arXiv:1606.04797); cross_entropy_dice: their sum; focal
-            (Lin et al. 2017, arXiv:1708.02002).
+        loss: cross_entropy; dice: 1 - the soft Dice coefficient over the batch (Milletari et al. 2016,
+            arXiv:1606.04797), averaged over the foreground classes, 0 of one that the batch's masks lack;
+            cross_entropy_dice: their sum; focal (Lin et al. 2017, arXiv:1708.02002), of the softmax.
         focal_gamma: how much the focal loss leaves out what is right already; 0: cross-entropy.
         class_weights: of the cross-entropy: None, one a class, or "balanced" (as in classification, over pixels).
         empty_mask: what a class counts that neither an image's mask nor its prediction has: "one", "zero", or "ignore":
-            it is left out of means.
+            it is left out of means (train/f1, which only follows the training, counts it 0).
 
     Raises:
         ValueError: a list of weights of another length than the classes, or weights for a loss that takes none.
@@ -78,26 +79,35 @@ class SegmentationTask(Task):
         self.register_buffer("class_weights", weights, persistent=False)
         self.num_classes = len(class_names)
         self.loss = loss
-        self._library_loss = _library_loss(loss, self.num_classes, focal_gamma)
+        self.focal_gamma = focal_gamma
+        self._dice = _dice_loss(self.num_classes) if loss.endswith("dice") else None
         self.validation = SegmentationMetrics(class_names, empty_mask)
         self.testing = SegmentationMetrics(class_names, empty_mask)
 
     def loss_of(self, logits: Tensor, masks: Tensor) -> Tensor:
         """The training loss () of logits (B, num_classes, H, W) against masks (B, H, W)."""
         masks = masks.long()
+        if self.loss == "focal":
+            return self._focal(logits, masks)
         loss = logits.new_zeros(())
         if self.loss.startswith("cross_entropy"):
             loss = loss + self._cross_entropy(logits, masks)
-        if self._library_loss is not None:
+        if self._dice is not None:
             # two classes are one logit to the library: less to compute
             scores = logits if self.num_classes > 2 else logits[:, 1:] - logits[:, :1]
-            loss = loss + self._library_loss(scores, masks)
+            loss = loss + self._dice(scores, masks)
         return loss
 
-    def _cross_entropy(self, logits: Tensor, masks: Tensor) -> Tensor:
+    def _cross_entropy(self, logits: Tensor, masks: Tensor, reduction: str = "mean") -> Tensor:
         if logits.is_cuda:  # the form for images has no deterministic kernel there; that for rows has
             logits, masks = logits.permute(0, 2, 3, 1).flatten(0, 2), masks.flatten()
-        return F.cross_entropy(logits, masks, weight=self.class_weights)
+        return F.cross_entropy(logits, masks, weight=self.class_weights, reduction=reduction)
+
+    def _focal(self, logits: Tensor, masks: Tensor) -> Tensor:
+        """-(1 - p) ** gamma * log(p), p being the probability of a pixel's true class; the mean over pixels ()."""
+        surprise = self._cross_entropy(logits, masks, reduction="none")
+        missing = (-torch.expm1(-surprise)).clamp(min=1e-7)  # at 0 a gamma below 1 has no finite slope
+        return (missing**self.focal_gamma * surprise).mean()
 
     def loss_and_score(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The loss () and the sum over images of their F1 (), an empty mask counting as in validation."""
@@ -147,14 +157,9 @@ class SegmentationTask(Task):
         metrics.update(logits, batch[1], self.loss_of(logits, batch[1]))
 
 
-def _library_loss(name: Loss, num_classes: int, focal_gamma: float) -> nn.Module | None:
-    if name == "cross_entropy":
-        return None
+def _dice_loss(num_classes: int) -> nn.Module:
     from segmentation_models_pytorch import losses  # slow to load
 
     mode = "binary" if num_classes == 2 else "multiclass"
-    if name == "focal":
-        focal: nn.Module = losses.FocalLoss(mode, gamma=focal_gamma)
-        return focal
     dice: nn.Module = losses.DiceLoss(mode, classes=None if mode == "binary" else list(range(1, num_classes)))
     return dice

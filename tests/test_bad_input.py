@@ -62,6 +62,12 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
         ["data=mnist", "data.source.download=false", "paths.data_dir=nowhere"],
         ["nowhere", "train-images-idx3-ubyte"],
     ),
+    "labels where the net gives masks": (["model=unet"], ["UNet gives (2, 10, 8, 8)", "need (2, 10), a class"]),
+    "masks that are not there": (["data=jsrt", "paths.data_dir=nowhere"], ["nowhere/jsrt", "prepare_jsrt.py"]),
+    "one's own masks that are not there": (
+        ["data=image_mask_folder", "data.source.root=nowhere"],
+        ["nowhere/train/images does not exist", "data.source.root"],
+    ),
     "a sweep where one seed is bad": (["-m", "seed=1,-2", "hydra.sweep.dir=run"], ["seed=-2"]),
     "a sweep over a range": (["-m", "optimizer.lr=interval(0,1)", "hydra.sweep.dir=run"], ["interval", "grid"]),
 }  # fmt: skip
@@ -78,6 +84,77 @@ def test_bad_input(case: str, cli: Cli, tmp_path: Path) -> None:
     assert "Traceback" not in out + err
     assert len(err.splitlines()) <= 12, err
     assert not (tmp_path / "run").exists()
+
+
+# the same after `receptive train data=jsrt model=unet`, on small files
+MASK_CASES: dict[str, tuple[list[str], list[str]]] = {
+    "classifier on masks": (["model=net_a"], ["ConvNet gives (2, 2)", "(2, 2, 32, 32), a class for each pixel"]),
+    "classification of masks": (["task=classification"], ["ClassificationTask learns a label", "the data have a mask"]),
+    "names that do not fit the values": (
+        ["data.source.class_names=[background,right,left]"],
+        ["data", "class_names=['background', 'right', 'left']", "each of the 2 lists of label_values"],
+    ),
+    "a value of two classes": (["data.source.label_values=[[0,150],[150]]"], ["label_values", "to two classes"]),
+    "a value that no mask can have": (["data.source.label_values=[[0],[256]]"], ["data.source.label_values", "255"]),
+    "unknown loss": (["task.loss=dicee"], ["task.loss=dicee", "'cross_entropy_dice'"]),
+    "weights for a loss without": (
+        ["task.loss=dice", "task.class_weights=balanced"],
+        ["task", "loss=dice: only the cross-entropy takes weights"],
+    ),
+    "weights of other classes": (["task.class_weights=[1,2,3]"], ["class_weights", "3 values", "2 classes"]),
+    "unknown rule for empty masks": (["task.empty_mask=two"], ["task.empty_mask=two", "'ignore'"]),
+    "no halving": (["model.depth=0"], ["model.depth=0", "greater than or equal to 1"]),
+    "too many halvings": (["model.depth=9"], ["model.depth=9", "less than or equal to 8"]),
+    "instance norm of one pixel": (
+        ["model.norm=instance", "model.depth=5"],
+        ["model", "more than 1 spatial element", "UNet with images of 1x32x32"],
+    ),
+    "upsampling of another net": (["model.upsampling=bicubic"], ["model.upsampling=bicubic", "'transposed'"]),
+    "unknown net of the library": (["model=smp_unet", "model.architecture=unte"], ["architecture=unte", "mean unet"]),
+    "unknown encoder": (["model=smp_unet", "model.encoder_name=resnet81"], ["encoder_name=resnet81", "resnet18"]),
+    "unknown weights": (
+        ["model=smp_unet", "model.encoder_weights=imagenett"],
+        ["encoder_weights=imagenett", "did you mean imagenet"],
+    ),
+    "unknown argument of the library": (
+        ["model=smp_unet", "+model.arguments.decoder_atention_type=scse"],
+        ["'decoder_atention_type' is no argument of Unet", "decoder_attention_type"],
+    ),
+    "interpolation of a decoder without": (
+        ["model=smp_deeplabv3plus", "model.upsampling=nearest"],
+        ["model.upsampling=nearest", "no choice; use null"],
+    ),
+    "metric of another task": (["trainer.monitor=val/accuracy"], ["trainer.monitor=val/accuracy", "val/f1_mean"]),
+    "no image to validate on": (["data.validation=0"], ["data.validation=0", "val/f1_mean"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MASK_CASES)
+def test_bad_input_with_masks(case: str, cli: Cli, tmp_path: Path, jsrt_root: Path) -> None:
+    typed, words = MASK_CASES[case]
+    base = ("data=jsrt", f"paths.data_dir={jsrt_root}", "model=unet", "data.source.image_size=32")
+    code, out, err = cli("train", *ALL, *base, *typed)
+    assert code == 1
+    for word in words:
+        assert word in err, err
+    assert err.count("receptive:") == 1
+    assert "Traceback" not in out + err
+    assert len(err.splitlines()) <= 3, err
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_files_of_masks(cli: Cli, jsrt_root: Path) -> None:
+    """What headers tell is told before anything runs: the file and the remedy."""
+    masks = jsrt_root / "jsrt" / "masks"
+    (masks / "JPCLN001.png").rename(masks / "JPCLN100.png")
+    code, _, err = cli("train", *ALL, "data=jsrt", f"paths.data_dir={jsrt_root}", "model=unet")
+    assert (code, err.count("receptive:")) == (1, 1)
+    assert "1 image(s) without mask" in err and "images/JPCLN001.png: add or remove the file" in err
+    (masks / "JPCLN100.png").rename(masks / "JPCLN001.png")
+    (masks / "JPCLN002.png").write_bytes(b"no image")
+    code, _, err = cli("train", *ALL, "data=jsrt", f"paths.data_dir={jsrt_root}", "model=unet")
+    assert (code, err.count("receptive:")) == (1, 1)
+    assert "masks/JPCLN002.png is not a readable image" in err
 
 
 def test_a_refused_run_leaves_the_working_folder(cli: Cli, tmp_path: Path) -> None:

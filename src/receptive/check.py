@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.errors import InstantiationException
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -116,7 +117,10 @@ def _top_level_faults(values: dict[str, Any]) -> list[str]:
 def _built(node_text: str, **arguments: Any) -> Any:
     from receptive.build import factory
 
-    return factory(OmegaConf.create(json.loads(node_text)))(**arguments)
+    try:
+        return factory(OmegaConf.create(json.loads(node_text)))(**arguments)
+    except InstantiationException as error:  # of a node within the node, wrapped by Hydra
+        raise (error.__cause__ or error) from None
 
 
 def _data_faults(data: str) -> list[str]:

@@ -154,7 +154,7 @@ class TestExamples:
         save_examples([example(EMPTY, EMPTY, name=name) for name in names], "x", tmp_path / "x.png")
         titles = [axes.get_title() for axes in figures[0].axes if axes.images]
         assert titles[0] == f"{names[0]}   F1 0.500"
-        assert titles[1].startswith("patient_0001_") and titles[1].endswith("_frontal_1   F1 0.500")
+        assert titles[1].startswith("patient_000") and titles[1].endswith("_frontal_1   F1 0.500")
         assert len(titles[1]) <= len(titles[0])
 
     def test_a_score_that_is_none(self, tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from receptive.errors import InputError
 from receptive.tasks.base import Task
 
 
@@ -63,9 +65,20 @@ class RunCheckpoints(ModelCheckpoint):
         )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save, unless the epoch's losses hold a NaN: the last good checkpoint stays."""
+        """Save, unless the epoch's losses hold a NaN: the last good checkpoint stays.
+
+        Raises:
+            InputError: the monitored metric has no value, as the F1 of images that are all left out.
+        """
         assert isinstance(pl_module, Task)
         pl_module.check_finite()
-        super().on_train_epoch_end(trainer, pl_module)
+        try:
+            super().on_train_epoch_end(trainer, pl_module)
+        except MisconfigurationException:
+            given = ", ".join(key for key in trainer.callback_metrics if "/" in key)
+            raise InputError(
+                f"trainer.monitor={self.monitor}: these images give no such value (they give {given}); choose another "
+                "metric, or hold other images out for validation"
+            ) from None
         if self._last_global_step_saved != trainer.global_step:  # Lightning saves the last only along with a best
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))

@@ -79,7 +79,6 @@ class _ScriptedTask(Task):
         self.log_dict(dict(self.script[self.current_epoch % len(self.script)]))
 
 
-
 @pytest.fixture
 def fit(tmp_path: Path) -> Fit:
     """Train the scripted task as a run is trained: checkpoints go to `tmp_path / "checkpoints"`.

@@ -24,8 +24,8 @@ def illustrate(
 ) -> None:
     """Draw the figures of a trained run below its folder's figures/.
 
-    Of a tested classifier its confusion matrix; of a segmentation how loss and score went, and if it was tested the first,
-    the worst and the best test images.
+    Of a tested classifier its confusion matrix; of a segmentation how loss and score went, and if it was tested the
+    first, the worst and the best test images.
 
     Args:
         experiment: with the weights that were tested.

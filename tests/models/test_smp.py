@@ -51,15 +51,11 @@ def test_is_the_librarys_net_with_its_initialisation() -> None:
 
 
 @pytest.mark.parametrize("architecture", FILES)
-@pytest.mark.parametrize("num_classes", [2, 3])
-def test_training_reaches_every_parameter_at_an_odd_size(
-    architecture: str, num_classes: int, step_of_training: Any
-) -> None:
+def test_training_reaches_every_parameter_at_an_odd_size(architecture: str, step_of_training: Any) -> None:
     torch.manual_seed(0)
     # timm's own nets begin with residual branches that give nothing
-    net = make(architecture, num_classes=num_classes, activation="silu", encoder_name="mobilenet_v2")
-    masks = torch.randint(num_classes, (3, 37, 50))
-    step_of_training(net, torch.randn(3, 1, 37, 50), num_classes, masks)
+    net = make(architecture, num_classes=3, activation="silu", encoder_name="mobilenet_v2")
+    step_of_training(net, torch.randn(3, 1, 37, 50), 3, torch.randint(3, (3, 37, 50)))
 
 
 @pytest.mark.parametrize("architecture", sorted(set(smp.MODEL_ARCHITECTURES_MAPPING) - {"dpt", "pan"}))
@@ -85,8 +81,8 @@ def test_relu_leaves_the_librarys_logits_and_another_activation_changes_them() -
     assert not torch.allclose(logits[0], logits[2])
 
 
-@pytest.mark.parametrize("architecture", ["unet", "unetplusplus", "fpn", "manet"])
-@pytest.mark.parametrize("upsampling", ["nearest", "bilinear", "bicubic", "area"])
+@pytest.mark.parametrize("architecture", ["unet", "unetplusplus", "fpn"])
+@pytest.mark.parametrize("upsampling", ["nearest", "area"])
 def test_the_interpolation_reaches_the_decoder(
     architecture: str, upsampling: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,12 +103,12 @@ def test_the_interpolation_reaches_the_decoder(
     assert modes.count(upsampling) >= 3
 
 
-@pytest.mark.parametrize(("height", "width"), [(32, 64), (33, 31), (1, 65)])
 @pytest.mark.parametrize("architecture", FILES)
-def test_images_of_any_size_keep_it(architecture: str, height: int, width: int) -> None:
+def test_images_of_any_size_keep_it(architecture: str) -> None:
     with torch.device("meta"):
-        logits = make(architecture)(torch.randn(2, 1, height, width))
-    assert logits.shape == (2, 2, height, width)
+        net = make(architecture)
+        for size in ((32, 64), (33, 31), (1, 65)):
+            assert net(torch.randn(2, 1, *size)).shape == (2, 2, *size)
 
 
 def test_no_more_is_padded_than_the_encoder_halves() -> None:

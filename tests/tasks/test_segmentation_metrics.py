@@ -1,5 +1,6 @@
 """Scores of every image against scikit-learn, torchmetrics and segmentation_models_pytorch, image by image."""
 
+import functools
 import json
 import math
 from typing import Any
@@ -46,17 +47,21 @@ def logits_of(predicted: Tensor, num_classes: int) -> Tensor:
     return (noise + 2 * torch.nn.functional.one_hot(predicted, num_classes)).permute(0, 3, 1, 2)
 
 
-def oracle(predicted: Tensor, true: Tensor, num_classes: int, empty: float) -> np.ndarray:
-    """(N, num_classes - 1, 4) scores by scikit-learn; `empty` where a class is in neither."""
-    scores = np.zeros((len(true), num_classes - 1, 4))
-    for row, (found, mask) in enumerate(zip(predicted.numpy(), true.numpy(), strict=True)):
-        for label in range(1, num_classes):
-            pair = (mask == label).ravel(), (found == label).ravel()
-            nothing = not (pair[0].any() or pair[1].any())
-            scores[row, label - 1] = [
-                empty if nothing else function(*pair, zero_division=0) for function in ORACLES.values()
-            ]
+@functools.cache
+def scikit_learns(num_classes: int) -> np.ndarray:
+    """(N, num_classes - 1, 4) scores of make_masks; NaN where a class is in neither mask nor prediction."""
+    predicted, true = make_masks(num_classes)
+    scores = np.full((IMAGES, num_classes - 1, 4), np.nan)
+    for row, label in np.ndindex(scores.shape[:2]):
+        pair = (true[row] == label + 1).flatten().numpy(), (predicted[row] == label + 1).flatten().numpy()
+        if pair[0].any() or pair[1].any():
+            scores[row, label] = [function(*pair, zero_division=0) for function in ORACLES.values()]
     return scores
+
+
+def oracle(num_classes: int, empty: float) -> np.ndarray:
+    """The same with `empty` instead of NaN."""
+    return np.nan_to_num(scikit_learns(num_classes), nan=empty)
 
 
 def filled(predicted: Tensor, true: Tensor, num_classes: int, empty_mask: Any = "one", size: int = 5) -> Any:
@@ -77,7 +82,7 @@ def test_scores_of_every_image_are_scikit_learns(num_classes: int, empty_mask: A
     predicted, true = make_masks(num_classes)
     scores = filled(predicted, true, num_classes, empty_mask, size).compute()
     assert scores.dtype == torch.float64
-    np.testing.assert_allclose(scores, oracle(predicted, true, num_classes, empty), rtol=1e-12)
+    np.testing.assert_allclose(scores, oracle(num_classes, empty), rtol=1e-12)
 
 
 @pytest.mark.parametrize(("empty_mask", "zero_division"), [("one", 1.0), ("zero", 0.0)])
@@ -100,7 +105,7 @@ def test_two_classes_are_torchmetrics_and_smps(empty_mask: Any, zero_division: f
 @pytest.mark.parametrize(("empty_mask", "empty"), RULES)
 def test_scalars_are_over_images_of_the_mean_over_classes(num_classes: int, empty_mask: Any, empty: float) -> None:
     predicted, true = make_masks(num_classes)
-    by_class = oracle(predicted, true, num_classes, empty)
+    by_class = oracle(num_classes, empty)
     images = np.array([np.nanmean(row, axis=0) for row in by_class if not np.isnan(row).all()])
     assert len(images) == (11 if empty_mask == "ignore" else 12)
     expected = {f"{name}_mean": images[:, column].mean() for column, name in enumerate(SCORES)}
@@ -117,7 +122,7 @@ def test_scalars_are_over_images_of_the_mean_over_classes(num_classes: int, empt
 def test_details_tell_each_class_and_both_ends(num_classes: int, empty_mask: Any, empty: float) -> None:
     predicted, true = make_masks(num_classes)
     details = filled(predicted, true, num_classes, empty_mask).details(ends=3)
-    scores = oracle(predicted, true, num_classes, empty)
+    scores = oracle(num_classes, empty)
     for label, name in enumerate(NAMES[num_classes][1:]):
         kept = scores[:, label][~np.isnan(scores[:, label, 0])]
         expected = {f"{score}_mean": kept[:, column].mean() for column, score in enumerate(SCORES)}

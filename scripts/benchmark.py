@@ -22,11 +22,8 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from rich import box
@@ -35,127 +32,10 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout, whose scripts/ these are
 
-from scripts.contestants import processes, training
+from scripts.contestants.rows import ROWS, Row, has_amx
 
 from receptive import provenance
-from receptive.build import build
 from receptive.trainer import has_fast_bf16_cpu
-
-OURS = "receptive"
-LIGHTNING, RAW, EMA, MINIMAL = (
-    "Lightning, defaults",
-    "raw loop",
-    "receptive with EMA",
-    "minimal Lightning script",
-)
-AUGMENT = ("augment=[horizontal_flip,rotation]", "augment.rotation.degrees=15")
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What is asked of receptive.
-
-    Args:
-        kind: "speed": the other's time over ours, at least `bound`; "cost": ours over the other's, at most
-            `bound`; "seconds": ours alone, at most `bound`.
-        bound: None: nothing is asked, the figure is for information.
-        against: the other.
-        needs_amx: asked only of a CPU with AMX, or of a GPU.
-    """
-
-    kind: Literal["speed", "cost", "seconds"]
-    bound: float | None
-    against: str = OURS
-    needs_amx: bool = False
-
-    def figures(self, times: dict[str, list[float]]) -> list[float]:
-        """Return the figure of each round."""
-        pairs = zip(times[OURS], times[self.against], strict=True)
-        return [{"speed": other / ours, "cost": ours / other, "seconds": ours}[self.kind] for ours, other in pairs]
-
-    def verdict(self, figure: float) -> str:
-        """Return held or missed, or why it is neither."""
-        if self.bound is None:
-            return "for information"
-        if self.needs_amx and not (has_fast_bf16_cpu() or torch.cuda.is_available()):
-            return "not asked: no AMX"
-        return "held" if (figure >= self.bound if self.kind == "speed" else figure <= self.bound) else "missed"
-
-    def __str__(self) -> str:
-        unit = " s" if self.kind == "seconds" else "x"
-        return "" if self.bound is None else f"{'>=' if self.kind == 'speed' else '<='} {self.bound:g}{unit}"
-
-
-@dataclass(frozen=True)
-class Row:
-    """Contestants by name, each a turn that gives seconds; `batch`: images of the step that is timed."""
-
-    contestants: dict[str, Callable[[], float]]
-    goals: tuple[Goal, ...]
-    batch: int | None = None
-
-
-def steps_row(*goals: Goal, steps: int, overrides: tuple[str, ...], quick: bool) -> Row:
-    """Return the row of an experiment's training steps."""
-    steps = 6 if quick else 5 * steps if torch.cuda.is_available() else steps
-    short = (f"trainer.limit_train_batches={steps}", "trainer.max_epochs=2", "test=false")
-    config = training.composed(*overrides, *short, "data.validation=0", "trainer.monitor=train/loss")
-    experiment = build(config)
-    experiment.trainer.apply_to_process()  # threads, for all contestants
-    turn = training.Turn(steps, warmup=min(10, steps // 2), full_epoch=len(experiment.data.train_dataloader()))
-    averaged = config.copy()
-    averaged.trainer.ema_decay = 0.999
-    known: dict[str, Callable[[], float]] = {
-        OURS: partial(training.ours, config, turn),
-        LIGHTNING: partial(training.lightning_defaults, config, turn),
-        RAW: partial(training.raw_loop, config, turn),
-        EMA: partial(training.ours, averaged, turn),
-    }
-    return Row(
-        {name: known[name] for name in (OURS, *(goal.against for goal in goals))},
-        goals,
-        config.data.batch_size,
-    )
-
-
-def cifar10_row(model: str, quick: bool) -> Row:
-    """Return the row of a CIFAR-10 net, augmented."""
-    goals = Goal("speed", 3.5, LIGHTNING, needs_amx=True), Goal("speed", 0.95, RAW), Goal("speed", None, EMA)
-    return steps_row(*goals, steps=50, overrides=("data=cifar10", f"model={model}", *AUGMENT), quick=quick)
-
-
-def mnist_row(quick: bool) -> Row:
-    """Return the row of the MNIST net, whose steps are the smallest."""
-    goals = Goal("speed", 0.9, RAW), Goal("speed", None, EMA)
-    return steps_row(*goals, steps=500, overrides=("experiment=mnist_baseline",), quick=quick)
-
-
-def start_row(quick: bool) -> Row:
-    """Return the row from the launch to the first training step."""
-    minimal = partial(processes.first_step_of_minimal_script, training.composed().paths.data_dir)
-    return Row({OURS: processes.first_step_of_receptive, MINIMAL: minimal}, (Goal("cost", 1.15, MINIMAL),))
-
-
-def command_row(*arguments: str, quick: bool) -> Row:
-    """Return the row of a command that imports no torch."""
-    return Row({OURS: partial(processes.receptive, *arguments)}, (Goal("seconds", 0.5),))
-
-
-def sweep_row(quick: bool) -> Row:
-    """Return the row of a further job of a sweep in one process."""
-    turn = partial(processes.overhead_of_sweep_job, *((1, 3) if quick else (2, 12)))
-    return Row({OURS: turn}, (Goal("seconds", 0.2),))
-
-
-ROWS: dict[str, Callable[..., Row]] = {
-    "cifar10_a": partial(cifar10_row, "net_a"),
-    "cifar10_b": partial(cifar10_row, "net_b"),
-    "mnist": mnist_row,
-    "start": start_row,
-    "cfg": partial(command_row, "train", "--cfg", "job"),
-    "help": partial(command_row, "--help"),
-    "sweep_job": sweep_row,
-}
 
 
 def measure(row: Row, rounds: int) -> dict[str, list[float]]:
@@ -194,7 +74,8 @@ def header(rounds: int, quick: bool) -> dict[str, Any]:
         "cpu": provenance.cpu_name(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))),
-        "amx": has_fast_bf16_cpu(),
+        "amx": has_amx(),
+        "bf16": has_fast_bf16_cpu(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "load": round(os.getloadavg()[0], 2),
         "versions": provenance.versions(),

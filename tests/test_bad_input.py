@@ -231,3 +231,39 @@ def test_a_run_that_is_not_there(cli: Cli) -> None:
         code, _, err = cli(verb, "run=no such, folder")
         assert code == 1
         assert "run=no such, folder: this folder does not exist" in err
+
+
+@pytest.mark.parametrize(
+    "typed", ["model=resnet19", "modle=net_a", "optimizer.lrr=0.1", "data.batchsize=3", "optimizer.lr.low=1"]
+)
+def test_a_sweep_says_it_in_the_words_of_a_single_run(typed: str, cli: Cli, tmp_path: Path) -> None:
+    key = typed.partition("=")[0]
+    _, _, alone = cli("train", *ALL, typed)
+    # swept, so that the sweep's points compose it and not Hydra before them
+    code, _, err = cli("train", "-m", "trainer=debug", "hydra.sweep.dir=run", "seed=1,2", f"{typed},{typed[-1]}")
+    assert code == 1
+    said = [line.partition("   [")[0] for line in err.splitlines()]
+    assert said[0] == alone.strip()
+    assert "did you mean" in said[0] or key == "optimizer.lr.low"
+    assert f"{typed} and 1 more]" in err or f"{typed} and 3 more]" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_sweep_tells_all_faults_of_composing_and_of_checking_at_once(cli: Cli) -> None:
+    """Each once, with the first point that has it; a key is looked for in what the point's groups choose."""
+    code, _, err = cli(
+        "train", "-m", "hydra.sweep.dir=run", "trainer=debug", "optimizer=sgd",
+        "model=resnet19,mnist_net", "optimizer.momentun=0.9,0.8", "hydra.sweeper.variants={a: [], b: ['model=3']}",
+    )  # fmt: skip
+    assert code == 1
+    said = dict(line.removeprefix("receptive: ").split("   [") for line in err.splitlines())
+    assert [*said] == [
+        next(line for line in said if line.startswith("there is no 'model/resnet19', did you mean 'resnet18'")),
+        "unknown key 'optimizer.momentun', did you mean 'optimizer.momentum'?",
+        "ValueError: Config group override must be a string or a list. Got int",
+    ]
+    assert [*said.values()] == [
+        "variant=a model=resnet19 optimizer.momentun=0.9 and 1 more]",
+        "variant=a model=mnist_net optimizer.momentun=0.9 and 1 more]",
+        "variant=b model=3 optimizer.momentun=0.9 and 3 more]",
+    ]

@@ -25,12 +25,12 @@ ROOT = Path(__file__).resolve().parent.parent
 HOUSE = {
     # verbs
     "__main__": "cli",
-    "cli": "activations check config evaluate export job operators predict report runs signals summary sweeps"
-    " tracking train",
+    "cli": "config signals sweeps verbs",
+    "verbs": "activations check evaluate export job operators predict report runs summary tracking",
     "sweeps": "check config job runs signals",  # check and job within functions: torch_free holds it
     "report": "config runs",
     "job": "callbacks check config logs runs signals tracking train",
-    "evaluate": "build config figures illustrate logs runs train trainer",
+    "evaluate": "build config figures illustrate inference logs runs train trainer",
     "predict": "build config data figures inference logs runs trainer",
     "export": "build config runs",
     "activations": "build config runs",
@@ -72,6 +72,7 @@ TORCH_FREE = {
     "receptive_plugins",
     "report",
     "runs",
+    "verbs",
 }
 TORCH_FREE |= {"logs", "signals", "sweeps"}
 TORCH = ("torch", "torchvision", "torchmetrics", "pytorch_lightning", "lightning_fabric", "timm")
@@ -123,6 +124,8 @@ def directions(root: Path) -> list[str]:
             wanted = rest.split(".")[0]
             if name.startswith("receptive") and head == "receptive" and wanted in rooms - allowed:
                 faults.append(f"{path.relative_to(root)}:{line}: {room} may not import {wanted}")
+            if name.startswith("receptive") and head == "hydra_plugins":
+                faults.append(f"{path.relative_to(root)}:{line}: the plugins import receptive, never the other way")
             if room in LIGHTNING_FREE and head in LIGHTNING:
                 faults.append(f"{path.relative_to(root)}:{line}: {room} knows no Lightning")
     return list(dict.fromkeys(faults))
@@ -281,7 +284,8 @@ SOUND = {
     "src/receptive/__init__.py": "",
     "src/receptive/errors.py": "",
     "src/receptive/runs.py": "import json\nfrom receptive import errors\n",
-    "src/receptive/cli.py": "def main():\n    from receptive.train import run\n",
+    "src/receptive/cli.py": "from receptive import verbs\n",
+    "src/receptive/verbs.py": "",
     "src/receptive/train.py": "import receptive.build\n",
     "src/receptive/build.py": "from receptive.data import mnist\nfrom .models import net\n",
     "src/receptive/data/__init__.py": "",
@@ -344,6 +348,12 @@ def test_a_sound_checkout_has_no_faults(rule: Rule, checkout: Path) -> None:
             "src/receptive/models/net.py",
             "from receptive import data",
             "models may not import data",
+        ),
+        (
+            directions,
+            "src/receptive/train.py",
+            "def f():\n    from hydra_plugins.receptive_plugins import X",
+            ":2: the plugins import receptive",
         ),
         (
             directions,

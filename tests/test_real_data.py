@@ -10,7 +10,7 @@ import torch
 import torchvision
 from tests.conftest import Cli
 
-from receptive.data.source import load_cached
+from receptive.data.source import ArraySplit, load_cached
 from receptive.runs import Run
 
 pytestmark = pytest.mark.slow
@@ -30,10 +30,13 @@ SIZES = {
     "mnist": {"train": 50_000, "val": 10_000, "test": 10_000},
     "cifar10": {"train": 45_000, "val": 5_000, "test": 10_000},
     "gtsrb": {"train": 21_360, "val": 5_280, "test": 12_630},
+    "jsrt": {"train": 112, "val": 12, "test": 123},
 }
 
 
-@pytest.mark.parametrize(("data", "model"), [("mnist", "mnist_net"), ("cifar10", "net_b"), ("gtsrb", "sign_net")])
+@pytest.mark.parametrize(
+    ("data", "model"), [("mnist", "mnist_net"), ("cifar10", "net_b"), ("gtsrb", "sign_net"), ("jsrt", "unet")]
+)
 def test_a_real_data_set_trains(cli: Cli, tmp_path: Path, real_data: Path, data: str, model: str) -> None:
     code, _, err = cli("train", f"data={data}", f"model={model}", "trainer=debug", "hydra.run.dir=run")
     assert (code, err) == (0, "")
@@ -62,3 +65,27 @@ def test_the_mnist_baseline_learns(cli: Cli, tmp_path: Path, real_data: Path) ->
     code, _, err = cli("train", "experiment=mnist_baseline", "trainer.max_epochs=1", "hydra.run.dir=run")
     assert (code, err) == (0, "")
     assert Run(tmp_path / "run").result()["metrics"]["val/accuracy"] > 0.96
+
+
+def test_the_facts_of_jsrt_are_those_of_its_training_images(real_data: Path) -> None:
+    from receptive.data.jsrt import JSRT
+
+    source = JSRT(str(real_data))
+    split = load_cached(source, "train")
+    assert isinstance(split, ArraySplit)
+    pixels = split.images.double() / 255
+    assert source.facts().mean[0] == pytest.approx(float(pixels.mean()), abs=1e-3)
+    assert source.facts().std[0] == pytest.approx(float(pixels.std()), abs=1e-3)
+    assert split.targets.unique().tolist() == [0, 1]
+    test = load_cached(source, "test")
+    assert not set(split.names or ()) & set(test.names or ())
+
+
+def test_a_small_unet_finds_the_lungs(cli: Cli, tmp_path: Path, real_data: Path) -> None:
+    """R4.7's recipe on images of 128x128 for 8 epochs; its sorted names give every second image to the test set."""
+    options = ("data.source.image_size=128", "model.base_channels=8", "trainer.max_epochs=8", "hydra.run.dir=run")
+    code, _, err = cli("train", "experiment=jsrt_unet", *options)
+    assert (code, err) == (0, "")
+    metrics = Run(tmp_path / "run").result()["metrics"]
+    assert metrics["test/f1_mean"] > 0.95
+    assert metrics["test/f1_min"] > 0.75

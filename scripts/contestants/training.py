@@ -7,7 +7,7 @@ import io
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,18 +18,23 @@ import torch
 import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
+from PIL import Image
 from pytorch_lightning.loggers import CSVLogger
 from rich.console import Console
+from segmentation_models_pytorch.losses import DiceLoss
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from torchmetrics.classification import MulticlassAccuracy
-from torchvision import datasets, transforms
+from torchvision import datasets, transforms, tv_tensors
+from torchvision.transforms import v2
 
 from receptive.build import build, build_model, factory
 from receptive.config import conf_dir, freeze, register_resolvers
+from receptive.data.source import ArraySplit
 from receptive.job import run_job
 from receptive.runs import Run
+from receptive.tasks.segmentation import SegmentationTask
 
 # Lightning sets this at import, so that Adam looks for the GPU driver's library at every step.
 _DRIVER_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"
@@ -140,6 +145,9 @@ def raw_loop(config: DictConfig, turn: Turn) -> float:
     options, device = experiment.trainer, torch.device(experiment.trainer.device())
     torch.use_deterministic_algorithms(options.deterministic)
     model = experiment.task.model.to(device)
+    criterion: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy
+    if isinstance(experiment.task, SegmentationTask):
+        criterion = experiment.task.to(device).loss_of
     optimizer = factory(config.optimizer)(model.parameters())
     loader = experiment.data.train_dataloader()
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=options.actual_precision() == "bf16-mixed")
@@ -149,7 +157,7 @@ def raw_loop(config: DictConfig, turn: Turn) -> float:
             for images, targets in islice(loader, turn.steps):
                 optimizer.zero_grad()
                 with autocast:
-                    loss = F.cross_entropy(model(images).float(), targets)
+                    loss = criterion(model(images).float(), targets)
                 loss.backward()
                 optimizer.step()
     return seconds()
@@ -179,16 +187,62 @@ class UsualModule(pl.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=self.lr)
 
 
-def lightning_defaults(config: DictConfig, turn: Turn) -> float:
-    """Train on CIFAR-10 with Trainer and DataLoader as they come, logging to CSV.
+class UsualSegmenter(UsualModule):
+    """The same for masks: cross-entropy and Dice loss, per-pixel accuracy."""
 
-    The same flip and rotation (to 15 degrees), by torchvision on PIL images.
-    """
-    facts = build(config).data.facts
-    augmentations = [transforms.RandomHorizontalFlip(), transforms.RandomRotation(15)]
-    normalised = [transforms.ToTensor(), transforms.Normalize(facts.mean, facts.std)]
-    images = datasets.CIFAR10(config.paths.data_dir, transform=transforms.Compose(augmentations + normalised))
-    module = UsualModule(build_model(config.model, facts), facts.num_classes, config.optimizer.lr)
+    def __init__(self, model: nn.Module, num_classes: int, lr: float) -> None:
+        super().__init__(model, num_classes, lr)
+        self.dice = DiceLoss("multiclass", classes=[*range(1, num_classes)])
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Return the loss of a batch."""
+        images, masks = batch
+        logits = self.model(images)
+        loss: Tensor = F.cross_entropy(logits, masks) + self.dice(logits, masks)
+        self.accuracy(logits, masks)
+        self.log("train/loss", loss)
+        self.log("train/accuracy", self.accuracy)
+        return loss
+
+
+class UsualPairs(Dataset[tuple[Tensor, Tensor]]):
+    """Images and masks opened and augmented by PIL and torchvision, one by one."""
+
+    def __init__(self, folder: Path, split: ArraySplit, mean: Sequence[float], std: Sequence[float]) -> None:
+        self.folder, self.size = folder, len(split)
+        for place, (image, mask) in enumerate(zip(split.images, split.targets, strict=True)):
+            Image.fromarray(image[0].numpy()).save(folder / f"image_{place}.png")
+            Image.fromarray(mask.numpy()).save(folder / f"mask_{place}.png")
+        # the recipe's: the same for image and mask, then light and contrast of the image alone
+        self.moved = v2.RandomAffine(
+            10, translate=(0.05, 0.05), scale=(0.9, 1.1), interpolation=v2.InterpolationMode.BILINEAR
+        )
+        self.seen = v2.Compose(
+            [
+                v2.ColorJitter(brightness=0.2, contrast=0.2),
+                v2.ToImage(),
+                v2.ToDtype(torch.float32, scale=True),
+                v2.Normalize(list(mean), list(std)),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, place: int) -> tuple[Tensor, Tensor]:
+        image = Image.open(self.folder / f"image_{place}.png")
+        mask = tv_tensors.Mask(v2.functional.pil_to_tensor(Image.open(self.folder / f"mask_{place}.png")))
+        image, mask = self.moved(image, mask)
+        return self.seen(image), mask[0].long()
+
+
+def lightning_defaults(config: DictConfig, turn: Turn) -> float:
+    """Train with Trainer and DataLoader as they come, logging to CSV, with the same augmentations on PIL images."""
+    experiment = build(config)
+    data, facts = experiment.data, experiment.data.facts
+    network = build_model(config.model, facts)
+    module: UsualModule
+    dataset: Any
     torch.use_deterministic_algorithms(False)  # a Trainer leaves it as the last run had it
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -197,8 +251,23 @@ def lightning_defaults(config: DictConfig, turn: Turn) -> float:
         driver_check("1"),
         stopwatch(turn) as seconds,
     ):
+        if facts.target == "mask":
+            split = data.source.load("train")
+            assert isinstance(split, ArraySplit)
+            dataset = UsualPairs(Path(folder), split, facts.mean, facts.std)
+            module = UsualSegmenter(network, facts.num_classes, config.optimizer.lr)
+        else:
+            dataset = _usual_cifar10(config.paths.data_dir, facts.mean, facts.std)
+            module = UsualModule(network, facts.num_classes, config.optimizer.lr)
         trainer = pl.Trainer(
             max_epochs=2, limit_train_batches=turn.steps, logger=CSVLogger(folder), default_root_dir=folder
         )
-        trainer.fit(module, DataLoader(images, config.data.batch_size, shuffle=True))
+        trainer.fit(module, DataLoader(dataset, config.data.batch_size, shuffle=True))
     return seconds()
+
+
+def _usual_cifar10(root: str, mean: Sequence[float], std: Sequence[float]) -> datasets.CIFAR10:
+    """CIFAR-10 with the same flip and rotation (to 15 degrees), by torchvision on PIL images."""
+    augmentations = [transforms.RandomHorizontalFlip(), transforms.RandomRotation(15)]
+    normalised = [transforms.ToTensor(), transforms.Normalize(mean, std)]
+    return datasets.CIFAR10(root, transform=transforms.Compose(augmentations + normalised))

@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from torch import nn
+from torch import Tensor, nn
 
 from receptive.data.module import ImageData
 from receptive.data.source import Facts
@@ -63,10 +63,10 @@ def build_trainer_options(config: DictConfig) -> TrainerOptions:
     return cast(TrainerOptions, instantiate(config.trainer, _convert_="all"))
 
 
-def build_data(config: DictConfig) -> ImageData:
-    """The datamodule of `conf/data` with the augmentations of `conf/augment`."""
+def build_data(config: DictConfig, options: TrainerOptions | None = None) -> ImageData:
+    """The datamodule of `conf/data` with the augmentations of `conf/augment`, for the config's trainer options."""
     augmentations = [instantiate(node, _convert_="all") for node in (config.augment or {}).values()]
-    trainer = build_trainer_options(config)
+    trainer = options or build_trainer_options(config)
     data = factory(config.data)(
         augmentations=augmentations,
         seed=config.seed,
@@ -85,10 +85,23 @@ def build(config: DictConfig) -> Experiment:
         InputError: the data cannot be read.
     """
     trainer = build_trainer_options(config)
-    data = build_data(config)
+    data = build_data(config, trainer)
     data.prepare_data()
     data.setup("fit")
-    facts = data.facts
+    return Experiment(data, build_task(config, data.facts, trainer, data.class_counts), trainer)
+
+
+def build_task(
+    config: DictConfig, facts: Facts, trainer: TrainerOptions, class_counts: Callable[[], Tensor] | None = None
+) -> Task:
+    """Network, loss, metrics and optimizer, with the weights that the seed gives. Reads no data.
+
+    Args:
+        config: of the run.
+        facts: of the data.
+        trainer: of the run.
+        class_counts: asked for balanced class weights; needed for training alone.
+    """
     task_factory = factory(config.task)
     torch.manual_seed(config.seed)
     task = task_factory(
@@ -96,10 +109,30 @@ def build(config: DictConfig) -> Experiment:
         optimizer=factory(config.optimizer),
         schedule=factory(config.scheduler),
         class_names=facts.class_names,
-        class_counts=data.class_counts,
+        class_counts=class_counts,
         channels_last=trainer.channels_last,
     )
-    return Experiment(data, cast(Task, task), trainer)
+    return cast(Task, task)
+
+
+def rebuild(config: DictConfig, result: dict[str, Any]) -> Experiment:
+    """The objects of a finished run for use on other images: no file of its data set is looked at.
+
+    Args:
+        config: as frozen in its folder.
+        result: of its folder.
+
+    Raises:
+        InputError: the result does not tell the facts of the data.
+    """
+    trainer = build_trainer_options(config)
+    data = build_data(config, trainer)
+    try:
+        facts = Facts.from_plain(result["data"]["facts"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"result.json does not tell the facts of the data ({error}): give a finished run") from None
+    data.facts = facts
+    return Experiment(data, build_task(config, facts, trainer), trainer)
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -7,10 +7,12 @@ data's files are looked for.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_class
@@ -21,6 +23,9 @@ from receptive.config import did_you_mean, plain
 from receptive.errors import InputError
 from receptive.signatures import TARGET_PREFIXES, shown_value, target_faults
 
+if TYPE_CHECKING:
+    from torch import nn
+
 _OPTIONS = ("seed", "test", "init", "rerun", "target_prefixes", "paths", "hydra", "depth")
 _GROUPS = ("data", "augment", "task", "model", "optimizer", "scheduler", "trainer")
 
@@ -30,18 +35,13 @@ class Checker:
 
     def __init__(self) -> None:
         self._known: dict[tuple[Any, ...], list[str]] = {}
+        self._facts = functools.cache(_facts)
+        self._weights = functools.lru_cache(maxsize=16)(_weights)
 
     def faults(self, config: DictConfig) -> list[str]:
         """What is wrong with a composed config, a line each, with key and remedy; empty when it can run."""
-        try:
-            OmegaConf.resolve(config := config.copy())
-            missing = OmegaConf.missing_keys(config)
-        except OmegaConfBaseException as error:
-            return [f"{error.full_key}: {str(error).splitlines()[0]}"]
-        if missing:
-            return [f"{key}: give a value" for key in sorted(missing)]
-        values = plain(config)
-        if found := _missing_parts(values):
+        values, found = _resolved(config)
+        if found or (found := _missing_parts(values)):
             return found
         found = _top_level_faults(values)
         prefixes = (*TARGET_PREFIXES, *values["target_prefixes"])
@@ -54,17 +54,36 @@ class Checker:
         data, model, task, trainer = (text[group] for group in ("data", "model", "task", "trainer"))
         if found := self._once(_data_faults, data) + self._once(_augment_faults, text["augment"]):
             return found
-        found = self._once(_model_faults, data, model)
-        found = found or self._once(_optimizer_faults, data, model, text["optimizer"])
+        facts = self._facts(data)
+        found = self._once(_model_faults, facts, model)
+        found = found or self._once(_optimizer_faults, facts, model, text["optimizer"], self._weights)
         found = found or self._once(_schedule_faults, text["scheduler"], text["optimizer"], trainer)
         found += self._once(_trainer_faults, data, task, trainer)
-        return found + self._once(_task_faults, data, task)
+        return found + self._once(_task_faults, facts, task)
 
     def _once(self, check: Callable[..., list[str]], *parts: Any) -> list[str]:
         key = (check, *parts)
         if key not in self._known:
             self._known[key] = check(*parts)
         return list(self._known[key])
+
+
+def _resolved(config: DictConfig) -> tuple[dict[str, Any], list[str]]:
+    """The config's values, and its faults: interpolations that lead nowhere, keys without a value."""
+    with contextlib.suppress(OmegaConfBaseException):
+        if not _holds(values := plain(config, resolve=True), "???"):
+            return values, []  # six times faster than node by node, as below
+    try:
+        OmegaConf.resolve(config := config.copy())
+        return plain(config), [f"{key}: give a value" for key in sorted(OmegaConf.missing_keys(config))]
+    except OmegaConfBaseException as error:
+        return {}, [f"{error.full_key}: {str(error).splitlines()[0]}"]
+
+
+def _holds(values: Any, word: str) -> bool:
+    if isinstance(values, dict):
+        return any(_holds(value, word) for value in values.values())
+    return any(_holds(value, word) for value in values) if isinstance(values, list) else values == word
 
 
 def _missing_parts(values: dict[str, Any]) -> list[str]:
@@ -126,15 +145,19 @@ def _augment_faults(augment: str) -> list[str]:
     return found
 
 
-def _model_faults(data: str, model: str) -> list[str]:
+def _facts(data: str) -> Any:
+    """The data's facts; hashable, so that what depends on them is checked once for all data that share them."""
+    return _built(data).facts
+
+
+def _model_faults(facts: Any, model: str) -> list[str]:
     import torch
 
-    facts = _built(data).facts
     shape = (2, facts.in_channels, *facts.image_size)
     node = json.loads(model)
     name = node["_target_"].rpartition(".")[2]
     try:
-        network, device = _unweighted(data, model)
+        network, device = _unweighted(facts, model)
         with torch.no_grad():
             output = network(torch.empty(shape, device=device))
     except Exception as error:  # whatever a network raises, it cannot be used
@@ -151,13 +174,13 @@ def _model_faults(data: str, model: str) -> list[str]:
     return []
 
 
-def _unweighted(data: str, model: str) -> tuple[Any, str]:
+def _unweighted(facts: Any, model: str) -> tuple[nn.Module, str]:
     """The network on the meta device, where building costs nothing; on the CPU if its constructor reads tensors."""
     import torch
 
     from receptive.build import build_model
 
-    node, facts = OmegaConf.create(json.loads(model)), _built(data).facts
+    node = OmegaConf.create(json.loads(model))
     try:
         with torch.device("meta"):
             return build_model(node, facts), "meta"
@@ -165,9 +188,15 @@ def _unweighted(data: str, model: str) -> tuple[Any, str]:
         return build_model(node, facts), "cpu"
 
 
-def _optimizer_faults(data: str, model: str, optimizer: str) -> list[str]:
+def _weights(facts: Any, model: str) -> list[nn.Parameter]:
+    return list(_unweighted(facts, model)[0].parameters())
+
+
+def _optimizer_faults(
+    facts: Any, model: str, optimizer: str, weights: Callable[[Any, str], list[nn.Parameter]]
+) -> list[str]:
     try:
-        _built(optimizer, params=list(_unweighted(data, model)[0].parameters()))
+        _built(optimizer, params=weights(facts, model))
     except (ValueError, TypeError, RuntimeError) as error:
         return [_guilty("optimizer", json.loads(optimizer), error)]
     return []
@@ -220,10 +249,9 @@ def _schedule_faults(scheduler: str, optimizer: str, trainer: str) -> list[str]:
     return []
 
 
-def _task_faults(data: str, task: str) -> list[str]:
+def _task_faults(facts: Any, task: str) -> list[str]:
     import torch
 
-    facts = _built(data).facts
     task_class: Any = get_class(json.loads(task)["_target_"])
     if facts.target != task_class.TARGET:
         return [

@@ -7,19 +7,17 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from receptive import config as configs
+from receptive import verbs
 from receptive.errors import InputError
 from receptive.signals import Interrupted
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
 
 VERBS = {
     "train": "train and test one run; with -m, or a study, a sweep of them",
     "evaluate": "the figures of a finished run again: receptive evaluate run=FOLDER",
+    "predict": "a finished run on your images: receptive predict run=FOLDER input=IMAGE_OR_FOLDER",
     "summary": "layers, output shapes, parameters and multiply-adds of a model",
 }
 
@@ -37,6 +35,13 @@ Receptive: a laboratory for convolutional networks.
   receptive train --cfg job [KEY=VALUE ...]            the composed config
   eval "$(receptive train -sc install=bash)"           completion for bash
 """
+
+_TASKS: dict[str, Callable[[Any], None]] = {
+    "train": verbs.train,
+    "evaluate": verbs.evaluate,
+    "predict": verbs.predict,
+    "summary": verbs.summary,
+}
 
 # Their values are paths: they may hold what Hydra's grammar would split or refuse.
 _PATH_KEYS = re.compile(r"(run|init|input|output|paths\.\w+|([\w.]+\.)?root|hydra\.[\w.]*dir)$")
@@ -162,67 +167,11 @@ def _keeping_errors(task: Callable[[Any], None], raised: list[Exception]) -> Cal
 
 
 def _explain(error: Exception, verb: str) -> str:
-    """Hydra's message in our words, with the key that was meant."""
-    from hydra.errors import HydraException, OverrideParseException
-    from omegaconf.errors import OmegaConfBaseException
+    """An error in our words."""
+    from hydra.errors import HydraException
 
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, OSError) and not isinstance(error, HydraException):
         return f"{error.filename or ''}: {error.strerror or error}".lstrip(": ")
-    text = str(error).partition("\nSee https")[0].partition("Config search path")[0].strip()
-    if match := re.match(r"Could not (?:override|append to config.*?) '([^']+)'", text):
-        return f"unknown key {match[1]!r}{configs.did_you_mean(match[1], configs.known_keys(verb))}"
-    if match := re.search(r"Could not find '([^']+)'\s+Available options in '[^']+':\s+(.*)", text, re.DOTALL):
-        options = match[2].split()
-        near = configs.did_you_mean(match[1].rpartition("/")[2], options)
-        return f"there is no {match[1]!r}{near} (there are {', '.join(options)})"
-    if isinstance(error, OverrideParseException):
-        return f"{error.override}: {text}"
-    if isinstance(error, (HydraException, OmegaConfBaseException)):
-        return text
-    return f"{type(error).__name__}: {text}"
-
-
-def run_train(config: DictConfig) -> None:
-    """The job of `receptive train`: check, freeze into the folder that Hydra chose, run."""
-    from hydra.core.hydra_config import HydraConfig
-    from rich.console import Console
-
-    from receptive.job import run_single
-
-    run_single(config, Path(HydraConfig.get().runtime.output_dir), Console(markup=False))
-
-
-def run_evaluate(config: DictConfig) -> None:
-    """The job of `receptive evaluate`."""
-    from rich.console import Console
-
-    from receptive.evaluate import evaluate
-    from receptive.runs import open_run, shown
-
-    run = open_run(config.run)
-    figures = evaluate(run, split=config.split, checkpoint=config.checkpoint, data_dir=config.paths.data_dir)
-    kept = run.result().get("metrics", {})
-    console = Console(markup=False)
-    if (state := run.state()) != "done":
-        print(
-            f"receptive: {shown(run.folder)} is {state}: these are not the figures of a finished run", file=sys.stderr
-        )
-    for name, value in figures.items():
-        before = f"   result.json: {kept[name]:.6f}" if name in kept else ""
-        console.print(f"{name:<22} {value:.6f}{before}", highlight=False)
-
-
-def run_summary(config: DictConfig) -> None:
-    """The job of `receptive summary`."""
-    from receptive.summary import summary
-
-    print(summary(config, depth=config.depth))
-
-
-_TASKS: dict[str, Callable[[Any], None]] = {
-    "train": run_train,
-    "evaluate": run_evaluate,
-    "summary": run_summary,
-}
+    return configs.explain(error, lambda: configs.known_keys(verb))

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,17 @@ def freeze(config: DictConfig) -> DictConfig:
 
     Interpolations of `paths` stay, so that a folder can be read where the data lie elsewhere.
     """
-    frozen = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    OmegaConf.set_struct(frozen, False)
-    for key, value in (plain(frozen.paths, resolve=True) if "paths" in frozen else {}).items():
-        frozen.paths[key] = str(Path(value).expanduser().absolute()) if value is not None else None
-    if frozen.get("init") is not None:
-        frozen.init = str(Path(frozen.init).expanduser().absolute())
-    return frozen
+    return freeze_in_place(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
+
+
+def freeze_in_place(config: DictConfig) -> DictConfig:
+    """The same of a config that has no hydra any more and is nobody else's; gives it back."""
+    OmegaConf.set_struct(config, False)
+    for key, value in (plain(config.paths, resolve=True) if "paths" in config else {}).items():
+        config.paths[key] = str(Path(value).expanduser().absolute()) if value is not None else None
+    if config.get("init") is not None:
+        config.init = str(Path(config.init).expanduser().absolute())
+    return config
 
 
 def leaves(node: Any, prefix: str = "") -> dict[str, Any]:
@@ -69,21 +73,28 @@ def leaves(node: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _lies_in(key: str, places: Iterable[str]) -> bool:
-    return any(key == place or key.startswith(place + ".") for place in places)
+def _literal(config: DictConfig | dict[str, Any]) -> dict[str, Any]:
+    """The leaves as they stand."""
+    return leaves(plain(config) if isinstance(config, DictConfig) else config)
 
 
-def fingerprint(config: DictConfig, swept: Iterable[str] = ()) -> str:
+def _lies_in(key: str, places: tuple[str, ...]) -> bool:
+    return f"{key}.".startswith(places)
+
+
+def _dotted(keys: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{key}." for key in keys)
+
+
+def fingerprint(config: DictConfig | dict[str, Any], swept: Iterable[str] = ()) -> str:
     """12 hexadecimal digits that name what a run computes.
 
     Hashes the literal config (interpolations and `auto` as they stand), without `NOT_FINGERPRINTED` except for those
     of its keys that are `swept`.
     """
-    swept = tuple(swept)
+    inside, outside = _dotted(swept), _dotted(NOT_FINGERPRINTED)
     kept = {
-        key: value
-        for key, value in leaves(plain(config)).items()
-        if _lies_in(key, swept) or not _lies_in(key, NOT_FINGERPRINTED)
+        key: value for key, value in _literal(config).items() if _lies_in(key, inside) or not _lies_in(key, outside)
     }
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -100,10 +111,11 @@ def code_hash() -> str:
     return digest.hexdigest()[:12]
 
 
-def differences(old: DictConfig, new: DictConfig) -> list[str]:
+def differences(old: DictConfig, new: DictConfig | dict[str, Any]) -> list[str]:
     """One line `key: old -> new` for every leaf that differs and counts in the fingerprint."""
-    before, after = leaves(plain(old)), leaves(plain(new))
-    keys = [key for key in dict.fromkeys([*before, *after]) if not _lies_in(key, NOT_FINGERPRINTED)]
+    before, after = _literal(old), _literal(new)
+    outside = _dotted(NOT_FINGERPRINTED)
+    keys = [key for key in dict.fromkeys([*before, *after]) if not _lies_in(key, outside)]
     return [
         f"{key}: {before.get(key, '(absent)')} -> {after.get(key, '(absent)')}"
         for key in keys
@@ -150,6 +162,31 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
 
 
+def explain(error: Exception, known: Callable[[], Iterable[str]]) -> str:
+    """What Hydra or OmegaConf raised while composing, in our words and with the key that was meant.
+
+    Args:
+        error: an error of composing.
+        known: gives the keys that there are.
+    """
+    from hydra.errors import HydraException, OverrideParseException
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key}: give a value"
+    text = str(error).partition("\nSee https")[0].partition("Config search path")[0].strip()
+    if match := re.match(r"Could not (?:override|append to config.*?) '([^']+)'", text):
+        return f"unknown key {match[1]!r}{did_you_mean(match[1], known())}"
+    if match := re.search(r"Could not find '([^']+)'\s+Available options in '[^']+':\s+(.*)", text, re.DOTALL):
+        options = match[2].split()
+        near = did_you_mean(match[1].rpartition("/")[2], options)
+        return f"there is no {match[1]!r}{near} (there are {', '.join(options)})"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: {text}"
+    known_kind = isinstance(error, (HydraException, OmegaConfBaseException))
+    return text if known_kind and text else f"{type(error).__name__}: {text or error.__cause__}"
+
+
 def known_keys(verb: str) -> list[str]:
     """Dotted keys of a verb's composed config and of the nodes above them, for suggestions."""
     from hydra import compose, initialize_config_dir
@@ -157,6 +194,11 @@ def known_keys(verb: str) -> list[str]:
 
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        keys = leaves(plain(compose(verb)))
+        return dotted_keys(compose(verb))
+
+
+def dotted_keys(config: DictConfig) -> list[str]:
+    """Dotted keys of a config's leaves and of the nodes above them."""
+    keys = leaves(plain(config))
     parents = {key[:end] for key in keys for end in range(len(key)) if key[end] == "."}
     return [*keys, *sorted(parents)]

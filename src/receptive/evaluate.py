@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import pytorch_lightning as pl
 
-from receptive.build import build, load_weights
+from receptive.build import Experiment, build, load_weights
+from receptive.errors import InputError
+from receptive.figures.segmentation import save_single
+from receptive.illustrate import mask_examples
+from receptive.inference import Predictor
 from receptive.logs import captured
-from receptive.runs import Run
+from receptive.runs import Run, shown
 from receptive.train import test_metrics
 from receptive.trainer import build_trainer
 
@@ -28,13 +34,7 @@ def evaluate(
     Raises:
         InputError: data or checkpoint cannot be read.
     """
-    config = run.config()
-    if data_dir is not None:
-        config.paths.data_dir = str(Path(data_dir).expanduser().absolute())
-    pl.seed_everything(config.seed, verbose=False)
-    experiment = build(config)
-    experiment.trainer.apply_to_process()
-    load_weights(experiment.task, run, checkpoint)
+    experiment = _trained(run, checkpoint, data_dir)
     with captured(None), TemporaryDirectory() as scratch:  # nothing is written into the run
         trainer = build_trainer(
             experiment.trainer,
@@ -44,3 +44,65 @@ def evaluate(
             loggers=[],
         )
         return test_metrics(trainer, experiment, split)
+
+
+def evaluate_images(
+    run: Run,
+    positions: Sequence[int],
+    *,
+    split: Literal["val", "test"] = "test",
+    checkpoint: str = "best",
+    data_dir: str | None = None,
+) -> list[dict[str, str | float]]:
+    """Single images: of a classifier true class, predicted class and its probability; of a segmentation the scores, and
+    a figure of each in the run's figures/.
+
+    Args:
+        run: as in `evaluate`.
+        positions: the images' places in the split, counted from 0.
+        split: as in `evaluate`.
+        checkpoint: as in `evaluate`.
+        data_dir: as in `evaluate`.
+
+    Returns:
+        a row an image; that of a segmentation names its figure.
+
+    Raises:
+        InputError: there is no such image, data or checkpoint cannot be read, or a figure not be written.
+    """
+    experiment = _trained(run, checkpoint, data_dir)
+    experiment.data.setup("test" if split == "test" else "fit")
+    names = experiment.data.facts.class_names
+    if experiment.data.facts.target == "label":
+        found = experiment.data.examples(split, positions)
+        probabilities = Predictor(experiment.task, experiment.trainer, experiment.data.eval_batch_size)(found.inputs)
+        return [
+            {
+                "image": place,
+                "class": names[true],
+                "predicted": names[int(row.argmax())],
+                "probability": float(row.max()),
+            }
+            for place, true, row in zip(positions, found.targets.tolist(), probabilities, strict=True)
+        ]
+    rows: list[dict[str, str | float]] = []
+    for place, example in zip(positions, mask_examples(experiment, split, positions), strict=True):
+        path = run.figures / f"{split}_image_{place}.png"
+        try:
+            run.figures.mkdir(exist_ok=True)
+            save_single(example, names, path)
+        except OSError as error:
+            raise InputError(f"{path} cannot be written: {error}") from None
+        rows.append({"image": place, "name": example.name, **example.scores, "figure": shown(path)})
+    return rows
+
+
+def _trained(run: Run, checkpoint: str, data_dir: str | None) -> Experiment:
+    config = run.config()
+    if data_dir is not None:
+        config.paths.data_dir = str(Path(data_dir).expanduser().absolute())
+    pl.seed_everything(config.seed, verbose=False)
+    experiment = build(config)
+    experiment.trainer.apply_to_process()
+    load_weights(experiment.task, run, checkpoint)
+    return experiment

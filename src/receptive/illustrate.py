@@ -24,7 +24,7 @@ def illustrate(
 ) -> None:
     """Draw the figures of a trained run below its folder's figures/.
 
-    Of every run how loss and score went; of a tested classifier its confusion matrix; of a tested segmentation the
+    Of a tested classifier its confusion matrix; of a segmentation how loss and score went, and if it was tested the
     first, the worst and the best test images.
 
     Args:
@@ -40,7 +40,8 @@ def illustrate(
     facts = experiment.data.facts
     try:
         run.figures.mkdir(exist_ok=True)
-        save_history(rows, experiment.task.SCORE, best_epoch, run.figures / "history.png")
+        if facts.target == "mask":  # a classifier's 0.1 s a job would be felt in sweeps of small nets
+            save_history(rows, experiment.task.SCORE, best_epoch, run.figures / "history.png")
         if not details:
             return
         if facts.target == "label":

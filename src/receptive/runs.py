@@ -72,6 +72,14 @@ def write_atomically(path: Path, text: str) -> None:
         raise
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file for this process, after whoever holds it now; the kernel lets go when the process dies."""
+    with open(path, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The content of a JSON file of a run or sweep; InputError when it is not a JSON object."""
     try:

@@ -93,7 +93,11 @@ def _origin(experiment: Experiment) -> dict[str, Any]:
             "device": torch.cuda.get_device_name() if device == "cuda" else provenance.cpu_name(),
             "threads": torch.get_num_threads(),
         },
-        "data": {"checksums": experiment.data.checksums(), "images": experiment.data.sizes()},
+        "data": {
+            "checksums": experiment.data.checksums(),
+            "images": experiment.data.sizes(),
+            "facts": experiment.data.facts.plain(),
+        },
         "code": provenance.code(),
         "versions": provenance.versions(),
     }
@@ -124,6 +128,10 @@ def parameter_count(experiment: Experiment) -> int:
     return sum(weight.numel() for weight in experiment.task.model.parameters() if weight.requires_grad)
 
 
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("s" if number != 1 else "")
+
+
 def _introduce(experiment: Experiment, run: Run, console: Console) -> None:
     data, options = experiment.data, experiment.trainer
     sizes = data.sizes()
@@ -133,8 +141,8 @@ def _introduce(experiment: Experiment, run: Run, console: Console) -> None:
         "run": shown(run.folder),
         "data": f"{type(data.source).__name__}: {images}, {data.facts.num_classes} classes",
         "model": f"{type(experiment.task.model).__name__}: {parameter_count(experiment):,} parameters",
-        "trainer": f"{options.max_epochs} epochs, {options.actual_precision()} on {options.device()}"
-        + (f", {torch.get_num_threads()} threads" if options.device() == "cpu" else ""),
+        "trainer": f"{_counted(options.max_epochs, 'epoch')}, {options.actual_precision()} on {options.device()}"
+        + (f", {_counted(torch.get_num_threads(), 'thread')}" if options.device() == "cpu" else ""),
     }
     for name, text in lines.items():
         console.print(f"{name:<8} {text}", highlight=False, soft_wrap=True)

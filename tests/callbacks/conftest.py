@@ -32,6 +32,19 @@ class _Batches:
         return iter([(torch.ones(2, 1), torch.zeros(2))] * self.count)
 
 
+class _NoScores:
+    """The script says how the validation went."""
+
+    def reset(self) -> None:
+        pass
+
+    def scalars(self) -> Mapping[str, float]:
+        return {}
+
+    def details(self) -> dict[str, Any]:
+        return {}
+
+
 class _ScriptedTask(Task):
     """One weight, which falls by 1 a step, with losses and validation metrics from a script."""
 
@@ -45,6 +58,7 @@ class _ScriptedTask(Task):
         super().__init__(net, optimizer=optimizer, schedule=schedules.constant, channels_last=False)
         self.losses = iter(losses)
         self.script = validation
+        self.validation = self.testing = _NoScores()
 
     def forward(self, images: Tensor) -> Tensor:
         output: Tensor = self.model(images)
@@ -58,17 +72,11 @@ class _ScriptedTask(Task):
         loss, accuracy = self._steps.means()
         return {"train/loss": loss, "train/accuracy": accuracy}
 
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
+    def judge(self, metrics: Any, batch: tuple[Tensor, Tensor]) -> None:
         pass
 
     def on_validation_epoch_end(self) -> None:
         self.log_dict(dict(self.script[self.current_epoch % len(self.script)]))
-
-    def test_step(self, batch: Any, batch_idx: int) -> None:
-        pass
-
-    def test_details(self) -> dict[str, Any]:
-        return {}
 
 
 @pytest.fixture

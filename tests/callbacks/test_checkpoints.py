@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 
-from receptive.callbacks.checkpoints import AtomicCheckpointIO
+from receptive.callbacks.checkpoints import AtomicCheckpointIO, RunCheckpoints
 from receptive.tasks.steps import NonFiniteLoss
 
 
@@ -183,3 +184,11 @@ def test_a_target_that_is_a_folder_is_an_oserror(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"last\.ckpt"):
         AtomicCheckpointIO().save_checkpoint({"epoch": 2}, tmp_path / "last.ckpt")
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_the_key_that_is_kept_is_lightnings(tmp_path: Path) -> None:
+    callback = RunCheckpoints(tmp_path, monitor="val/loss", mode="min")
+    lightnings = ModelCheckpoint.state_key
+    assert isinstance(lightnings, property) and lightnings.fget is not None
+    assert callback.state_key == lightnings.fget(callback)
+    assert callback.state_key is callback.state_key

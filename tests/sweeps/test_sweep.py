@@ -262,6 +262,48 @@ def test_two_drivers_share_a_sweep(tmp_path: Path) -> None:
     assert [run.status().attempts for run in runs(tmp_path / "sweep")] == [1, 1, 1]
 
 
+EXTENDING = """
+import sys, time
+from pathlib import Path
+from receptive.runs import Run
+from receptive.sweeps.expansion import Point
+from receptive.sweeps.sweep import Job, settle
+
+root, (first, last) = Path(sys.argv[1]), map(int, sys.argv[2:])
+print("ready", flush=True)
+sys.stdin.read()
+for seed in range(first, last):
+    point = Point("", (f"seed={seed}",), ("seed",))
+    [job] = settle([Job(point, {"seed": seed}, f"{seed:012x}", Run(root / f"{last}-{seed}"))], root)
+    print(job.run.folder.name)
+"""
+
+
+def test_two_drivers_that_extend_a_sweep_at_once_lose_nothing(tmp_path: Path) -> None:
+    """Both know jobs 20 to 39: whoever comes second takes the folder of the first."""
+    folder, ranges = tmp_path / "sweep", (("0", "40"), ("20", "60"))
+    drivers = [
+        subprocess.Popen(
+            [sys.executable, "-c", EXTENDING, folder, *seeds], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for seeds in ranges
+    ]
+    for driver in drivers:
+        assert driver.stdout is not None
+        assert driver.stdout.readline() == "ready\n"
+    for driver in drivers:
+        assert driver.stdin is not None
+        driver.stdin.close()
+        driver.stdin = None
+    said = [driver.communicate(timeout=120)[0].split() for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0]
+    entries = json.loads((folder / "sweep.json").read_text())["jobs"]
+    assert sorted(entry["overrides"][0] for entry in entries) == sorted(f"seed={seed}" for seed in range(60))
+    assert {entry["folder"] for entry in entries} == {path.name for path in folder.iterdir() if path.is_dir()}
+    assert set(said[0]) | set(said[1]) == {entry["folder"] for entry in entries}
+    assert said[0][20:] == said[1][:20]
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_a_sweep_in_order(tmp_path: Path, number: signal.Signals, code: int) -> None:
     process = start(tmp_path, *ENDLESS, "seed=0,1,2")

@@ -1,5 +1,6 @@
 """The task's losses against formulas in float64 and scikit-learn, and what a real fit logs and saves."""
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -253,3 +254,16 @@ def test_frozen_weights_are_not_optimized(
     trainer.fit(task, datamodule=data)
     assert torch.equal(first.weight, before)
     assert len(trainer.optimizers[0].param_groups[0]["params"]) == len(list(task.parameters())) - 2
+
+
+def test_what_lightning_notes_every_step_is_an_attribute_like_any_other(make_task: MakeTask) -> None:
+    """A short way past nn.Module.__setattr__ must not lead past its parameters and modules."""
+    task = make_task()
+    task._current_fx_name = "training_step"
+    assert task._current_fx_name == "training_step" == vars(task)["_current_fx_name"]
+    task.extra = nn.Linear(2, 2)
+    assert "extra.weight" in task.state_dict()
+
+
+def test_the_signature_that_lightning_asks_for_is_the_steps(make_task: MakeTask) -> None:
+    assert inspect.getfullargspec(make_task().training_step).args == ["self", "batch", "batch_idx"]

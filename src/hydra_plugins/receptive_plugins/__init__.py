@@ -35,13 +35,14 @@ class GridSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run all points of the grid."""
-        from receptive.sweeps.sweep import sweep
+        from receptive.sweeps.sweep import by_folders, by_overrides, sweep
 
-        assert self.config is not None
+        launcher = self.launcher
+        assert self.config is not None and launcher is not None
         return sweep(
             self._loader,
             self.config,
-            self.launcher,
+            by_folders(launcher.run) if isinstance(launcher, FolderLauncher) else by_overrides(launcher),
             arguments,
             self.params,
             self.variants,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import tempfile
@@ -63,6 +64,14 @@ class RunCheckpoints(ModelCheckpoint):
             enable_version_counter=False,
             save_on_train_epoch_end=True,
         )
+
+    @functools.cached_property
+    def state_key(self) -> str:
+        """Lightning's, which never changes and is asked for at every hook of every step."""
+        return super().state_key
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """Nothing: saved is at the end of an epoch."""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save, unless the epoch's losses hold a NaN: the last good checkpoint stays.

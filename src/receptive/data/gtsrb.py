@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
 from receptive.data.cache import cached_images
 from receptive.data.files import absolute, ensure_files
-from receptive.data.images import read_image, to_tensor
+from receptive.data.images import BILINEAR, read_image, to_tensor
 from receptive.data.source import ArraySplit, Facts, Source, SplitName
 from receptive.errors import InputError
 
@@ -105,7 +104,7 @@ class GTSRB(Source):
                 if path.with_suffix("") not in boxes:
                     raise InputError(f"{path} has no region in its annotation file (GT-*.csv): download it again.")
                 picture = picture.crop(boxes[path.with_suffix("")])
-            image.copy_(to_tensor(picture.resize((self.image_size, self.image_size), Image.Resampling.BILINEAR)))
+            image.copy_(to_tensor(picture.resize((self.image_size, self.image_size), BILINEAR)))
         return images
 
 

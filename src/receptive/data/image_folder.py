@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from receptive.data.files import absolute
-from receptive.data.images import STATISTICS, Mode, check_header, read_image, to_tensor
+from receptive.data.images import BILINEAR, STATISTICS, Mode, check_header, read_image, to_tensor
 from receptive.data.source import Facts, FileSplit, Source, SplitName
 from receptive.errors import InputError
 
@@ -55,6 +55,10 @@ class ImageFolder(Source):
         read = functools.partial(_read, size=self.image_size, mode=self.mode)
         return FileSplit(tuple(files), torch.tensor(list(files.values())), read)
 
+    def fit(self, image: Image.Image) -> Tensor:
+        """Return an image from elsewhere resized and cropped; see Source.fit."""
+        return _fit(image.convert(self.mode), self.image_size)
+
     def _files(self, split: SplitName) -> dict[Path, int]:
         """Return the images of a split and their classes, by folder and name."""
         labels = {name: label for label, name in enumerate(self._classes("train"))}
@@ -87,4 +91,8 @@ def _is_image(path: Path) -> bool:
 
 def _read(path: Path, size: int, mode: Mode) -> Tensor:
     """Return an image as (C, size, size) uint8."""
-    return to_tensor(ImageOps.fit(read_image(path, mode), (size, size), Image.Resampling.BILINEAR))
+    return _fit(read_image(path, mode), size)
+
+
+def _fit(image: Image.Image, size: int) -> Tensor:
+    return to_tensor(ImageOps.fit(image, (size, size), BILINEAR))

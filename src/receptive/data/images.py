@@ -13,6 +13,7 @@ from torch import Tensor
 from receptive.errors import InputError
 
 Mode = Literal["RGB", "L"]
+BILINEAR = Image.Resampling.BILINEAR
 
 # ImageNet's, as in torchvision's weights, for want of the folder's own (set data.mean and data.std); grey:
 # their luma

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from receptive.data.cache import cached_images
-from receptive.data.images import Mode, check_header, opened, read_image, to_tensor
+from receptive.data.images import BILINEAR, Mode, check_header, opened, read_image, to_tensor
 from receptive.data.source import ArraySplit, FileSplit
 from receptive.errors import InputError
 
@@ -146,7 +146,7 @@ def as_tuples(lists: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
 def read_resized(path: Path, size: Size, mode: Mode) -> Tensor:
     """Read an image, resized (bilinear; the aspect ratio is not kept): (C, height, width) uint8."""
     picture = read_image(path, mode)
-    return to_tensor(picture if picture.size == size[::-1] else picture.resize(size[::-1], Image.Resampling.BILINEAR))
+    return to_tensor(picture if picture.size == size[::-1] else picture.resize(size[::-1], BILINEAR))
 
 
 def load_pairs(pairs: Sequence[Pair], size: Size, mode: Mode, labels: LabelValues, cache: Path) -> ArraySplit:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import pytorch_lightning as pl
 import torch
+from PIL.Image import Image
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
@@ -160,6 +161,12 @@ class ImageData(pl.LightningDataModule):
         inputs, _ = self.transform(len(whole))(pixels, targets, rows, 0)
         names = whole.names or tuple(f"image {row}" for row in range(len(whole)))
         return Examples(pixels, inputs, targets, tuple(names[row] for row in rows.tolist()))
+
+    def inputs(self, images: Sequence[Image]) -> Tensor:
+        """Return images from elsewhere as the model takes them: (B, C, H, W) float32."""
+        pixels = torch.stack([self.source.fit(image) for image in images])
+        rows = torch.arange(len(pixels))
+        return self.transform(len(pixels))(pixels, rows, rows, 0)[0]
 
     def test_names(self) -> tuple[str, ...] | None:
         """Return the names of the test images, where they have any."""

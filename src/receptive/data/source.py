@@ -1,15 +1,19 @@
 """What a data set is: its facts, where its files are, and its two official splits."""
 
 import abc
+import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from PIL import Image
 from torch import Tensor
+
+from receptive.data.images import BILINEAR, to_tensor
 
 SplitName = Literal["train", "test"]
 Target = Literal["label", "mask"]
@@ -39,6 +43,16 @@ class Facts:
     def num_classes(self) -> int:
         """Return the number of classes."""
         return len(self.class_names)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the facts as JSON holds them."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_plain(values: dict[str, Any]) -> "Facts":
+        """Return the facts that `plain` gave; raises TypeError or KeyError where they are not all there."""
+        lists = {name: tuple(values[name]) for name in ("image_size", "class_names", "mean", "std")}
+        return Facts(**(values | lists))
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +160,15 @@ class Source(abc.ABC):
         Raises:
             InputError: files are missing and cannot be downloaded; the text says which go where.
         """
+
+    def fit(self, image: Image.Image) -> Tensor:
+        """Return an image from elsewhere in the form of the data set's own: (C, H, W) uint8.
+
+        Here: its colours or their luma, resized (bilinear) without regard to the aspect ratio.
+        """
+        facts = self.facts()
+        height, width = facts.image_size
+        return to_tensor(image.convert("L" if facts.in_channels == 1 else "RGB").resize((width, height), BILINEAR))
 
     @abc.abstractmethod
     def load(self, split: SplitName) -> Split:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterable
-from typing import Annotated, Any, ClassVar, Literal
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import pytorch_lightning as pl
 import torch
@@ -20,10 +21,24 @@ ScheduleFactory = Callable[..., LRScheduler | None]
 ClassWeights = Literal["balanced"] | list[Annotated[float, Ge(0)]] | None
 
 
+class Scores(Protocol):
+    """Metrics over a whole validation or test set, a module of the task."""
+
+    def reset(self) -> None:
+        """Forget all batches."""
+
+    def scalars(self) -> Mapping[str, Tensor | float]:
+        """Name -> value so far; with "val/" or "test/" before it, the metric's name."""
+
+    def details(self) -> dict[str, Any]:
+        """What scalars leave out, as plain containers."""
+
+
 class Task(pl.LightningModule, abc.ABC):
     """A network with its loss, metrics and optimizer.
 
-    Nothing is logged in a step: values wait on the device and are logged at the end of an epoch.
+    Nothing is logged in a step: values wait on the device and are logged at the end of an epoch. A subclass sets
+    `validation` and `testing`.
 
     Args:
         model: the network.
@@ -36,6 +51,9 @@ class Task(pl.LightningModule, abc.ABC):
     METRICS: ClassVar[tuple[str, ...]]  # what validation logs: what `trainer.monitor` may name
     MONITOR: ClassVar[str]  # the one that chooses the best checkpoint by default
     SCORE: ClassVar[tuple[str, str]]  # the keys of the score in training and validation, for pictures of the history
+
+    validation: Scores
+    testing: Scores
 
     def __init__(
         self, model: nn.Module, *, optimizer: OptimizerFactory, schedule: ScheduleFactory, channels_last: bool
@@ -53,6 +71,13 @@ class Task(pl.LightningModule, abc.ABC):
         output: Tensor = self.model(images.contiguous(memory_format=self._memory_format))
         return output.float()
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Past nn.Module's search for tensors and modules where Lightning notes the hook that runs: 44 times a step."""
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     @abc.abstractmethod
     def loss_and_score(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The training loss () and the sum of the training score over the batch (), for accuracy: the number right."""
@@ -62,8 +87,33 @@ class Task(pl.LightningModule, abc.ABC):
         """The epoch's training metrics so far."""
 
     @abc.abstractmethod
+    def judge(self, metrics: Any, batch: tuple[Tensor, Tensor]) -> None:
+        """Add a batch of images (B, C, H, W) and their targets to `self.validation` or `self.testing`."""
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Add a batch to the validation metrics."""
+        self.judge(self.validation, batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation metrics as val/..."""
+        self.log_dict({f"val/{name}": value for name, value in self.validation.scalars().items()})
+        self.validation.reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Begin a test."""
+        self.testing.reset()
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Add a batch to the test metrics."""
+        self.judge(self.testing, batch)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test metrics as test/...; they are kept for `test_details`."""
+        self.log_dict({f"test/{name}": value for name, value in self.testing.scalars().items()})
+
     def test_details(self) -> dict[str, Any]:
-        """What the test gave beyond scalars, as plain containers, e.g. the confusion matrix."""
+        """What the last test gave beyond scalars, as plain containers, e.g. the confusion matrix."""
+        return self.testing.details()
 
     def test_images(self) -> list[dict[str, float]]:
         """A row of scores for each image of the last test, in order; empty where the task keeps none."""
@@ -79,6 +129,16 @@ class Task(pl.LightningModule, abc.ABC):
         if scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as the trainer is told; where nothing is to be clipped, Lightning's checks are not made every step."""
+        if gradient_clip_val is not None:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_validation_start(self) -> None:
         """Note which epoch the validation metrics are of: Lightning keeps them through epochs without validation."""
@@ -110,6 +170,10 @@ class Task(pl.LightningModule, abc.ABC):
                 f"the last step of epoch {self.current_epoch + 1} made the weights infinite or NaN: "
                 "try a smaller optimizer.lr or trainer.gradient_clip_val=1"
             )
+
+
+# Lightning asks for the step's signature every step; inspect finds it here before it computes it anew.
+Task.training_step.__signature__ = inspect.signature(Task.training_step)  # type: ignore[attr-defined]
 
 
 def class_weights_tensor(

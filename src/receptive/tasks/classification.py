@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch.nn.functional as F
 from annotated_types import Ge, Lt
@@ -67,27 +67,6 @@ class ClassificationTask(Task):
         loss, accuracy = self._steps.means()
         return {"train/loss": loss, "train/accuracy": accuracy}
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Add a batch to the validation metrics."""
-        self.validation.update(self(batch[0]), batch[1])
-
-    def on_validation_epoch_end(self) -> None:
-        """Log val/loss, val/accuracy and val/accuracy_macro."""
-        self.log_dict({f"val/{name}": value for name, value in self.validation.scalars().items()})
-        self.validation.reset()
-
-    def on_test_epoch_start(self) -> None:
-        """Begin a test."""
-        self.testing.reset()
-
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Add a batch to the test metrics."""
-        self.testing.update(self(batch[0]), batch[1])
-
-    def on_test_epoch_end(self) -> None:
-        """Log test/loss, test/accuracy and test/accuracy_macro."""
-        self.log_dict({f"test/{name}": value for name, value in self.testing.scalars().items()})
-
-    def test_details(self) -> dict[str, Any]:
-        """accuracy_by_class and confusion_matrix (rows: true) of the last test."""
-        return self.testing.details()
+    def judge(self, metrics: ClassificationMetrics, batch: tuple[Tensor, Tensor]) -> None:
+        """Add a batch: images (B, C, H, W) and labels (B,)."""
+        metrics.update(self(batch[0]), batch[1])

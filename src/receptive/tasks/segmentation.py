@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import torch
 import torch.nn.functional as F
 from annotated_types import Ge
 from torch import Tensor, nn
@@ -38,8 +37,9 @@ class SegmentationTask(Task):
         channels_last: hand the network its images in torch.channels_last.
         loss: cross_entropy; dice: 1 - the soft Dice coefficient over the batch (Milletari et al. 2016,
             arXiv:1606.04797), averaged over the foreground classes, 0 of one that the batch's masks lack;
-            cross_entropy_dice: their sum; focal (Lin et al. 2017, arXiv:1708.02002), of the softmax.
-        focal_gamma: how much the focal loss leaves out what is right already; 0: cross-entropy.
+            cross_entropy_dice: their sum; focal (Lin et al. 2017, arXiv:1708.02002), with more than two classes of each
+            against all others.
+        focal_gamma: how much the focal loss leaves out what is right already.
         class_weights: of the cross-entropy: None, one a class, or "balanced" (as in classification, over pixels).
         empty_mask: what a class counts that neither an image's mask nor its prediction has: "one", "zero", or "ignore":
             it is left out of means (train/f1, which only follows the training, counts it 0).
@@ -49,6 +49,8 @@ class SegmentationTask(Task):
     """
 
     class_weights: Tensor | None
+    validation: SegmentationMetrics
+    testing: SegmentationMetrics
 
     TARGET = "mask"
     METRICS = (
@@ -68,7 +70,7 @@ class SegmentationTask(Task):
         class_counts: Callable[[], Tensor] | None = None,
         channels_last: bool = True,
         loss: Loss = "cross_entropy_dice",
-        focal_gamma: Annotated[float, Ge(0)] = 2.0,
+        focal_gamma: Annotated[float, Ge(1)] = 2.0,
         class_weights: ClassWeights = None,
         empty_mask: EmptyMask = "one",
     ) -> None:
@@ -79,35 +81,26 @@ class SegmentationTask(Task):
         self.register_buffer("class_weights", weights, persistent=False)
         self.num_classes = len(class_names)
         self.loss = loss
-        self.focal_gamma = focal_gamma
-        self._dice = _dice_loss(self.num_classes) if loss.endswith("dice") else None
+        self._library_loss = _library_loss(loss, self.num_classes, focal_gamma)
         self.validation = SegmentationMetrics(class_names, empty_mask)
         self.testing = SegmentationMetrics(class_names, empty_mask)
 
     def loss_of(self, logits: Tensor, masks: Tensor) -> Tensor:
         """The training loss () of logits (B, num_classes, H, W) against masks (B, H, W)."""
         masks = masks.long()
-        if self.loss == "focal":
-            return self._focal(logits, masks)
         loss = logits.new_zeros(())
         if self.loss.startswith("cross_entropy"):
             loss = loss + self._cross_entropy(logits, masks)
-        if self._dice is not None:
+        if self._library_loss is not None:
             # two classes are one logit to the library: less to compute
             scores = logits if self.num_classes > 2 else logits[:, 1:] - logits[:, :1]
-            loss = loss + self._dice(scores, masks)
+            loss = loss + self._library_loss(scores, masks)
         return loss
 
-    def _cross_entropy(self, logits: Tensor, masks: Tensor, reduction: str = "mean") -> Tensor:
+    def _cross_entropy(self, logits: Tensor, masks: Tensor) -> Tensor:
         if logits.is_cuda:  # the form for images has no deterministic kernel there; that for rows has
             logits, masks = logits.permute(0, 2, 3, 1).flatten(0, 2), masks.flatten()
-        return F.cross_entropy(logits, masks, weight=self.class_weights, reduction=reduction)
-
-    def _focal(self, logits: Tensor, masks: Tensor) -> Tensor:
-        """-(1 - p) ** gamma * log(p), p being the probability of a pixel's true class; the mean over pixels ()."""
-        surprise = self._cross_entropy(logits, masks, reduction="none")
-        missing = (-torch.expm1(-surprise)).clamp(min=1e-7)  # at 0 a gamma below 1 has no finite slope
-        return (missing**self.focal_gamma * surprise).mean()
+        return F.cross_entropy(logits, masks, weight=self.class_weights)
 
     def loss_and_score(self, output: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The loss () and the sum over images of their F1 (), an empty mask counting as in validation."""
@@ -123,43 +116,24 @@ class SegmentationTask(Task):
         loss, score = self._steps.means()
         return {"train/loss": loss, "train/f1": score}
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Add a batch to the validation metrics."""
-        self._add(self.validation, batch)
-
-    def on_validation_epoch_end(self) -> None:
-        """Log val/loss, val/f1_mean and the others of METRICS."""
-        self.log_dict({f"val/{name}": value for name, value in self.validation.scalars().items()})
-        self.validation.reset()
-
-    def on_test_epoch_start(self) -> None:
-        """Begin a test."""
-        self.testing.reset()
-
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Add a batch to the test metrics."""
-        self._add(self.testing, batch)
-
-    def on_test_epoch_end(self) -> None:
-        """Log test/loss, test/f1_mean and the others."""
-        self.log_dict({f"test/{name}": value for name, value in self.testing.scalars().items()})
-
-    def test_details(self) -> dict[str, Any]:
-        """by_class, worst, best and the rule for empty masks, of the last test."""
-        return self.testing.details()
-
     def test_images(self) -> list[dict[str, float]]:
         """f1, iou, precision and recall of each image of the last test."""
         return [dict(zip(SCORES, row, strict=True)) for row in self.testing.compute().nanmean(dim=1).tolist()]
 
-    def _add(self, metrics: SegmentationMetrics, batch: tuple[Tensor, Tensor]) -> None:
+    def judge(self, metrics: SegmentationMetrics, batch: tuple[Tensor, Tensor]) -> None:
+        """Add a batch: images (B, C, H, W) and masks (B, H, W)."""
         logits = self(batch[0])
         metrics.update(logits, batch[1], self.loss_of(logits, batch[1]))
 
 
-def _dice_loss(num_classes: int) -> nn.Module:
+def _library_loss(name: Loss, num_classes: int, focal_gamma: float) -> nn.Module | None:
+    if name == "cross_entropy":
+        return None
     from segmentation_models_pytorch import losses  # slow to load
 
     mode = "binary" if num_classes == 2 else "multiclass"
+    if name == "focal":
+        focal: nn.Module = losses.FocalLoss(mode, gamma=focal_gamma)
+        return focal
     dice: nn.Module = losses.DiceLoss(mode, classes=None if mode == "binary" else list(range(1, num_classes)))
     return dice

@@ -1,0 +1,52 @@
+"""Masks as pictures: with a palette, and laid over their image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+# Okabe and Ito's colours, told apart by the colour-blind too; the background has none
+COLORS = (
+    *((0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66)),
+    *((0, 114, 178), (213, 94, 0), (204, 121, 167)),
+)
+OPACITY = 0.35
+
+
+def _palette() -> NDArray[np.uint8]:
+    """(256, 3): black, then the colours over and over."""
+    others = [COLORS[1 + label % (len(COLORS) - 1)] for label in range(255)]
+    return np.array([COLORS[0], *others], dtype=np.uint8)
+
+
+def palette_mask(classes: NDArray[Any]) -> Image.Image:
+    """A mask (H, W) of classes below 256 as an image whose values are the classes and whose palette colours them."""
+    image = Image.fromarray(classes.astype(np.uint8)).convert("P")
+    image.putdata(classes.astype(np.uint8).ravel())
+    image.putpalette(_palette().ravel().tolist())
+    return image
+
+
+def overlay(image: Image.Image, classes: NDArray[Any]) -> Image.Image:
+    """An image with its mask (H, W) over it: every class tinted, its border drawn."""
+    pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
+    colours = _palette()[classes].astype(np.float32)
+    inside = (classes > 0)[..., None]
+    tinted = np.where(inside, (1 - OPACITY) * pixels + OPACITY * colours, pixels)
+    return Image.fromarray(np.where(_border(classes)[..., None], colours, tinted).round().astype(np.uint8))
+
+
+def _border(classes: NDArray[Any]) -> NDArray[np.bool_]:
+    """Pixels of an object that touch another class, wider in larger images."""
+    width = max(1, min(classes.shape) // 500)
+    around = np.pad(classes, width, mode="edge")
+    border = np.zeros(classes.shape, dtype=bool)
+    height, length = classes.shape
+    for step in range(-width, width + 1):
+        along_y = around[width + step : width + step + height, width:-width]
+        along_x = around[width:-width, width + step : width + step + length]
+        border |= (along_y != classes) | (along_x != classes)
+    return border & (classes > 0)

@@ -1,0 +1,202 @@
+"""A finished run on images of one's own: classes with probabilities, or masks in the images' own size."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch import Tensor
+
+from receptive.build import Experiment, load_weights, rebuild
+from receptive.data.images import read_image
+from receptive.errors import InputError
+from receptive.figures.overlay import overlay, palette_mask
+from receptive.inference import Predictor
+from receptive.runs import Run, shown, write_atomically
+
+MOST_ROWS = 20  # of the console's table
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Of one image.
+
+    Args:
+        name: of the file, below the folder that was given.
+        shares: class name -> its probability; of a mask: the part of the pixels that it takes.
+    """
+
+    name: str
+    shares: dict[str, float]
+
+    @property
+    def best(self) -> str:
+        """The class with the largest share."""
+        return max(self.shares, key=lambda name: self.shares[name])
+
+
+def predict(
+    run: Run,
+    source: Path,
+    output: Path,
+    console: Console,
+    *,
+    checkpoint: str = "best",
+    batch_size: int | None = None,
+    overlays: bool = True,
+) -> tuple[list[Prediction], list[str]]:
+    """Predict every image and write predictions.csv, of a segmentation also masks/ and overlays/.
+
+    A mask is a PNG of the image's own size whose pixels are the numbers of the classes, with a palette to be seen.
+
+    Args:
+        run: a finished run's folder.
+        source: an image, or a folder: all images below it.
+        output: folder, made where it does not exist; files of the same names are replaced.
+        console: shows a progress bar if it is a terminal.
+        checkpoint: "best" or "last".
+        batch_size: images at once; None: the run's data.eval_batch_size.
+        overlays: of a segmentation, also images with the masks on them.
+
+    Returns:
+        the predictions, in the order of the names, and a message for each file that could not be read and was left out.
+
+    Raises:
+        InputError: run or input cannot be used, or the output not be written.
+    """
+    files = image_files(source, output)
+    experiment = rebuild(run.config(), run.result())
+    experiment.trainer.apply_to_process()
+    load_weights(experiment.task, run, checkpoint)
+    size = batch_size or experiment.data.eval_batch_size
+    predictor = Predictor(experiment.task, experiment.trainer, size)
+    predictions: list[Prediction] = []
+    skipped: list[str] = []
+    names = list(files)
+    batches = [names[start : start + size] for start in range(0, len(names), size)]
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for batch in track(batches, "predicting", console=console, transient=True, disable=not console.is_terminal):
+            images: dict[str, Image.Image] = {}
+            for name in batch:
+                try:
+                    images[name] = read_image(files[name], "L" if experiment.data.facts.in_channels == 1 else "RGB")
+                except InputError as error:
+                    skipped.append(str(error))
+            if images:
+                predictions += _predict_batch(experiment, predictor, images, output, overlays)
+        _write_table(predictions, experiment.data.facts.class_names, output / "predictions.csv")
+    except OSError as error:
+        raise InputError(f"output={output} cannot be written: {error}") from None
+    return predictions, skipped
+
+
+def image_files(source: Path, output: Path) -> dict[str, Path]:
+    """The images that `source` names, by their path below it without suffix; with suffix where two share one.
+
+    Raises:
+        InputError: there are none.
+    """
+    if source.is_file():
+        return {source.stem: source}
+    if not source.is_dir():
+        raise InputError(f"input={source}: does not exist; give an image or a folder of images")
+    suffixes = Image.registered_extensions()
+    found = [
+        path
+        for path in sorted(source.rglob("*"))
+        if suffixes.get(path.suffix.lower()) in Image.OPEN
+        and path.is_file()
+        and not path.name.startswith(".")
+        and output.absolute() not in path.absolute().parents  # what an earlier call has written
+    ]
+    if not found:
+        raise InputError(f"input={source}: there is no image in this folder")
+    names = [path.relative_to(source).with_suffix("").as_posix() for path in found]
+    return {
+        name if names.count(name) == 1 else path.relative_to(source).as_posix(): path
+        for name, path in zip(names, found, strict=True)
+    }
+
+
+def _predict_batch(
+    experiment: Experiment, predictor: Predictor, images: dict[str, Image.Image], output: Path, overlays: bool
+) -> list[Prediction]:
+    data = experiment.data
+    names = data.facts.class_names
+    probabilities = predictor(data.inputs(list(images.values())))
+    if data.facts.target == "label":
+        return [
+            Prediction(name, dict(zip(names, shares, strict=True)))
+            for name, shares in zip(images, probabilities.tolist(), strict=True)
+        ]
+    predictions = []
+    for (name, image), scores in zip(images.items(), probabilities, strict=True):
+        classes = _classes_in_size(scores, image.size)
+        _save(palette_mask(classes), output / "masks" / f"{name}.png")
+        if overlays:
+            _save(overlay(image, classes), output / "overlays" / f"{name}.png")
+        counts = np.bincount(classes.ravel(), minlength=len(names)) / classes.size
+        predictions.append(Prediction(name, dict(zip(names, counts.tolist(), strict=True))))
+    return predictions
+
+
+def _classes_in_size(probabilities: Tensor, size: tuple[int, int]) -> NDArray[Any]:
+    """From (C, h, w) to the most probable class of each pixel of an image of (width, height) pixels."""
+    resized = F.interpolate(probabilities.unsqueeze(0), (size[1], size[0]), mode="bilinear", align_corners=False)
+    classes: NDArray[Any] = resized.squeeze(0).argmax(dim=0).numpy()
+    return classes
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+
+
+def _write_table(predictions: Sequence[Prediction], class_names: Sequence[str], path: Path) -> None:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["image", "class", *class_names])
+    for prediction in predictions:
+        shares = [f"{prediction.shares[name]:.6f}" for name in class_names]
+        writer.writerow([prediction.name, prediction.best, *shares])
+    write_atomically(path, buffer.getvalue())
+
+
+def print_predictions(predictions: Sequence[Prediction], output: Path, target: str, console: Console) -> None:
+    """A table of the first predictions, and where all are.
+
+    Args:
+        predictions: of `predict`.
+        output: its folder.
+        target: of the data: "label" or "mask".
+        console: where to.
+    """
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("image", overflow="fold")
+    if target == "label":
+        table.add_column("class", overflow="fold")
+        table.add_column("probability", justify="right")
+    else:
+        for name in list(predictions[0].shares)[1:]:
+            table.add_column(f"{name}, part of the image", justify="right")
+    for prediction in predictions[:MOST_ROWS]:
+        values = list(prediction.shares.values())[1:] if target == "mask" else [prediction.shares[prediction.best]]
+        cells = [f"{100 * value:.2f} %" for value in values]
+        table.add_row(prediction.name, *([prediction.best] if target == "label" else []), *cells)
+    console.print(table)
+    if len(predictions) > MOST_ROWS:
+        console.print(f"and {len(predictions) - MOST_ROWS} more")
+    kinds = "predictions.csv" if target == "label" else "predictions.csv, masks, overlays"
+    console.print(f"{kinds}: {shown(output)}", highlight=False, soft_wrap=True)

@@ -1,0 +1,97 @@
+"""What each verb does with its composed config. Everything heavy is imported within."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from receptive.errors import InputError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def train(config: DictConfig) -> None:
+    """The job of `receptive train`: check, freeze into the folder that Hydra chose, run."""
+    from hydra.core.hydra_config import HydraConfig
+    from rich.console import Console
+
+    from receptive.job import run_single
+
+    run_single(config, Path(HydraConfig.get().runtime.output_dir), Console(markup=False))
+
+
+def evaluate(config: DictConfig) -> None:
+    """The job of `receptive evaluate`."""
+    from rich.console import Console
+
+    from receptive.evaluate import evaluate as figures_of
+    from receptive.evaluate import evaluate_images
+    from receptive.runs import open_run, shown
+
+    run, console = open_run(config.run), Console(markup=False)
+    if (state := run.state()) != "done":
+        print(
+            f"receptive: {shown(run.folder)} is {state}: these are not the figures of a finished run", file=sys.stderr
+        )
+    options = {"split": config.split, "checkpoint": config.checkpoint, "data_dir": config.paths.data_dir}
+    if config.images is not None:
+        _print_rows(evaluate_images(run, _places(config.images), **options), console)
+        return
+    kept = run.result().get("metrics", {})
+    for name, value in figures_of(run, **options).items():
+        before = f"   result.json: {kept[name]:.6f}" if name in kept else ""
+        console.print(f"{name:<22} {value:.6f}{before}", highlight=False)
+
+
+def _places(images: Any) -> list[int]:
+    places = [images] if isinstance(images, int) else list(images)
+    if not places or not all(isinstance(place, int) for place in places):
+        raise InputError(f"images={images}: give places in the split, counted from 0, e.g. images=[3,17]")
+    return places
+
+
+def _print_rows(rows: Sequence[dict[str, str | float]], console: Any) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row.values()))
+    console.print(table)
+
+
+def predict(config: DictConfig) -> None:
+    """The job of `receptive predict`."""
+    from rich.console import Console
+
+    from receptive.predict import predict as predict_images
+    from receptive.predict import print_predictions
+    from receptive.runs import open_run
+
+    run, console = open_run(config.run), Console(markup=False)
+    output = Path(config.output) if config.output is not None else run.folder / "predictions"
+    predictions, skipped = predict_images(
+        run,
+        Path(config.input),
+        output,
+        console,
+        checkpoint=config.checkpoint,
+        batch_size=config.batch_size,
+        overlays=config.overlays,
+    )
+    if predictions:
+        print_predictions(predictions, output, run.result()["data"]["facts"]["target"], console)
+    if skipped:
+        listed = "\n  ".join(skipped)
+        raise InputError(f"{len(skipped)} of {len(predictions) + len(skipped)} files were left out:\n  {listed}")
+
+
+def summary(config: DictConfig) -> None:
+    """The job of `receptive summary`."""
+    from receptive.summary import summary as table_of
+
+    print(table_of(config, depth=config.depth))

@@ -1,0 +1,196 @@
+"""A finished run on images of one's own, against the figures that the run was tested with."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.metrics import f1_score
+from tests.conftest import Cli
+
+from receptive.data.digits import Digits
+from receptive.data.phantoms import Phantoms
+from receptive.figures.overlay import overlay, palette_mask
+from receptive.predict import image_files
+from receptive.runs import Run
+
+DIGITS = ("hydra.run.dir=run", "trainer.max_epochs=1", "trainer.limit_train_batches=20")
+PHANTOMS = (
+    *("hydra.run.dir=run", "data=phantoms", "model=unet", "model.base_channels=4", "model.depth=2"),
+    *("data.source.image_size=48", "data.source.train_images=10", "data.source.test_images=6", "data.validation=2"),
+    *("trainer.max_epochs=2", "optimizer.lr=0.01", "data.batch_size=2"),
+)
+
+
+@pytest.fixture
+def digit_run(cli: Cli, tmp_path: Path) -> Run:
+    assert cli("train", *DIGITS)[0] == 0
+    return Run(tmp_path / "run")
+
+
+@pytest.fixture
+def phantom_run(cli: Cli, tmp_path: Path) -> Run:
+    assert cli("train", *PHANTOMS)[0] == 0
+    return Run(tmp_path / "run")
+
+
+def opened(path: Path) -> Image.Image:
+    """An image file, decoded and closed."""
+    with Image.open(path) as image:
+        image.load()
+        return image.copy()
+
+
+def write_digits(folder: Path, count: int = 360) -> list[str]:
+    """The first test images as PNG files; gives their classes."""
+    folder.mkdir(parents=True)
+    split = Digits().load("test")
+    for place in range(count):
+        Image.fromarray(split.images[place, 0].numpy()).save(folder / f"{place:03}.png")
+    return [str(label) for label in split.targets[:count].tolist()]
+
+
+def test_classes_of_the_test_images_give_the_accuracy_of_the_test(cli: Cli, tmp_path: Path, digit_run: Run) -> None:
+    labels = write_digits(tmp_path / "some images")
+    code, out, err = cli("predict", "run=run", "input=some images", "batch_size=50")
+    assert (code, err) == (0, "")
+    table = pd.read_csv(tmp_path / "run" / "predictions" / "predictions.csv", dtype={"image": str, "class": str})
+    assert list(table["image"]) == [f"{place:03}" for place in range(360)]
+    assert (table["class"] == labels).mean() == pytest.approx(digit_run.result()["metrics"]["test/accuracy"], abs=1e-6)
+    shares = table[[str(label) for label in range(10)]]
+    assert np.allclose(shares.sum(axis=1), 1, atol=1e-5)
+    assert (shares.idxmax(axis=1) == table["class"]).all()
+    assert "and 340 more" in out
+    assert out.splitlines()[-1] == "predictions.csv: run/predictions"
+
+
+def test_masks_of_the_test_images_give_the_scores_of_the_test(cli: Cli, tmp_path: Path, phantom_run: Run) -> None:
+    split = Phantoms(image_size=48, train_images=10, test_images=6).load("test")
+    (tmp_path / "xray").mkdir()
+    for place, image in enumerate(split.images):
+        Image.fromarray(image[0].numpy()).save(tmp_path / "xray" / f"{place}.png")
+    code, _, err = cli("predict", "run=run", "input=xray", "output=out")
+    assert (code, err) == (0, "")
+    scores = pd.read_csv(tmp_path / "run" / "test_images.csv")
+    table = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    for place, mask in enumerate(split.targets.numpy()):
+        predicted = np.array(opened(tmp_path / "out" / "masks" / f"{place}.png"))
+        assert f1_score(mask.ravel(), predicted.ravel()) == pytest.approx(scores["f1"][place], abs=2e-3)
+        assert (predicted == 1).mean() == pytest.approx(table["lungs"][place], abs=1e-6)
+
+
+def test_masks_have_the_size_of_their_image(cli: Cli, tmp_path: Path, phantom_run: Run) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    Image.fromarray(rng.integers(0, 256, (70, 131), dtype=np.uint8)).save(tmp_path / "in" / "grey.png")
+    Image.fromarray(rng.integers(0, 256, (33, 20, 3), dtype=np.uint8)).save(tmp_path / "in" / "deep" / "colour.jpg")
+    assert cli("predict", "run=run", "input=in", "output=out")[0] == 0
+    for name, size in (("grey", (131, 70)), ("deep/colour", (20, 33))):
+        assert opened(tmp_path / "out" / "masks" / f"{name}.png").size == size
+        picture = opened(tmp_path / "out" / "overlays" / f"{name}.png")
+        assert (picture.size, picture.mode) == (size, "RGB")
+    assert cli("predict", "run=run", "input=in/grey.png", "output=one", "overlays=false")[0] == 0
+    assert sorted(path.name for path in (tmp_path / "one").rglob("*.*")) == ["grey.png", "predictions.csv"]
+
+
+def test_a_bad_file_is_told_and_left_out(cli: Cli, tmp_path: Path, digit_run: Run) -> None:
+    write_digits(tmp_path / "in", 3)
+    (tmp_path / "in" / "torn.png").write_bytes((tmp_path / "in" / "000.png").read_bytes()[:60])
+    Image.fromarray(np.zeros((8, 8), np.uint16)).save(tmp_path / "in" / "deep.png")
+    (tmp_path / "in" / "notes.txt").write_text("not an image")
+    code, _, err = cli("predict", "run=run", "input=in", "output=out")
+    assert code == 1
+    assert "2 of 5 files were left out" in err
+    assert "torn.png" in err
+    assert "more than 8 bits" in err
+    assert "notes" not in err
+    assert len(pd.read_csv(tmp_path / "out" / "predictions.csv")) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run=run"], "input: give a value"),
+        (["run=run", "input=nowhere"], "input=nowhere: does not exist"),
+        (["run=run", "input=empty"], "there is no image in this folder"),
+        (["run=nowhere", "input=in"], "run=nowhere: this folder does not exist"),
+        (["run=run", "input=in", "checkpoint=first"], "first.ckpt does not exist"),
+        (["run=run", "input=in", "output=in/000.png/x"], "cannot be written"),
+    ],
+)
+def test_what_cannot_be_done_is_told(cli: Cli, tmp_path: Path, digit_run: Run, arguments: list[str], told: str) -> None:
+    write_digits(tmp_path / "in", 2)
+    (tmp_path / "empty").mkdir()
+    code, _, err = cli("predict", *arguments)
+    assert code == 1
+    assert told in err
+    assert len(err.splitlines()) == 1
+
+
+def test_it_needs_none_of_the_runs_data(cli: Cli, tmp_path: Path, mnist_root: Path) -> None:
+    options = ("data=mnist", f"paths.data_dir={mnist_root}", "data.validation=20", "model.channels=[4,4,4]")
+    assert cli("train", *DIGITS, *options)[0] == 0
+    mnist_root.rename(tmp_path / "elsewhere")
+    write_digits(tmp_path / "in", 4)
+    assert cli("predict", "run=run", "input=in")[0] == 0
+
+
+def test_an_interrupted_run_is_refused(cli: Cli, tmp_path: Path, digit_run: Run) -> None:
+    write_digits(tmp_path / "in", 2)
+    digit_run.result_path.unlink()
+    code, _, err = cli("predict", "run=run", "input=in")
+    assert code == 1
+    assert "give a finished run" in err
+
+
+def test_evaluate_looks_at_single_images(cli: Cli, tmp_path: Path, phantom_run: Run) -> None:
+    code, out, _ = cli("evaluate", "run=run", "images=[4,1]")
+    assert code == 0
+    scores = pd.read_csv(tmp_path / "run" / "test_images.csv")
+    rows = [line.split() for line in out.splitlines()[1:]]
+    assert [row[0] for row in rows] == ["4", "1"]
+    for row in rows:
+        assert float(row[-5]) == pytest.approx(scores["f1"][int(row[0])], abs=2e-3)
+        assert (tmp_path / row[-1]).is_file()
+    code, _, err = cli("evaluate", "run=run", "images=6")
+    assert code == 1
+    assert "the test set has 6, counted from 0" in err
+
+
+def test_evaluate_tells_the_class_of_single_images(cli: Cli, digit_run: Run) -> None:
+    code, out, _ = cli("evaluate", "run=run", "images=[0,359]", "split=test")
+    assert code == 0
+    truth = Digits().load("test").targets
+    assert [line.split()[:2] for line in out.splitlines()[1:]] == [
+        ["0", str(int(truth[0]))],
+        ["359", str(int(truth[359]))],
+    ]
+    code, _, err = cli("evaluate", "run=run", "images=first")
+    assert code == 1
+    assert "images=first: give places" in err
+
+
+def test_files_of_one_name_are_kept_apart(tmp_path: Path) -> None:
+    for name in ("a.png", "a.jpg", "b.png", "sub/a.png", ".hidden.png", "text.txt", "out/masks/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = image_files(tmp_path, tmp_path / "out")
+    assert {name: path.relative_to(tmp_path).as_posix() for name, path in found.items()} == {
+        "a.jpg": "a.jpg", "a.png": "a.png", "b": "b.png", "sub/a": "sub/a.png",
+    }  # fmt: skip
+
+
+def test_a_palette_mask_keeps_the_classes_and_an_overlay_marks_their_border() -> None:
+    classes = np.zeros((40, 30), dtype=np.uint8)
+    classes[10:30, 5:20] = 1
+    classes[12:20, 8:12] = 2
+    assert np.array_equal(np.array(palette_mask(classes)), classes)
+    colours = np.array(palette_mask(classes).convert("RGB"))
+    assert len({tuple(colours[place]) for place in ((0, 0), (10, 5), (13, 9))}) == 3
+    image = Image.fromarray(np.full((40, 30), 100, np.uint8))
+    laid = np.array(overlay(image, classes))
+    assert (laid[0, 0] == 100).all()
+    assert tuple(laid[10, 10]) == tuple(colours[10, 10])  # the border
+    assert tuple(laid[25, 15]) not in ((100, 100, 100), tuple(colours[25, 15]))  # tinted
+    assert (laid[39, 29] == 100).all()

@@ -33,7 +33,7 @@ def test_a_run_writes_its_folder(cli: Cli, tmp_path: Path) -> None:
     names = {path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*") if path.is_file()}
     assert names == {
         "config.yaml", "status.json", "lock", "result.json", "metrics.csv", "log.txt", "checkpoints/last.ckpt",
-        "checkpoints/best.ckpt", "figures/confusion_matrix.png", "figures/history.png",
+        "checkpoints/best.ckpt", "figures/confusion_matrix.png",
     }  # fmt: skip
     assert run.state() == "done"
     assert run.status().attempts == 1

@@ -297,8 +297,7 @@ def test_a_network_that_gave_up_does_not_hide_it(data: ImageData, make_trainer: 
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("num_classes", [2, 3])
+@pytest.mark.parametrize(("loss", "num_classes"), [*zip(LOSSES, (2, 3, 2, 3), strict=True)])
 def test_a_fit_in_either_precision(
     jsrt_root: Path, make_trainer: Callable[..., pl.Trainer], precision: str, loss: Any, num_classes: int
 ) -> None:

@@ -148,11 +148,12 @@ def test_evaluate_looks_at_single_images(cli: Cli, tmp_path: Path, phantom_run: 
     code, out, _ = cli("evaluate", "run=run", "images=[4,1]")
     assert code == 0
     scores = pd.read_csv(tmp_path / "run" / "test_images.csv")
-    rows = [line.split() for line in out.splitlines()[1:]]
+    *rows, last = [line.split() for line in out.splitlines()[1:]]
+    assert last == ["figures:", "run/figures/test_image_*.png"]
     assert [row[0] for row in rows] == ["4", "1"]
     for row in rows:
-        assert float(row[-5]) == pytest.approx(scores["f1"][int(row[0])], abs=2e-3)
-        assert (tmp_path / row[-1]).is_file()
+        assert float(row[-4]) == pytest.approx(scores["f1"][int(row[0])], abs=2e-3)
+        assert (tmp_path / "run" / "figures" / f"test_image_{row[0]}.png").is_file()
     code, _, err = cli("evaluate", "run=run", "images=6")
     assert code == 1
     assert "the test set has 6, counted from 0" in err

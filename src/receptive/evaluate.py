@@ -15,9 +15,11 @@ from receptive.figures.segmentation import save_single
 from receptive.illustrate import mask_examples
 from receptive.inference import Predictor
 from receptive.logs import captured
-from receptive.runs import Run, shown
+from receptive.runs import Run
 from receptive.train import test_metrics
 from receptive.trainer import build_trainer
+
+SINGLE = "{split}_image_{place}.png"  # the figure of a single image
 
 
 def evaluate(
@@ -65,7 +67,7 @@ def evaluate_images(
         data_dir: as in `evaluate`.
 
     Returns:
-        a row an image; that of a segmentation names its figure.
+        a row an image.
 
     Raises:
         InputError: there is no such image, data or checkpoint cannot be read, or a figure not be written.
@@ -87,13 +89,13 @@ def evaluate_images(
         ]
     rows: list[dict[str, str | float]] = []
     for place, example in zip(positions, mask_examples(experiment, split, positions), strict=True):
-        path = run.figures / f"{split}_image_{place}.png"
+        path = run.figures / SINGLE.format(split=split, place=place)
         try:
             run.figures.mkdir(exist_ok=True)
             save_single(example, names, path)
         except OSError as error:
             raise InputError(f"{path} cannot be written: {error}") from None
-        rows.append({"image": place, "name": example.name, **example.scores, "figure": shown(path)})
+        rows.append({"image": place, "name": example.name, **example.scores})
     return rows
 
 

@@ -27,8 +27,8 @@ def evaluate(config: DictConfig) -> None:
     """The job of `receptive evaluate`."""
     from rich.console import Console
 
+    from receptive.evaluate import SINGLE, evaluate_images
     from receptive.evaluate import evaluate as figures_of
-    from receptive.evaluate import evaluate_images
     from receptive.runs import open_run, shown
 
     run, console = open_run(config.run), Console(markup=False)
@@ -38,7 +38,11 @@ def evaluate(config: DictConfig) -> None:
         )
     options = {"split": config.split, "checkpoint": config.checkpoint, "data_dir": config.paths.data_dir}
     if config.images is not None:
-        _print_rows(evaluate_images(run, _places(config.images), **options), console)
+        rows = evaluate_images(run, _places(config.images), **options)
+        _print_rows(rows, console)
+        if "f1" in rows[0]:
+            name = SINGLE.format(split=config.split, place="*")
+            console.print(f"figures: {shown(run.figures)}/{name}", highlight=False, soft_wrap=True)
         return
     kept = run.result().get("metrics", {})
     for name, value in figures_of(run, **options).items():

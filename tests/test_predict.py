@@ -117,6 +117,10 @@ def test_a_bad_file_is_told_and_left_out(cli: Cli, tmp_path: Path, digit_run: Ru
         (["run=nowhere", "input=in"], "run=nowhere: this folder does not exist"),
         (["run=run", "input=in", "checkpoint=first"], "first.ckpt does not exist"),
         (["run=run", "input=in", "output=in/000.png/x"], "cannot be written"),
+        (["run=run", "input=in", "batch_size=0"], "batch_size=0: give a whole number from 1 on"),
+        (["run=run", "input=in", "batch_size=-1"], "batch_size=-1: give a whole number from 1 on"),
+        (["run=run", "input=in", "batch_size=many"], "batch_size=many: give a whole number from 1 on"),
+        (["run=run", "input=in", "overlays=maybe"], "overlays=maybe: give true or false"),
     ],
 )
 def test_what_cannot_be_done_is_told(cli: Cli, tmp_path: Path, digit_run: Run, arguments: list[str], told: str) -> None:
@@ -169,6 +173,20 @@ def test_evaluate_tells_the_class_of_single_images(cli: Cli, digit_run: Run) -> 
     code, _, err = cli("evaluate", "run=run", "images=first")
     assert code == 1
     assert "images=first: give places" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["split=train"], "split=train: give test or val"),
+        (["split=train", "images=0"], "split=train: give test or val"),
+        (["images=true"], "images=True: give places"),
+    ],
+)
+def test_evaluate_refuses_what_it_would_misread(cli: Cli, digit_run: Run, arguments: list[str], told: str) -> None:
+    code, _, err = cli("evaluate", "run=run", *arguments)
+    assert code == 1
+    assert told in err
 
 
 def test_files_of_one_name_are_kept_apart(tmp_path: Path) -> None:

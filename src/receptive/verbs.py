@@ -90,7 +90,8 @@ def predict(config: DictConfig) -> None:
         overlays=config.overlays,
     )
     if predictions:
-        print_predictions(predictions, output, run.result()["data"]["facts"]["target"], console)
+        target = run.result()["data"]["facts"]["target"]
+        print_predictions(predictions, output, target, console, overlays=config.overlays and target == "mask")
     if skipped:
         listed = "\n  ".join(skipped)
         raise InputError(f"{len(skipped)} of {len(predictions) + len(skipped)} files were left out:\n  {listed}")

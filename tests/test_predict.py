@@ -11,6 +11,7 @@ from tests.conftest import Cli
 
 from receptive.data.digits import Digits
 from receptive.data.phantoms import Phantoms
+from receptive.errors import InputError
 from receptive.figures.overlay import overlay, palette_mask
 from receptive.predict import image_files
 from receptive.runs import Run
@@ -117,6 +118,10 @@ def test_a_bad_file_is_told_and_left_out(cli: Cli, tmp_path: Path, digit_run: Ru
         (["run=nowhere", "input=in"], "run=nowhere: this folder does not exist"),
         (["run=run", "input=in", "checkpoint=first"], "first.ckpt does not exist"),
         (["run=run", "input=in", "output=in/000.png/x"], "cannot be written"),
+        (["run=run", "input=in", "batch_size=0"], "batch_size=0: give a whole number from 1 on"),
+        (["run=run", "input=in", "batch_size=-1"], "batch_size=-1: give a whole number from 1 on"),
+        (["run=run", "input=in", "batch_size=many"], "batch_size=many: give a whole number from 1 on"),
+        (["run=run", "input=in", "overlays=maybe"], "overlays=maybe: give true or false"),
     ],
 )
 def test_what_cannot_be_done_is_told(cli: Cli, tmp_path: Path, digit_run: Run, arguments: list[str], told: str) -> None:
@@ -172,6 +177,20 @@ def test_evaluate_tells_the_class_of_single_images(cli: Cli, digit_run: Run) -> 
     assert "images=first: give places" in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["split=train"], "split=train: give test or val"),
+        (["split=train", "images=0"], "split=train: give test or val"),
+        (["images=true"], "images=True: give places"),
+    ],
+)
+def test_evaluate_refuses_what_it_would_misread(cli: Cli, digit_run: Run, arguments: list[str], told: str) -> None:
+    code, _, err = cli("evaluate", "run=run", *arguments)
+    assert code == 1
+    assert told in err
+
+
 def test_files_of_one_name_are_kept_apart(tmp_path: Path) -> None:
     for name in ("a.png", "a.jpg", "b.png", "sub/a.png", ".hidden.png", "text.txt", "out/masks/b.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -180,6 +199,27 @@ def test_files_of_one_name_are_kept_apart(tmp_path: Path) -> None:
     assert {name: path.relative_to(tmp_path).as_posix() for name, path in found.items()} == {
         "a.jpg": "a.jpg", "a.png": "a.png", "b": "b.png", "sub/a": "sub/a.png",
     }  # fmt: skip
+
+
+def test_a_name_that_ends_in_another_ones_suffix_hides_no_file(tmp_path: Path) -> None:
+    for name in ("a.png", "a.jpg", "a.png.tif"):
+        (tmp_path / name).touch()
+    found = image_files(tmp_path, tmp_path / "out")
+    assert {name: path.name for name, path in found.items()} == {
+        "a.jpg": "a.jpg", "a.png": "a.png", "a.png.tif": "a.png.tif",
+    }  # fmt: skip
+
+
+def test_results_are_never_read_as_images(tmp_path: Path) -> None:
+    for name in ("in/a.png", "in/out/masks/a.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "link").symlink_to("in")
+    for output in ("in/out", "in/../in/out", "link/out"):
+        assert list(image_files(tmp_path / "in", tmp_path / output)) == ["a"]
+    for output in ("in", "link", "."):
+        with pytest.raises(InputError, match="choose another"):
+            image_files(tmp_path / "in", tmp_path / output)
 
 
 def test_a_palette_mask_keeps_the_classes_and_an_overlay_marks_their_border() -> None:

@@ -177,6 +177,17 @@ def test_a_value_of_no_class_names_the_file(cli: Cli, tmp_path: Path, on_jsrt: t
     assert "Traceback" not in err
 
 
+def test_a_bad_test_image_is_told_before_the_training(cli: Cli, tmp_path: Path, on_jsrt: tuple[str, ...]) -> None:
+    torn = tmp_path / "data" / "jsrt" / "images" / "JPCLN002.png"
+    assert torn.is_file()
+    torn.write_bytes(torn.read_bytes()[:-200])
+    code, _, err = cli("train", *on_jsrt, "hydra.run.dir=run")
+    assert code == 1
+    assert "JPCLN002.png is not a readable image" in err
+    assert Run(tmp_path / "run").metrics() == []
+    assert not list((tmp_path / "run").rglob("*.ckpt"))
+
+
 def test_a_sweep_over_upsampling_and_activation_ends_in_a_table(
     cli: Cli, tmp_path: Path, on_jsrt: tuple[str, ...]
 ) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
@@ -24,6 +26,7 @@ from receptive.errors import InputError
 from receptive.figures.overlay import overlay, palette_mask
 from receptive.inference import Predictor
 from receptive.runs import Run, shown, write_atomically
+from receptive.tasks.segmentation_metrics import predicted_classes
 
 MOST_ROWS = 20  # of the console's table
 
@@ -106,12 +109,15 @@ def image_files(source: Path, output: Path) -> dict[str, Path]:
     """The images that `source` names, by their path below it without suffix; with suffix where two share one.
 
     Raises:
-        InputError: there are none.
+        InputError: there are none, or the results would lie among them.
     """
     if source.is_file():
         return {source.stem: source}
     if not source.is_dir():
         raise InputError(f"input={source}: does not exist; give an image or a folder of images")
+    written = output.resolve()
+    if source.resolve().is_relative_to(written):
+        raise InputError(f"output={output}: is the input's folder or holds it; choose another, below it if you like")
     suffixes = Image.registered_extensions()
     found = [
         path
@@ -119,15 +125,15 @@ def image_files(source: Path, output: Path) -> dict[str, Path]:
         if suffixes.get(path.suffix.lower()) in Image.OPEN
         and path.is_file()
         and not path.name.startswith(".")
-        and output.absolute() not in path.absolute().parents  # what an earlier call has written
+        and not path.resolve().is_relative_to(written)  # what an earlier call has written
     ]
     if not found:
         raise InputError(f"input={source}: there is no image in this folder")
-    names = [path.relative_to(source).with_suffix("").as_posix() for path in found]
-    return {
-        name if names.count(name) == 1 else path.relative_to(source).as_posix(): path
-        for name, path in zip(names, found, strict=True)
-    }
+    whole = {path: path.relative_to(source).as_posix() for path in found}
+    short = {path: path.relative_to(source).with_suffix("").as_posix() for path in found}
+    # a.png.tif without suffix is what a.png is called beside a.jpg
+    uses = Counter([*short.values(), *whole.values()])
+    return {short[path] if uses[short[path]] == 1 else whole[path]: path for path in found}
 
 
 def _predict_batch(
@@ -152,11 +158,10 @@ def _predict_batch(
     return predictions
 
 
-def _classes_in_size(probabilities: Tensor, size: tuple[int, int]) -> NDArray[Any]:
+def _classes_in_size(probabilities: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
     """From (C, h, w) to the most probable class of each pixel of an image of (width, height) pixels."""
     resized = F.interpolate(probabilities.unsqueeze(0), (size[1], size[0]), mode="bilinear", align_corners=False)
-    classes: NDArray[Any] = resized.squeeze(0).argmax(dim=0).numpy()
-    return classes
+    return predicted_classes(resized).squeeze(0).to(torch.uint8).numpy()
 
 
 def _save(image: Image.Image, path: Path) -> None:
@@ -174,7 +179,9 @@ def _write_table(predictions: Sequence[Prediction], class_names: Sequence[str], 
     write_atomically(path, buffer.getvalue())
 
 
-def print_predictions(predictions: Sequence[Prediction], output: Path, target: str, console: Console) -> None:
+def print_predictions(
+    predictions: Sequence[Prediction], output: Path, target: str, console: Console, overlays: bool = False
+) -> None:
     """A table of the first predictions, and where all are.
 
     Args:
@@ -182,6 +189,7 @@ def print_predictions(predictions: Sequence[Prediction], output: Path, target: s
         output: its folder.
         target: of the data: "label" or "mask".
         console: where to.
+        overlays: whether there are any.
     """
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("image", overflow="fold")
@@ -198,5 +206,5 @@ def print_predictions(predictions: Sequence[Prediction], output: Path, target: s
     console.print(table)
     if len(predictions) > MOST_ROWS:
         console.print(f"and {len(predictions) - MOST_ROWS} more")
-    kinds = "predictions.csv" if target == "label" else "predictions.csv, masks, overlays"
+    kinds = ", ".join(["predictions.csv", *(["masks"] if target == "mask" else []), *(["overlays"] if overlays else [])])
     console.print(f"{kinds}: {shown(output)}", highlight=False, soft_wrap=True)

@@ -46,6 +46,8 @@ def train(config: DictConfig, run: Run, interruption: Interruption, console: Con
     if config.init is not None:
         fresh = start_from(experiment.task, open_run(config.init, "init"))
         console.print(f"init     {config.init}" + (f"; fresh: {', '.join(fresh)}" if fresh else ""), highlight=False)
+    if config.test:
+        experiment.data.setup("test")  # a damaged test file is told before the training, not hours after it
     _introduce(experiment, run, console)
     records = EpochRecords(run.metrics_path)
     trainer = build_trainer(

@@ -36,6 +36,8 @@ def evaluate(config: DictConfig) -> None:
         print(
             f"receptive: {shown(run.folder)} is {state}: these are not the figures of a finished run", file=sys.stderr
         )
+    if config.split not in ("test", "val"):
+        raise InputError(f"split={config.split}: give test or val")
     options = {"split": config.split, "checkpoint": config.checkpoint, "data_dir": config.paths.data_dir}
     if config.images is not None:
         rows = evaluate_images(run, _places(config.images), **options)
@@ -51,8 +53,8 @@ def evaluate(config: DictConfig) -> None:
 
 
 def _places(images: Any) -> list[int]:
-    places = [images] if isinstance(images, int) else list(images)
-    if not places or not all(isinstance(place, int) for place in places):
+    places = list(images) if isinstance(images, Sequence) and not isinstance(images, str) else [images]
+    if not places or not all(type(place) is int for place in places):  # true and false are int too
         raise InputError(f"images={images}: give places in the split, counted from 0, e.g. images=[3,17]")
     return places
 
@@ -76,6 +78,10 @@ def predict(config: DictConfig) -> None:
     from receptive.predict import print_predictions
     from receptive.runs import open_run
 
+    if config.batch_size is not None and (type(config.batch_size) is not int or config.batch_size < 1):
+        raise InputError(f"batch_size={config.batch_size}: give a whole number from 1 on, or null")
+    if not isinstance(config.overlays, bool):
+        raise InputError(f"overlays={config.overlays}: give true or false")
     run, console = open_run(config.run), Console(markup=False)
     output = Path(config.output) if config.output is not None else run.folder / "predictions"
     predictions, skipped = predict_images(
@@ -88,7 +94,8 @@ def predict(config: DictConfig) -> None:
         overlays=config.overlays,
     )
     if predictions:
-        print_predictions(predictions, output, run.result()["data"]["facts"]["target"], console)
+        target = run.result()["data"]["facts"]["target"]
+        print_predictions(predictions, output, target, console, overlays=config.overlays and target == "mask")
     if skipped:
         listed = "\n  ".join(skipped)
         raise InputError(f"{len(skipped)} of {len(predictions) + len(skipped)} files were left out:\n  {listed}")

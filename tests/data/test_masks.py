@@ -274,3 +274,26 @@ class TestPairs:
         image = read_resized(save(tmp_path / "x.png", pixels), (8, 9), "RGB")
         expected = Image.fromarray(pixels).resize((9, 8), Image.Resampling.BILINEAR)
         assert np.array_equal(image.permute(1, 2, 0).numpy(), np.asarray(expected))
+
+
+def test_a_photograph_is_taken_as_its_camera_was_held(tmp_path: Path) -> None:
+    """Viewers and annotation tools turn it as its EXIF says: so do we, and its mask has the size that they show."""
+    pixels = np.zeros((16, 32), dtype=np.uint8)
+    pixels[:, :16] = 200  # bright on the left
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    Image.fromarray(pixels).save(tmp_path / "photo.jpg", exif=exif)
+    mask = save(tmp_path / "mask.png", np.zeros((32, 16), dtype=np.uint8))
+    check_pair((tmp_path / "photo.jpg", mask))
+    read = read_resized(tmp_path / "photo.jpg", (32, 16), "L")[0]
+    assert read[:16].float().mean() > 190  # bright above
+    assert read[16:].float().mean() < 10
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_transparent_palettes_have_their_colours(tmp_path: Path, mode: str) -> None:
+    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+    Image.fromarray(pixels).convert("P").save(tmp_path / "p.png", transparency=bytes([0, 128, *[255] * 254]))
+    read = read_resized(tmp_path / "p.png", (8, 8), mode)
+    assert torch.equal(read, torch.from_numpy(pixels).expand(len(read), 8, 8))

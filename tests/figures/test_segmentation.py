@@ -170,10 +170,10 @@ class TestSingle:
         plain, _, errors = figures[0].axes
         assert len(plain.images) == 1 and outlines(figures[0], 0) == []
         assert [color for color, _ in outlines(figures[0], 1)] == ["truth", "prediction"]
-        assert figures[0].get_suptitle() == "case   f1 0.500   iou 0.333   precision 1.000   recall 0.250"
+        assert figures[0].get_suptitle().strip() == "case   F1 0.500   IoU 0.333   precision 1.000   recall 0.250"
         assert errors.get_title() == "pixels of lungs"
         with Image.open(tmp_path / "x.png") as picture:
-            assert picture.size == (1122, 451)
+            assert picture.size == (1122, 473)
 
     def test_errors_have_the_colour_of_their_kind(self, figures: list[Figure], tmp_path: Path) -> None:
         mask, predicted = np.zeros((2, 64, 64), dtype=int)

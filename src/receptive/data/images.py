@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from receptive.errors import InputError
@@ -26,17 +26,33 @@ STATISTICS: dict[Mode, tuple[tuple[float, ...], tuple[float, ...]]] = {
 def check_header(path: Path) -> tuple[int, int]:
     """The (width, height) in a file's header; raises InputError where read_image would, as far as the header tells."""
     with opened(path) as image:
-        return image.size
+        return image.size[::-1] if _orientation(image) > 4 else image.size
 
 
 def read_image(path: Path, mode: Mode) -> Image.Image:
-    """Decode an image file to RGB or grey ("L").
+    """Decode an image file to RGB or grey ("L"), turned as its EXIF says, without regard to transparency.
 
     Raises:
         InputError: the file is missing, truncated, corrupt, no image, or has more than 8 bits a channel.
     """
     with opened(path) as image:
-        return image.convert(mode)
+        upright: Image.Image = image if _orientation(image) == 1 else ImageOps.exif_transpose(image)
+        if upright.mode == "P" and "transparency" in upright.info:
+            upright = upright.convert("RGBA")  # the same colours; without this step Pillow warns
+        return upright.convert(mode)
+
+
+def _orientation(image: Image.Image) -> int:
+    """How a camera held the image (EXIF): 1 upright, from 5 on height and width exchanged.
+
+    Only of formats in which Pillow leaves it to the caller; a TIFF it turns itself, a PNG has it after the pixels.
+    """
+    if image.format not in ("JPEG", "MPO", "WEBP"):
+        return 1
+    with contextlib.suppress(Exception):  # broken EXIF is no reason to refuse the pixels
+        found = image.getexif().get(ExifTags.Base.Orientation, 1)
+        return found if found in range(2, 9) else 1
+    return 1
 
 
 @contextlib.contextmanager

@@ -167,7 +167,7 @@ def load_pairs(pairs: Sequence[Pair], size: Size, mode: Mode, labels: LabelValue
         cache,
         "images",
         images,
-        f"{size} {mode}",
+        f"{size} {mode} upright",
         lambda: torch.stack([read_resized(path, size, mode) for path in images]),
     )
     values = cached_images(

@@ -24,19 +24,19 @@ def _palette() -> NDArray[np.uint8]:
 
 def palette_mask(classes: NDArray[Any]) -> Image.Image:
     """A mask (H, W) of classes below 256 as an image whose values are the classes and whose palette colours them."""
-    image = Image.fromarray(classes.astype(np.uint8)).convert("P")
-    image.putdata(classes.astype(np.uint8).ravel())
+    image = Image.fromarray(classes.astype(np.uint8))
     image.putpalette(_palette().ravel().tolist())
     return image
 
 
 def overlay(image: Image.Image, classes: NDArray[Any]) -> Image.Image:
     """An image with its mask (H, W) over it: every class tinted, its border drawn."""
-    pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
-    colours = _palette()[classes].astype(np.float32)
-    inside = (classes > 0)[..., None]
-    tinted = np.where(inside, (1 - OPACITY) * pixels + OPACITY * colours, pixels)
-    return Image.fromarray(np.where(_border(classes)[..., None], colours, tinted).round().astype(np.uint8))
+    pixels = np.array(image.convert("RGB"))
+    inside, border = classes > 0, _border(classes)
+    tint = np.float32(OPACITY) * _palette().astype(np.float32)
+    pixels[inside] = (np.float32(1 - OPACITY) * pixels[inside] + tint[classes[inside]]).round()
+    pixels[border] = _palette()[classes[border]]
+    return Image.fromarray(pixels)
 
 
 def _border(classes: NDArray[Any]) -> NDArray[np.bool_]:

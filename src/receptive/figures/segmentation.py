@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TRUTH, PREDICTION = "#35d0ff", "#ff4fa3"  # told apart by the colour-blind too, on black and on white
+_WRITTEN = {"f1": "F1", "iou": "IoU"}
 HIT, FALSE_ALARM, MISS = (0.25, 0.75, 0.35), (0.90, 0.30, 0.55), (0.20, 0.65, 0.95)
 
 
@@ -72,7 +73,7 @@ def save_single(example: Example, class_names: Sequence[str], path: Path) -> Non
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    figure = Figure(figsize=(10.2, 4.1), layout="constrained")
+    figure = Figure(figsize=(10.2, 4.3), layout="constrained")
     plain, contours, errors = figure.subplots(1, 3)
     for axes in (plain, contours, errors):
         axes.set_axis_off()
@@ -91,8 +92,8 @@ def save_single(example: Example, class_names: Sequence[str], path: Path) -> Non
         loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, fontsize=7, frameon=False,
         handlelength=1, columnspacing=1,
     )  # fmt: skip
-    scores = "   ".join(f"{name} {value:.3f}" for name, value in example.scores.items())
-    figure.suptitle(f"{example.name}   {scores}", fontsize=10, parse_math=False)
+    scores = "   ".join(f"{_WRITTEN.get(name, name)} {value:.3f}" for name, value in example.scores.items())
+    figure.suptitle(f"{example.name}   {scores}\n", fontsize=10, parse_math=False)
     _contour_legend(figure)
     figure.savefig(path, dpi=110)
 

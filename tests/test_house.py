@@ -31,7 +31,7 @@ HOUSE = {
     "report": "config runs",
     "job": "callbacks check config logs runs signals tracking train",
     "evaluate": "build config figures illustrate inference logs runs train trainer",
-    "predict": "build config data figures inference logs runs trainer",
+    "predict": "build config data figures inference logs runs tasks trainer",
     "export": "build config runs",
     "activations": "build config runs",
     "summary": "build check config",

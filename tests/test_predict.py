@@ -91,7 +91,8 @@ def test_masks_have_the_size_of_their_image(cli: Cli, tmp_path: Path, phantom_ru
         assert opened(tmp_path / "out" / "masks" / f"{name}.png").size == size
         picture = opened(tmp_path / "out" / "overlays" / f"{name}.png")
         assert (picture.size, picture.mode) == (size, "RGB")
-    assert cli("predict", "run=run", "input=in/grey.png", "output=one", "overlays=false")[0] == 0
+    code, out, _ = cli("predict", "run=run", "input=in/grey.png", "output=one", "overlays=false")
+    assert (code, out.splitlines()[-1]) == (0, "predictions.csv, masks: one")
     assert sorted(path.name for path in (tmp_path / "one").rglob("*.*")) == ["grey.png", "predictions.csv"]
 
 

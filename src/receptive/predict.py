@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -206,5 +205,5 @@ def print_predictions(
     console.print(table)
     if len(predictions) > MOST_ROWS:
         console.print(f"and {len(predictions) - MOST_ROWS} more")
-    kinds = ", ".join(["predictions.csv", *(["masks"] if target == "mask" else []), *(["overlays"] if overlays else [])])
+    kinds = "predictions.csv" + (", masks" if target == "mask" else "") + (", overlays" if overlays else "")
     console.print(f"{kinds}: {shown(output)}", highlight=False, soft_wrap=True)

@@ -68,6 +68,9 @@ def train(config: DictConfig, run: Run, interruption: Interruption, console: Con
     if config.test:
         metrics |= test_metrics(trainer, experiment)
         details = experiment.task.test_details()
+        if names := experiment.data.test_names():
+            for image in (*details.get("worst", ()), *details.get("best", ())):
+                image["name"] = names[image["index"]]
         _write_test_images(experiment, run)
     rows = records.rows
     illustrate(experiment, run, rows, best_epoch, details)

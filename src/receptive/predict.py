@@ -25,7 +25,6 @@ from receptive.errors import InputError
 from receptive.figures.overlay import overlay, palette_mask
 from receptive.inference import Predictor
 from receptive.runs import Run, shown, write_atomically
-from receptive.tasks.segmentation_metrics import predicted_classes
 
 MOST_ROWS = 20  # of the console's table
 
@@ -160,7 +159,8 @@ def _predict_batch(
 def _classes_in_size(probabilities: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
     """From (C, h, w) to the most probable class of each pixel of an image of (width, height) pixels."""
     resized = F.interpolate(probabilities.unsqueeze(0), (size[1], size[0]), mode="bilinear", align_corners=False)
-    return predicted_classes(resized).squeeze(0).to(torch.uint8).numpy()
+    classes: NDArray[np.uint8] = resized.squeeze(0).argmax(dim=0).to(torch.uint8).numpy()
+    return classes
 
 
 def _save(image: Image.Image, path: Path) -> None:

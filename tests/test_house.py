@@ -26,7 +26,7 @@ HOUSE = {
     # verbs
     "__main__": "cli",
     "cli": "config signals sweeps verbs",
-    "verbs": "activations check evaluate export job operators predict report runs summary tracking",
+    "verbs": "activations check evaluate export job operators predict report runs signals summary tracking",
     "sweeps": "check config job runs signals",  # check and job within functions: torch_free holds it
     "report": "config runs",
     "job": "callbacks check config logs runs signals tracking train",

@@ -1,6 +1,8 @@
 """A finished run on images of one's own, against the figures that the run was tested with."""
 
+import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,6 +11,7 @@ from PIL import Image
 from sklearn.metrics import f1_score
 from tests.conftest import Cli
 
+from receptive import predict
 from receptive.data.digits import Digits
 from receptive.data.phantoms import Phantoms
 from receptive.errors import InputError
@@ -91,7 +94,8 @@ def test_masks_have_the_size_of_their_image(cli: Cli, tmp_path: Path, phantom_ru
         assert opened(tmp_path / "out" / "masks" / f"{name}.png").size == size
         picture = opened(tmp_path / "out" / "overlays" / f"{name}.png")
         assert (picture.size, picture.mode) == (size, "RGB")
-    assert cli("predict", "run=run", "input=in/grey.png", "output=one", "overlays=false")[0] == 0
+    code, out, _ = cli("predict", "run=run", "input=in/grey.png", "output=one", "overlays=false")
+    assert (code, out.splitlines()[-1]) == (0, "predictions.csv, masks: one")
     assert sorted(path.name for path in (tmp_path / "one").rglob("*.*")) == ["grey.png", "predictions.csv"]
 
 
@@ -139,6 +143,23 @@ def test_it_needs_none_of_the_runs_data(cli: Cli, tmp_path: Path, mnist_root: Pa
     mnist_root.rename(tmp_path / "elsewhere")
     write_digits(tmp_path / "in", 4)
     assert cli("predict", "run=run", "input=in")[0] == 0
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_was_predicted_before_a_signal_is_kept(
+    cli: Cli, tmp_path: Path, digit_run: Run, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    write_digits(tmp_path / "in", 5)
+    whole = predict._predict_batch
+
+    def stopped(*arguments: Any) -> Any:
+        if "004" in arguments[2]:
+            signal.raise_signal(number)
+        return whole(*arguments)
+
+    monkeypatch.setattr(predict, "_predict_batch", stopped)
+    assert cli("predict", "run=run", "input=in", "output=out", "batch_size=2")[0] == code
+    assert len(pd.read_csv(tmp_path / "out" / "predictions.csv")) == 4
 
 
 def test_an_interrupted_run_is_refused(cli: Cli, tmp_path: Path, digit_run: Run) -> None:

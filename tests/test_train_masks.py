@@ -71,6 +71,7 @@ def test_a_run_writes_its_folder_and_evaluate_repeats_its_figures(
     assert images["f1"].std(ddof=1) == pytest.approx(metrics["test/f1_std"], rel=1e-4, abs=1e-7)
     assert images["f1"].min() == pytest.approx(metrics["test/f1_min"], rel=1e-5)
     worst = found["details"]["worst"][0]
+    assert worst["name"] == pd.read_csv(run.test_images_path)["name"][worst["index"]]
     assert images["f1"][worst["index"]] == pytest.approx(images["f1"].min())
 
     run.folder.rename(tmp_path / "moved")

@@ -20,12 +20,11 @@ from rich.table import Table
 from torch import Tensor
 
 from receptive.build import Experiment, load_weights, rebuild
-from receptive.data.images import read_image
+from receptive.data.images import Mode, read_image
 from receptive.errors import InputError
 from receptive.figures.overlay import overlay, palette_mask
 from receptive.inference import Predictor
 from receptive.runs import Run, shown, write_atomically
-from receptive.tasks.segmentation_metrics import predicted_classes
 
 MOST_ROWS = 20  # of the console's table
 
@@ -83,22 +82,21 @@ def predict(
     load_weights(experiment.task, run, checkpoint)
     size = batch_size or experiment.data.eval_batch_size
     predictor = Predictor(experiment.task, experiment.trainer, size)
+    mode: Mode = "L" if experiment.data.facts.in_channels == 1 else "RGB"
     predictions: list[Prediction] = []
     skipped: list[str] = []
     names = list(files)
     batches = [names[start : start + size] for start in range(0, len(names), size)]
     try:
         output.mkdir(parents=True, exist_ok=True)
-        for batch in track(batches, "predicting", console=console, transient=True, disable=not console.is_terminal):
-            images: dict[str, Image.Image] = {}
-            for name in batch:
-                try:
-                    images[name] = read_image(files[name], "L" if experiment.data.facts.in_channels == 1 else "RGB")
-                except InputError as error:
-                    skipped.append(str(error))
-            if images:
-                predictions += _predict_batch(experiment, predictor, images, output, overlays)
-        _write_table(predictions, experiment.data.facts.class_names, output / "predictions.csv")
+        try:
+            for batch in track(batches, "predicting", console=console, transient=True, disable=not console.is_terminal):
+                images, unreadable = _read({name: files[name] for name in batch}, mode)
+                skipped += unreadable
+                if images:
+                    predictions += _predict_batch(experiment, predictor, images, output, overlays)
+        finally:  # after Ctrl-C too: what was predicted is not lost
+            _write_table(predictions, experiment.data.facts.class_names, output / "predictions.csv")
     except OSError as error:
         raise InputError(f"output={output} cannot be written: {error}") from None
     return predictions, skipped
@@ -135,6 +133,18 @@ def image_files(source: Path, output: Path) -> dict[str, Path]:
     return {short[path] if uses[short[path]] == 1 else whole[path]: path for path in found}
 
 
+def _read(files: dict[str, Path], mode: Mode) -> tuple[dict[str, Image.Image], list[str]]:
+    """The images that can be read, and a message for each of the others."""
+    images: dict[str, Image.Image] = {}
+    messages = []
+    for name, path in files.items():
+        try:
+            images[name] = read_image(path, mode)
+        except InputError as error:
+            messages.append(str(error))
+    return images, messages
+
+
 def _predict_batch(
     experiment: Experiment, predictor: Predictor, images: dict[str, Image.Image], output: Path, overlays: bool
 ) -> list[Prediction]:
@@ -160,7 +170,8 @@ def _predict_batch(
 def _classes_in_size(probabilities: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
     """From (C, h, w) to the most probable class of each pixel of an image of (width, height) pixels."""
     resized = F.interpolate(probabilities.unsqueeze(0), (size[1], size[0]), mode="bilinear", align_corners=False)
-    return predicted_classes(resized).squeeze(0).to(torch.uint8).numpy()
+    classes: NDArray[np.uint8] = resized.squeeze(0).argmax(dim=0).to(torch.uint8).numpy()
+    return classes
 
 
 def _save(image: Image.Image, path: Path) -> None:
@@ -205,7 +216,5 @@ def print_predictions(
     console.print(table)
     if len(predictions) > MOST_ROWS:
         console.print(f"and {len(predictions) - MOST_ROWS} more")
-    kinds = ", ".join(
-        ["predictions.csv", *(["masks"] if target == "mask" else []), *(["overlays"] if overlays else [])]
-    )
+    kinds = "predictions.csv" + (", masks" if target == "mask" else "") + (", overlays" if overlays else "")
     console.print(f"{kinds}: {shown(output)}", highlight=False, soft_wrap=True)

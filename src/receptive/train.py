@@ -67,7 +67,7 @@ def train(config: DictConfig, run: Run, interruption: Interruption, console: Con
     details: dict[str, Any] = {}
     if config.test:
         metrics |= test_metrics(trainer, experiment)
-        details = experiment.task.test_details()
+        details = _named(experiment.task.test_details(), experiment.data.test_names())
         _write_test_images(experiment, run)
     rows = records.rows
     illustrate(experiment, run, rows, best_epoch, details)
@@ -110,6 +110,14 @@ def test_metrics(trainer: pl.Trainer, experiment: Experiment, split: str = "test
     run = trainer.test if split == "test" else trainer.validate
     [metrics] = run(experiment.task, datamodule=experiment.data, verbose=False)
     return {key: float(value) for key, value in metrics.items()}
+
+
+def _named(details: dict[str, Any], names: tuple[str, ...] | None) -> dict[str, Any]:
+    """The details of a test with the names of the images at either end, where they have any."""
+    for image in (*details.get("worst", ()), *details.get("best", ())):
+        if names:
+            image["name"] = names[image["index"]]
+    return details
 
 
 def _write_test_images(experiment: Experiment, run: Run) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from receptive.errors import InputError
+from receptive.signals import listening
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -84,15 +85,16 @@ def predict(config: DictConfig) -> None:
         raise InputError(f"overlays={config.overlays}: give true or false")
     run, console = open_run(config.run), Console(markup=False)
     output = Path(config.output) if config.output is not None else run.folder / "predictions"
-    predictions, skipped = predict_images(
-        run,
-        Path(config.input),
-        output,
-        console,
-        checkpoint=config.checkpoint,
-        batch_size=config.batch_size,
-        overlays=config.overlays,
-    )
+    with listening():
+        predictions, skipped = predict_images(
+            run,
+            Path(config.input),
+            output,
+            console,
+            checkpoint=config.checkpoint,
+            batch_size=config.batch_size,
+            overlays=config.overlays,
+        )
     if predictions:
         target = run.result()["data"]["facts"]["target"]
         print_predictions(predictions, output, target, console, overlays=config.overlays and target == "mask")

@@ -76,6 +76,12 @@ def test_freezing_makes_paths_absolute_and_keeps_their_interpolations(
     assert "hydra" not in frozen
 
 
+def test_a_root_of_ones_own_is_frozen_as_an_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    frozen = configs.freeze(composed("data=mnist", "data.source.root=my/files"))
+    assert frozen.data.source.root == str(tmp_path / "my" / "files")
+
+
 def test_differences_are_named() -> None:
     old, new = composed(), composed("optimizer.lr=0.5", "paths.data_dir=/x", "+optimizer.amsgrad=true")
     assert configs.differences(old, new) == [

@@ -60,6 +60,10 @@ def freeze_in_place(config: DictConfig) -> DictConfig:
         config.paths[key] = str(Path(value).expanduser().absolute()) if value is not None else None
     if config.get("init") is not None:
         config.init = str(Path(config.init).expanduser().absolute())
+    source = OmegaConf.select(config, "data.source")
+    own_root = isinstance(source, DictConfig) and "root" in source and not OmegaConf.is_interpolation(source, "root")
+    if own_root and isinstance(source.root, str):
+        source.root = str(Path(source.root).expanduser().absolute())
     return config
 
 

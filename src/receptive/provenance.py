@@ -12,7 +12,10 @@ from typing import Any
 
 from receptive.config import PACKAGE, code_hash
 
-_PACKAGES = ("receptive", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy")
+_PACKAGES = (
+    *("receptive", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy"),
+    *("segmentation-models-pytorch", "timm"),
+)
 
 
 def _git(*arguments: str) -> str | None:

@@ -213,6 +213,10 @@ class TestLabelValues:
         with pytest.raises(InputError, match=told):
             self.labels.classes(values, paths)
 
+    def test_a_jpeg_is_told_what_it_does_to_masks(self) -> None:
+        with pytest.raises(InputError, match="JPEG blurs values, save masks as PNG"):
+            self.labels.classes(torch.full((1, 2, 2), 7, dtype=torch.uint8), [Path("mask.JPG")])
+
     @pytest.mark.parametrize(
         ("names", "values", "told"),
         [

@@ -131,9 +131,11 @@ class LabelValues:
         for path, mask in zip(paths, values, strict=True):
             present = torch.bincount(mask.flatten(), minlength=256) > 0
             if strange := (present & ~known).nonzero().flatten().tolist():
+                remedy = f"add them to data.source.label_values (now {[list(own) for own in self.values]})"
+                if path.suffix.lower() in (".jpg", ".jpeg"):
+                    remedy = "JPEG blurs values, save masks as PNG"
                 raise InputError(
-                    f"{path} has the value(s) {', '.join(map(str, strange[:5]))}, which stand for no class: "
-                    f"add them to data.source.label_values (now {[list(own) for own in self.values]})."
+                    f"{path} has the value(s) {', '.join(map(str, strange[:5]))}, which stand for no class: {remedy}."
                 )
         return classes
 

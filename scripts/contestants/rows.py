@@ -8,7 +8,7 @@ from functools import partial
 from typing import Literal
 
 import torch
-from scripts.contestants import processes, training
+from scripts.contestants import grid, processes, training
 
 from receptive.build import build
 
@@ -148,6 +148,11 @@ def sweep_row(quick: bool) -> Row:
     return Row({OURS: turn}, (Goal("seconds", 0.2),))
 
 
+def grid_row(quick: bool) -> Row:
+    """Return the row of a grid of 10,000 points, composed and checked before a sweep's first job."""
+    return Row({OURS: partial(grid.composed_and_checked, 100 if quick else 10_000)}, (Goal("seconds", 30.0),))
+
+
 ROWS: dict[str, Callable[..., Row]] = {
     "cifar10_a": partial(cifar10_row, "net_a"),
     "cifar10_b": partial(cifar10_row, "net_b"),
@@ -158,4 +163,5 @@ ROWS: dict[str, Callable[..., Row]] = {
     "cfg": partial(command_row, "train", "--cfg", "job"),
     "help": partial(command_row, "--help"),
     "sweep_job": sweep_row,
+    "grid": grid_row,
 }

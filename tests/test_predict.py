@@ -162,12 +162,23 @@ def test_what_was_predicted_before_a_signal_is_kept(
     assert len(pd.read_csv(tmp_path / "out" / "predictions.csv")) == 4
 
 
-def test_an_interrupted_run_is_refused(cli: Cli, tmp_path: Path, digit_run: Run) -> None:
+def test_an_interrupted_run_predicts_with_its_checkpoint_and_says_so(cli: Cli, tmp_path: Path, digit_run: Run) -> None:
     write_digits(tmp_path / "in", 2)
+    assert cli("predict", "run=run", "input=in", "output=whole")[0] == 0
     digit_run.result_path.unlink()
+    code, _, err = cli("predict", "run=run", "input=in", "output=out")
+    assert code == 0
+    assert err == "receptive: run is interrupted: these are not the predictions of a finished run\n"
+    tables = [(tmp_path / name / "predictions.csv").read_text() for name in ("whole", "out")]
+    assert tables[0] == tables[1]
+
+
+def test_a_result_without_facts_is_told(cli: Cli, tmp_path: Path, digit_run: Run) -> None:
+    write_digits(tmp_path / "in", 2)
+    digit_run.write_result({"metrics": {}, "data": {}})
     code, _, err = cli("predict", "run=run", "input=in")
     assert code == 1
-    assert "give a finished run" in err
+    assert "does not tell the facts of the data" in err
 
 
 def test_evaluate_looks_at_single_images(cli: Cli, tmp_path: Path, phantom_run: Run) -> None:

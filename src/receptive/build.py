@@ -116,23 +116,23 @@ def build_task(
 
 
 def rebuild(config: DictConfig, result: dict[str, Any]) -> Experiment:
-    """The objects of a finished run for use on other images: no file of its data set is looked at.
+    """The objects of a trained run for use on other images: of a finished one no file of its data set is looked at.
 
     Args:
         config: as frozen in its folder.
-        result: of its folder.
+        result: of its folder; {} where the run has not finished: the facts are then asked of the data set.
 
     Raises:
         InputError: the result does not tell the facts of the data.
     """
     trainer = build_trainer_options(config)
     data = build_data(config, trainer)
-    try:
-        facts = Facts.from_plain(result["data"]["facts"])
-    except (KeyError, TypeError) as error:
-        raise InputError(f"result.json does not tell the facts of the data ({error}): give a finished run") from None
-    data.facts = facts
-    return Experiment(data, build_task(config, facts, trainer), trainer)
+    if result:
+        try:
+            data.facts = Facts.from_plain(result["data"]["facts"])
+        except (KeyError, TypeError) as error:
+            raise InputError(f"result.json does not tell the facts of the data ({error}): train anew") from None
+    return Experiment(data, build_task(config, data.facts, trainer), trainer)
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from receptive.build import Experiment, load_weights, rebuild
 from receptive.data.images import Mode, read_image
+from receptive.data.source import Target
 from receptive.errors import InputError
 from receptive.figures.overlay import overlay, palette_mask
 from receptive.inference import Predictor
@@ -47,6 +48,21 @@ class Prediction:
         return max(self.shares, key=lambda name: self.shares[name])
 
 
+@dataclass(frozen=True)
+class Predictions:
+    """Of all images.
+
+    Args:
+        images: the predictions, in the order of the names.
+        skipped: a message for each file that could not be read and was left out.
+        target: of the data: "label" or "mask".
+    """
+
+    images: list[Prediction]
+    skipped: list[str]
+    target: Target
+
+
 def predict(
     run: Run,
     source: Path,
@@ -56,22 +72,19 @@ def predict(
     checkpoint: str = "best",
     batch_size: int | None = None,
     overlays: bool = True,
-) -> tuple[list[Prediction], list[str]]:
+) -> Predictions:
     """Predict every image and write predictions.csv, of a segmentation also masks/ and overlays/.
 
     A mask is a PNG of the image's own size whose pixels are the numbers of the classes, with a palette to be seen.
 
     Args:
-        run: a finished run's folder.
+        run: the folder of a run that has saved a checkpoint.
         source: an image, or a folder: all images below it.
         output: folder, made where it does not exist; files of the same names are replaced.
         console: shows a progress bar if it is a terminal.
         checkpoint: "best" or "last".
         batch_size: images at once; None: the run's data.eval_batch_size.
         overlays: of a segmentation, also images with the masks on them.
-
-    Returns:
-        the predictions, in the order of the names, and a message for each file that could not be read and was left out.
 
     Raises:
         InputError: run or input cannot be used, or the output not be written.
@@ -99,7 +112,7 @@ def predict(
             _write_table(predictions, experiment.data.facts.class_names, output / "predictions.csv")
     except OSError as error:
         raise InputError(f"output={output} cannot be written: {error}") from None
-    return predictions, skipped
+    return Predictions(predictions, skipped, experiment.data.facts.target)
 
 
 def image_files(source: Path, output: Path) -> dict[str, Path]:
@@ -189,32 +202,29 @@ def _write_table(predictions: Sequence[Prediction], class_names: Sequence[str], 
     write_atomically(path, buffer.getvalue())
 
 
-def print_predictions(
-    predictions: Sequence[Prediction], output: Path, target: str, console: Console, overlays: bool = False
-) -> None:
+def print_predictions(predictions: Predictions, output: Path, console: Console, overlays: bool) -> None:
     """A table of the first predictions, and where all are.
 
     Args:
-        predictions: of `predict`.
+        predictions: of `predict`; one image at least.
         output: its folder.
-        target: of the data: "label" or "mask".
         console: where to.
-        overlays: whether there are any.
+        overlays: whether they were wanted.
     """
+    images, masks = predictions.images, predictions.target == "mask"
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("image", overflow="fold")
-    if target == "label":
+    if masks:
+        for name in list(images[0].shares)[1:]:
+            table.add_column(f"{name}, part of the image", justify="right")
+    else:
         table.add_column("class", overflow="fold")
         table.add_column("probability", justify="right")
-    else:
-        for name in list(predictions[0].shares)[1:]:
-            table.add_column(f"{name}, part of the image", justify="right")
-    for prediction in predictions[:MOST_ROWS]:
-        values = list(prediction.shares.values())[1:] if target == "mask" else [prediction.shares[prediction.best]]
-        cells = [f"{100 * value:.2f} %" for value in values]
-        table.add_row(prediction.name, *([prediction.best] if target == "label" else []), *cells)
+    for image in images[:MOST_ROWS]:
+        values = list(image.shares.values())[1:] if masks else [image.shares[image.best]]
+        table.add_row(image.name, *([] if masks else [image.best]), *(f"{100 * value:.2f} %" for value in values))
     console.print(table)
-    if len(predictions) > MOST_ROWS:
-        console.print(f"and {len(predictions) - MOST_ROWS} more")
-    kinds = "predictions.csv" + (", masks" if target == "mask" else "") + (", overlays" if overlays else "")
+    if len(images) > MOST_ROWS:
+        console.print(f"and {len(images) - MOST_ROWS} more")
+    kinds = "predictions.csv" + (", masks" if masks else "") + (", overlays" if masks and overlays else "")
     console.print(f"{kinds}: {shown(output)}", highlight=False, soft_wrap=True)

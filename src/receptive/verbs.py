@@ -13,6 +13,8 @@ from receptive.signals import listening
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from receptive.runs import Run
+
 
 def train(config: DictConfig) -> None:
     """The job of `receptive train`: check, freeze into the folder that Hydra chose, run."""
@@ -33,10 +35,7 @@ def evaluate(config: DictConfig) -> None:
     from receptive.runs import open_run, shown
 
     run, console = open_run(config.run), Console(markup=False)
-    if (state := run.state()) != "done":
-        print(
-            f"receptive: {shown(run.folder)} is {state}: these are not the figures of a finished run", file=sys.stderr
-        )
+    _warn_of_unfinished(run, "figures")
     if config.split not in ("test", "val"):
         raise InputError(f"split={config.split}: give test or val")
     options = {"split": config.split, "checkpoint": config.checkpoint, "data_dir": config.paths.data_dir}
@@ -51,6 +50,13 @@ def evaluate(config: DictConfig) -> None:
     for name, value in figures_of(run, **options).items():
         before = f"   result.json: {kept[name]:.6f}" if name in kept else ""
         console.print(f"{name:<22} {value:.6f}{before}", highlight=False)
+
+
+def _warn_of_unfinished(run: Run, what: str) -> None:
+    from receptive.runs import shown
+
+    if (state := run.state()) != "done":
+        print(f"receptive: {shown(run.folder)} is {state}: these are not the {what} of a finished run", file=sys.stderr)
 
 
 def _places(images: Any) -> list[int]:
@@ -85,8 +91,9 @@ def predict(config: DictConfig) -> None:
         raise InputError(f"overlays={config.overlays}: give true or false")
     run, console = open_run(config.run), Console(markup=False)
     output = Path(config.output) if config.output is not None else run.folder / "predictions"
+    _warn_of_unfinished(run, "predictions")
     with listening():
-        predictions, skipped = predict_images(
+        predictions = predict_images(
             run,
             Path(config.input),
             output,
@@ -95,12 +102,11 @@ def predict(config: DictConfig) -> None:
             batch_size=config.batch_size,
             overlays=config.overlays,
         )
-    if predictions:
-        target = run.result()["data"]["facts"]["target"]
-        print_predictions(predictions, output, target, console, overlays=config.overlays and target == "mask")
-    if skipped:
+    if predictions.images:
+        print_predictions(predictions, output, console, config.overlays)
+    if skipped := predictions.skipped:
         listed = "\n  ".join(skipped)
-        raise InputError(f"{len(skipped)} of {len(predictions) + len(skipped)} files were left out:\n  {listed}")
+        raise InputError(f"{len(skipped)} of {len(predictions.images) + len(skipped)} files were left out:\n  {listed}")
 
 
 def summary(config: DictConfig) -> None:

@@ -78,6 +78,9 @@ class TestShapes:
             assert split.targets.unique().tolist() == [0, 1]
         assert source.facts().image_size == (size, size) and source.facts().in_channels == 1
 
+    def test_images_are_named_by_split_and_number(self) -> None:
+        assert _few().names == ("train_000", "train_001", "train_002")
+
     def test_sizes_of_the_splits_are_those_of_jsrt(self) -> None:
         assert (Phantoms().train_images, Phantoms().test_images, Phantoms().image_size) == (124, 123, 256)
 

@@ -63,4 +63,5 @@ class Phantoms(Source):
             images[index, 0], masks[index] = draw_radiograph(rng, self.image_size)
         if not self.heart:
             masks[masks == HEART] = BACKGROUND
-        return ArraySplit(torch.from_numpy(images), torch.from_numpy(masks))
+        names = tuple(f"{split}_{index:03}" for index in range(count))
+        return ArraySplit(torch.from_numpy(images), torch.from_numpy(masks), names=names)

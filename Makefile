@@ -41,8 +41,8 @@ demo: $(STAMP)  ## a sweep over learning rates and seeds on a small data set, en
 test: $(STAMP)  ## the suite on two processes, with coverage
 	$(PYTEST) --cov --numprocesses 2 </dev/null
 
-slow: $(STAMP)  ## the proofs that take minutes
-	$(PYTEST) -m slow </dev/null
+slow: $(STAMP)  ## the proofs that take minutes; with RECEPTIVE_DATA_DIR those on the real data too
+	$(PYTEST) -m 'slow$(if $(RECEPTIVE_DATA_DIR), or real_data)' </dev/null
 
 check: $(STAMP)  ## format, lint, types, workflows
 	$(BIN)/ruff format --check .

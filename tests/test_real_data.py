@@ -1,4 +1,4 @@
-"""The real data sets, end to end. Slow; they lie where RECEPTIVE_DATA_DIR says."""
+"""The real data sets, end to end. They lie where RECEPTIVE_DATA_DIR says; `make slow` runs this where it is set."""
 
 import os
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from tests.conftest import Cli
 from receptive.data.source import ArraySplit, load_cached
 from receptive.runs import Run
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.real_data
 
 
 @pytest.fixture
 def real_data(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the real data sets; `cli` hides it from all other tests."""
     if not REAL_DATA:
-        pytest.skip("RECEPTIVE_DATA_DIR does not say where the real data sets are")
+        pytest.fail("RECEPTIVE_DATA_DIR does not say where the real data sets are")
     monkeypatch.setenv("RECEPTIVE_DATA_DIR", REAL_DATA)
     return Path(REAL_DATA)
 

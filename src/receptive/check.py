@@ -72,7 +72,7 @@ def _resolved(config: DictConfig) -> tuple[dict[str, Any], list[str]]:
     """The config's values, and its faults: interpolations that lead nowhere, keys without a value."""
     with contextlib.suppress(OmegaConfBaseException):
         if not _holds(values := plain(config, resolve=True), "???"):
-            return values, []  # six times faster than node by node, as below
+            return values, []  # at once; node by node, as below, takes longer
     try:
         OmegaConf.resolve(config := config.copy())
         return plain(config), [f"{key}: give a value" for key in sorted(OmegaConf.missing_keys(config))]

@@ -40,8 +40,8 @@ def illustrate(
     facts = experiment.data.facts
     try:
         run.figures.mkdir(exist_ok=True)
-        if facts.target == "mask":  # a classifier's 0.1 s a job would be felt in sweeps of small nets
-            save_history(rows, experiment.task.SCORE, best_epoch, run.figures / "history.png")
+        if facts.target == "mask":  # drawn for every small classifier of a sweep it would be felt
+            save_history(rows, SegmentationTask.SCORE, best_epoch, run.figures / "history.png")
         if not details:
             return
         if facts.target == "label":

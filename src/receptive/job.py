@@ -24,7 +24,7 @@ from rich.table import Table
 from receptive import config as configs
 from receptive.errors import InputError
 from receptive.logs import captured
-from receptive.runs import Run, State, Status, open_run, shown, write_atomically
+from receptive.runs import Run, State, Status, metric_text, open_run, shown, write_atomically
 from receptive.signals import Interrupted, listening
 
 # the metrics in a run's last lines, those of them that there are
@@ -163,20 +163,18 @@ def print_result(run: Run, console: Console) -> None:
     table.add_column("")
     for name in names:
         table.add_column(name, justify="right")
+
+    def text(key: str) -> str:
+        return metric_text(key, metrics[key]) if key in metrics else ""
+
     for split, where in (
         ("val", f"validation, epoch {result['best_epoch']} of {result['epochs']}"),
         ("test", "test"),
     ):
         if f"{split}/loss" in metrics:
-            table.add_row(where, *(_shown(name, metrics.get(f"{split}/{name}")) for name in names))
+            table.add_row(where, *(text(f"{split}/{name}") for name in names))
     console.print(table)
     console.print(f"{result['seconds']:.1f} s, {shown(run.folder)}", highlight=False, soft_wrap=True)
-
-
-def _shown(name: str, value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{100 * value:.2f} %" if name.startswith("accuracy") else f"{value:.4f}"
 
 
 def main(arguments: Sequence[str], answers: TextIO) -> int:

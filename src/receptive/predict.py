@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +18,12 @@ from rich.table import Table
 from torch import Tensor
 
 from receptive.build import Experiment, load_weights, rebuild
-from receptive.data.images import Mode, read_image
+from receptive.data.images import Mode, is_image, read_image
 from receptive.data.source import Target
 from receptive.errors import InputError
 from receptive.figures.overlay import overlay, palette_mask
 from receptive.inference import Predictor
-from receptive.runs import Run, shown, write_atomically
+from receptive.runs import Run, shown, write_csv
 
 MOST_ROWS = 20  # of the console's table
 
@@ -128,13 +126,11 @@ def image_files(source: Path, output: Path) -> dict[str, Path]:
     written = output.resolve()
     if source.resolve().is_relative_to(written):
         raise InputError(f"output={output}: is the input's folder or holds it; choose another, below it if you like")
-    suffixes = Image.registered_extensions()
     found = [
         path
         for path in sorted(source.rglob("*"))
-        if suffixes.get(path.suffix.lower()) in Image.OPEN
+        if is_image(path)
         and path.is_file()
-        and not path.name.startswith(".")
         and not path.resolve().is_relative_to(written)  # what an earlier call has written
     ]
     if not found:
@@ -193,13 +189,11 @@ def _save(image: Image.Image, path: Path) -> None:
 
 
 def _write_table(predictions: Sequence[Prediction], class_names: Sequence[str], path: Path) -> None:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["image", "class", *class_names])
-    for prediction in predictions:
-        shares = [f"{prediction.shares[name]:.6f}" for name in class_names]
-        writer.writerow([prediction.name, prediction.best, *shares])
-    write_atomically(path, buffer.getvalue())
+    rows = [
+        {"image": image.name, "class": image.best} | {name: f"{share:.6f}" for name, share in image.shares.items()}
+        for image in predictions
+    ]
+    write_csv(path, ["image", "class", *class_names], rows)
 
 
 def print_predictions(predictions: Predictions, output: Path, console: Console, overlays: bool) -> None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import csv
 import dataclasses
 import fcntl
+import io
 import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -89,6 +90,20 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path} is damaged (no JSON object): restore it or delete it")
     return content
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Replace a table; raises OSError."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, buffer.getvalue())
+
+
+def metric_text(name: str, value: float) -> str:
+    """A metric as it is shown: accuracies in percent, the rest with four digits."""
+    return f"{100 * value:.2f} %" if "accuracy" in name else f"{value:.4f}"
 
 
 @dataclasses.dataclass(frozen=True)

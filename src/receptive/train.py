@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import signal
 import time
 from typing import Any
@@ -20,7 +18,7 @@ from receptive.callbacks.interruption import Interruption
 from receptive.callbacks.progress import RunProgress
 from receptive.callbacks.records import EpochRecords
 from receptive.illustrate import illustrate
-from receptive.runs import Run, open_run, shown, write_atomically
+from receptive.runs import Run, open_run, shown, write_csv
 from receptive.signals import Interrupted
 from receptive.trainer import build_trainer
 
@@ -126,11 +124,7 @@ def _write_test_images(experiment: Experiment, run: Run) -> None:
         return
     names = experiment.data.test_names() or [""] * len(scores)
     rows = [{"index": place, "name": name, **row} for place, (name, row) in enumerate(zip(names, scores, strict=False))]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(run.test_images_path, buffer.getvalue())
+    write_csv(run.test_images_path, list(rows[0]), rows)
 
 
 def parameter_count(experiment: Experiment) -> int:

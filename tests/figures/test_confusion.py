@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,20 +10,6 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix
 
 from receptive.figures.confusion import save_confusion_matrix
-
-
-@pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that were saved."""
-    saved: list[Figure] = []
-
-    def savefig(self: Figure, *arguments: Any, **options: Any) -> None:
-        saved.append(self)
-        original(self, *arguments, **options)
-
-    original = Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", savefig)
-    return saved
 
 
 def test_cells_are_shares_of_the_true_class(figures: list[Figure], tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Curves over the epochs as matplotlib was told to draw them."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,20 +14,6 @@ ROWS = [
     {"epoch": float(epoch), "train/loss": 1 / epoch, "val/loss": 2 / epoch, "train/f1": epoch / 9, "val/f1_mean": 0.1}
     for epoch in range(1, 7)
 ]
-
-
-@pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that were saved."""
-    saved: list[Figure] = []
-
-    def savefig(self: Figure, *arguments: Any, **options: Any) -> None:
-        saved.append(self)
-        original(self, *arguments, **options)
-
-    original = Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", savefig)
-    return saved
 
 
 def curves(figure: Figure, axes: int) -> dict[str, list[tuple[float, float]]]:

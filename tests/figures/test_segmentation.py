@@ -43,20 +43,6 @@ EMPTY, FULL = np.zeros((64, 64), dtype=int), np.ones((64, 64), dtype=int)
 CLASSES = disc(32, 20, 10) + 2 * disc(32, 44, 10)
 
 
-@pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures that were saved."""
-    saved: list[Figure] = []
-
-    def savefig(self: Figure, *arguments: Any, **options: Any) -> None:
-        saved.append(self)
-        original(self, *arguments, **options)
-
-    original = Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", savefig)
-    return saved
-
-
 def pixels_of(path: Path, color: Any) -> int:
     """The pixels of a picture that have a colour, nearly."""
     with Image.open(path) as picture:

@@ -17,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from receptive.runs import metric_text
 from receptive.tasks.base import Task
 
 ProgressStyle = Literal["auto", "bar", "lines", "none"]
@@ -30,8 +31,7 @@ def epoch_text(metrics: dict[str, Any]) -> str:
     parts = []
     for key in ("train/loss", "train/accuracy", "train/f1", "val/loss", "val/accuracy", "val/f1_mean"):
         if key in metrics:
-            value = float(metrics[key])
-            parts.append(f"{key} {100 * value:.2f} %" if key.endswith("accuracy") else f"{key} {value:.4f}")
+            parts.append(f"{key} {metric_text(key, float(metrics[key]))}")
     return "  ".join(parts)
 
 

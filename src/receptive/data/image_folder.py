@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from receptive.data.files import absolute
-from receptive.data.images import BILINEAR, STATISTICS, Mode, check_header, read_image, to_tensor
+from receptive.data.images import BILINEAR, STATISTICS, Mode, check_header, is_image, read_image, to_tensor
 from receptive.data.source import Facts, FileSplit, Source, SplitName
 from receptive.errors import InputError
 
@@ -67,7 +67,7 @@ class ImageFolder(Source):
             folder = absolute(self.root) / split / name
             if name not in labels:
                 raise InputError(f"{folder} is a class that {folder.parents[1] / 'train'} does not have.")
-            own = sorted(path for path in folder.rglob("*") if path.is_file() and _is_image(path))
+            own = sorted(path for path in folder.rglob("*") if path.is_file() and is_image(path))
             if not own:
                 raise InputError(f"{folder} holds no images: fill it, or remove it if there is no such class.")
             files |= dict.fromkeys(own, labels[name])
@@ -82,11 +82,6 @@ class ImageFolder(Source):
                 f"(any image format), or set data.source.root to the folder that has {split}/."
             )
         return sorted(names)
-
-
-def _is_image(path: Path) -> bool:
-    suffixes = Image.registered_extensions()
-    return not path.name.startswith(".") and suffixes.get(path.suffix.lower()) in Image.OPEN
 
 
 def _read(path: Path, size: int, mode: Mode) -> Tensor:

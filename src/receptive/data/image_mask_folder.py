@@ -9,15 +9,15 @@ from pydantic import Field
 
 from receptive.data.files import absolute
 from receptive.data.images import STATISTICS, Mode
-from receptive.data.masks import LabelValues, Pair, Size, as_tuples, check_pair, find_pairs, list_pairs, load_pairs
-from receptive.data.source import ArraySplit, Facts, FileSplit, Source, SplitName
+from receptive.data.masks import MaskSource, Pair, Size, check_pair, find_pairs, list_pairs, load_pairs
+from receptive.data.source import ArraySplit, Facts, FileSplit, SplitName
 
 Side = Annotated[int, Field(ge=8)]
 Values = Sequence[Sequence[Annotated[int, Ge(0), Le(255)]]]
 
 
 @dataclass(frozen=True)
-class ImageMaskFolder(Source):
+class ImageMaskFolder(MaskSource):
     """Pairs of images and masks in any format that Pillow reads, matched by name without suffix.
 
     Args:
@@ -41,15 +41,9 @@ class ImageMaskFolder(Source):
     in_memory: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "class_names", tuple(self.class_names))
-        object.__setattr__(self, "label_values", as_tuples(self.label_values))
+        super().__post_init__()
         if not isinstance(self.image_size, int):
             object.__setattr__(self, "image_size", tuple(self.image_size))
-        _ = self._labels
-
-    @property
-    def _labels(self) -> LabelValues:
-        return LabelValues(tuple(self.class_names), as_tuples(self.label_values))
 
     @property
     def _size(self) -> Size:
@@ -74,9 +68,9 @@ class ImageMaskFolder(Source):
         """Read or list a split; see Source.load."""
         pairs = self._pairs(split)
         if not self.in_memory:
-            return list_pairs(pairs, self._size, self.mode, self._labels)
+            return list_pairs(pairs, self._size, self.mode, self.labels)
         # a cache of its own: files of both splits may have equal names, sizes and times
-        return load_pairs(pairs, self._size, self.mode, self._labels, absolute(self.root) / split / ".cache")
+        return load_pairs(pairs, self._size, self.mode, self.labels, absolute(self.root) / split / ".cache")
 
     def _pairs(self, split: SplitName) -> list[Pair]:
         folder = absolute(self.root) / split

@@ -23,6 +23,12 @@ STATISTICS: dict[Mode, tuple[tuple[float, ...], tuple[float, ...]]] = {
 }
 
 
+def is_image(path: Path) -> bool:
+    """Whether a file's name is that of an image that Pillow reads; hidden files are none."""
+    suffixes = Image.registered_extensions()
+    return not path.name.startswith(".") and suffixes.get(path.suffix.lower()) in Image.OPEN
+
+
 def check_header(path: Path) -> tuple[int, int]:
     """The (width, height) in a file's header; raises InputError where read_image would, as far as the header tells."""
     with opened(path) as image:

@@ -14,8 +14,8 @@ from pydantic import Field
 
 from receptive.data.files import absolute
 from receptive.data.image_mask_folder import Values
-from receptive.data.masks import LabelValues, Pair, as_tuples, check_pair, find_pairs, load_pairs
-from receptive.data.source import ArraySplit, Facts, Source, SplitName
+from receptive.data.masks import MaskSource, Pair, check_pair, find_pairs, load_pairs
+from receptive.data.source import ArraySplit, Facts, SplitName
 from receptive.errors import InputError
 
 FOLDER = "jsrt"
@@ -26,7 +26,7 @@ STD = (0.2729,)
 
 
 @dataclass(frozen=True)
-class JSRT(Source):
+class JSRT(MaskSource):
     """Chest radiographs (1, image_size, image_size); the SCR database's split: 124 + 123 images.
 
     In the sorted list of names the images at even places, counted from 1, are the test set. Values of the prepared
@@ -46,15 +46,6 @@ class JSRT(Source):
     image_size: Annotated[int, Field(ge=8)] = 256
     class_names: Sequence[str] = ("background", "lungs")
     label_values: Values = ((0, 250), (150, 200))
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "class_names", tuple(self.class_names))
-        object.__setattr__(self, "label_values", as_tuples(self.label_values))
-        _ = self._labels
-
-    @property
-    def _labels(self) -> LabelValues:
-        return LabelValues(tuple(self.class_names), as_tuples(self.label_values))
 
     def facts(self) -> Facts:
         """Return the facts."""
@@ -79,7 +70,7 @@ class JSRT(Source):
         """Read a split; see Source.load."""
         pairs = self._all_pairs()[1 if split == "test" else 0 :: 2]
         size = (self.image_size, self.image_size)
-        return load_pairs(pairs, size, "L", self._labels, absolute(self.root) / FOLDER / ".cache")
+        return load_pairs(pairs, size, "L", self.labels, absolute(self.root) / FOLDER / ".cache")
 
     def _all_pairs(self) -> list[Pair]:
         folder = absolute(self.root) / FOLDER

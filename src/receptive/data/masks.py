@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from receptive.data.cache import cached_images
-from receptive.data.images import BILINEAR, Mode, check_header, opened, read_image, to_tensor
-from receptive.data.source import ArraySplit, FileSplit
+from receptive.data.images import BILINEAR, Mode, check_header, is_image, opened, read_image, to_tensor
+from receptive.data.source import ArraySplit, FileSplit, Source
 from receptive.errors import InputError
 
 Pair = tuple[Path, Path]
@@ -36,12 +36,8 @@ def find_pairs(images: Path, masks: Path) -> list[Pair]:
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    suffixes = Image.registered_extensions()
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
     found: dict[str, Path] = {}
-    for path in files:
-        if path.name.startswith(".") or suffixes.get(path.suffix.lower()) not in Image.OPEN:
-            continue
+    for path in filter(is_image, sorted(folder.iterdir()) if folder.is_dir() else []):
         if path.stem in found:
             raise InputError(f"{found[path.stem]} and {path} have one name: remove one of them.")
         found[path.stem] = path
@@ -140,9 +136,25 @@ class LabelValues:
         return classes
 
 
-def as_tuples(lists: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
-    """Lists of a config as tuples, which can be hashed."""
-    return tuple(tuple(values) for values in lists)
+class MaskSource(Source):
+    """A data set with masks. Its dataclasses have `class_names` and `label_values`, lists in a config, tuples here.
+
+    Raises:
+        ValueError: names and values do not fit together.
+    """
+
+    class_names: Sequence[str]
+    label_values: Sequence[Sequence[int]]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "class_names", tuple(self.class_names))
+        object.__setattr__(self, "label_values", tuple(tuple(values) for values in self.label_values))
+        _ = self.labels
+
+    @property
+    def labels(self) -> LabelValues:
+        """Which values of a mask stand for which class."""
+        return LabelValues(tuple(self.class_names), tuple(tuple(values) for values in self.label_values))
 
 
 def read_resized(path: Path, size: Size, mode: Mode) -> Tensor:

@@ -53,7 +53,7 @@ class Phantoms(Source):
         """Do nothing: the images are drawn when they are asked for."""
 
     def load(self, split: SplitName) -> ArraySplit:
-        """Draw a split: images (N, 1, H, W) uint8, masks (N, H, W) uint8; about 15 ms an image of 256x256."""
+        """Draw a split: images (N, 1, H, W) uint8, masks (N, H, W) uint8."""
         count = self.train_images if split == "train" else self.test_images
         images = np.empty((count, 1, self.image_size, self.image_size), np.uint8)
         masks = np.empty((count, self.image_size, self.image_size), np.uint8)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from receptive.config import code_hash
-from receptive.runs import Run, shown, write_atomically
+from receptive.runs import Run, metric_text, shown, write_csv
 
 _PLAIN_WIDTH = 200  # characters where there is no terminal: a table in a log is not folded
 _NARROWEST = 5  # characters to which a title is folded
@@ -30,11 +28,7 @@ def write_summary(rows: Sequence[Row], path: Path) -> None:
     records = [_record(labels, run) for labels, run in rows]
     columns = list(dict.fromkeys(key for record in records for key in record))
     last = ["error", "folder"]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [key for key in columns if key not in last] + last, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    write_atomically(path, buffer.getvalue())
+    write_csv(path, [key for key in columns if key not in last] + last, records)
 
 
 def _record(labels: dict[str, str], run: Run) -> dict[str, Any]:
@@ -107,6 +101,4 @@ def _short(keys: Sequence[str]) -> list[str]:
 
 
 def _number(name: str, value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{100 * value:.2f} %" if "accuracy" in name else f"{value:.4f}"
+    return "" if value is None else metric_text(name, value)

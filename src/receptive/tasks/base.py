@@ -50,7 +50,6 @@ class Task(pl.LightningModule, abc.ABC):
     TARGET: ClassVar[Literal["label", "mask"]]  # what it learns to predict of an image
     METRICS: ClassVar[tuple[str, ...]]  # what validation logs: what `trainer.monitor` may name
     MONITOR: ClassVar[str]  # the one that chooses the best checkpoint by default
-    SCORE: ClassVar[tuple[str, str]]  # the keys of the score in training and validation, for pictures of the history
 
     validation: Scores
     testing: Scores

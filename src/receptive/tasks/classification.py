@@ -36,7 +36,6 @@ class ClassificationTask(Task):
     TARGET = "label"
     METRICS = ("val/loss", "val/accuracy", "val/accuracy_macro", "train/loss", "train/accuracy")
     MONITOR = "val/accuracy"
-    SCORE = ("train/accuracy", "val/accuracy")
 
     def __init__(
         self,

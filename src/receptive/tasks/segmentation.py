@@ -58,7 +58,7 @@ class SegmentationTask(Task):
         *("val/recall_mean", "train/loss", "train/f1"),
     )
     MONITOR = "val/f1_mean"
-    SCORE = ("train/f1", "val/f1_mean")
+    SCORE = ("train/f1", "val/f1_mean")  # in training and validation, for the picture of the history
 
     def __init__(
         self,

@@ -44,6 +44,13 @@ def test_net_a_has_22_layers_and_294810_parameters(table: Callable[..., str]) ->
     assert sum(parameters[-22:]) == 294_810
 
 
+def test_it_needs_no_file_of_the_data(cli: Cli, tmp_path: Path) -> None:
+    code, out, err = cli("summary", "data=cifar10", "model=net_b", f"paths.data_dir={tmp_path}", "depth=1")
+    assert (code, err) == (0, "")
+    assert re.search(r"Total params: 295,770$", out, re.MULTILINE)
+    assert not any(tmp_path.iterdir())
+
+
 def test_depth_limits_the_levels(table: Callable[..., str]) -> None:
     assert "Conv2d" not in table("model=net_a", "depth=1")
 

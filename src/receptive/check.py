@@ -31,9 +31,14 @@ _GROUPS = ("data", "augment", "task", "model", "optimizer", "scheduler", "traine
 
 
 class Checker:
-    """Checks configs; each distinct part once, however many configs share it."""
+    """Checks configs; each distinct part once, however many configs share it.
 
-    def __init__(self) -> None:
+    Args:
+        files: look for the data's files too, and download what is missing.
+    """
+
+    def __init__(self, files: bool = True) -> None:
+        self._files = files
         self._known: dict[tuple[Any, ...], list[str]] = {}
         self._facts = functools.cache(_facts)
         self._weights = functools.lru_cache(maxsize=16)(_weights)
@@ -52,7 +57,7 @@ class Checker:
 
     def _building_faults(self, text: dict[str, str]) -> list[str]:
         data, model, task, trainer = (text[group] for group in ("data", "model", "task", "trainer"))
-        if found := self._once(_data_faults, data) + self._once(_augment_faults, text["augment"]):
+        if found := self._once(_data_faults, data, self._files) + self._once(_augment_faults, text["augment"]):
             return found
         facts = self._facts(data)
         found = self._once(_model_faults, facts, model)
@@ -123,10 +128,11 @@ def _built(node_text: str, **arguments: Any) -> Any:
         raise (error.__cause__ or error) from None
 
 
-def _data_faults(data: str) -> list[str]:
+def _data_faults(data: str, files: bool) -> list[str]:
     try:
         module = _built(data)
-        module.prepare_data()
+        if files:
+            module.prepare_data()
         module.transform(1)  # mean and deviation fit the channels
     except InputError as error:
         return [str(error)]

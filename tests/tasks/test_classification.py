@@ -43,21 +43,6 @@ def data() -> ImageData:
     return ImageData(Digits(), batch_size=128, eval_batch_size=90, validation=237, split_seed=0)
 
 
-@pytest.fixture
-def make_trainer(tmp_path: Path) -> Callable[..., pl.Trainer]:
-    return partial(
-        pl.Trainer,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        limit_train_batches=3,
-        default_root_dir=tmp_path,
-    )
-
-
 def cross_entropy(logits: Tensor, targets: Tensor, weights: np.ndarray, smoothing: float) -> float:
     """Weighted cross-entropy in float64: the target's share is 1 - smoothing, all classes share the rest."""
     scores = logits.detach().double().numpy()
@@ -106,22 +91,14 @@ def test_a_fit_logs_the_metrics_that_the_class_names_and_nothing_in_a_step(
     data: ImageData,
     make_trainer: Callable[..., pl.Trainer],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    logging_hooks: set[str],
 ) -> None:
-    hooks = set()
-
-    def log(self: pl.LightningModule, *arguments: Any, **options: Any) -> None:
-        hooks.add(self._current_fx_name)
-        original(self, *arguments, **options)
-
-    original = pl.LightningModule.log
-    monkeypatch.setattr(pl.LightningModule, "log", log)
-    trainer = make_trainer(max_epochs=2, callbacks=[EpochRecords(tmp_path / "metrics.csv")])
+    trainer = make_trainer(limit_train_batches=3, max_epochs=2, callbacks=[EpochRecords(tmp_path / "metrics.csv")])
     task = make_task()
     trainer.fit(task, datamodule=data)
     assert set(trainer.callback_metrics) == set(task.METRICS)
     assert task.MONITOR in task.METRICS
-    assert hooks == {"on_train_epoch_end", "on_validation_epoch_end"}
+    assert logging_hooks == {"on_train_epoch_end", "on_validation_epoch_end"}
     [tested] = trainer.test(task, datamodule=data, verbose=False)
     assert set(tested) == {"test/loss", "test/accuracy", "test/accuracy_macro"}
 
@@ -140,7 +117,7 @@ def test_training_metrics_are_means_over_the_epochs_batches(
 
     data.batch_size = 500  # 500, 500 and 200 images
     task, spy = make_task(), Spy()
-    make_trainer(max_epochs=1, limit_val_batches=0, callbacks=[spy]).fit(task, datamodule=data)
+    make_trainer(limit_train_batches=3, max_epochs=1, limit_val_batches=0, callbacks=[spy]).fit(task, datamodule=data)
     assert spy.images == 1200
     assert task.train_metrics()["train/loss"] == pytest.approx(np.average(spy.losses, weights=[5, 5, 2]))
     assert 0 < task.train_metrics()["train/accuracy"] < 1
@@ -213,7 +190,7 @@ def test_a_checkpoint_holds_the_net_alone_and_loads_as_plain_data(
     make_task: MakeTask, data: ImageData, make_trainer: Callable[..., pl.Trainer], tmp_path: Path
 ) -> None:
     task = make_task(norm="batch", class_weights=WEIGHTS)
-    trainer = make_trainer(max_epochs=1)
+    trainer = make_trainer(limit_train_batches=3, max_epochs=1)
     trainer.fit(task, datamodule=data)
     trainer.save_checkpoint(tmp_path / "x.ckpt")
     state = torch.load(tmp_path / "x.ckpt", weights_only=True)["state_dict"]
@@ -238,7 +215,9 @@ def test_a_schedule_is_stepped_every_batch_over_the_batches_that_run(
 
     schedule = partial(schedules.cosine, warmup_epochs=0.0, final_ratio=0.0)
     spy = Spy()
-    make_trainer(max_epochs=2, callbacks=[spy]).fit(make_task(schedule=schedule), datamodule=data)
+    make_trainer(limit_train_batches=3, max_epochs=2, callbacks=[spy]).fit(
+        make_task(schedule=schedule), datamodule=data
+    )
     half_cosine = 0.1 * (1 + np.cos(np.pi * np.arange(6) / 6)) / 2
     assert spy.rates == pytest.approx(half_cosine)
 
@@ -250,7 +229,7 @@ def test_frozen_weights_are_not_optimized(
     first = next(layer for layer in task.model.modules() if isinstance(layer, nn.Conv2d))
     first.requires_grad_(False)
     before = first.weight.clone()
-    trainer = make_trainer(max_epochs=1)
+    trainer = make_trainer(limit_train_batches=3, max_epochs=1)
     trainer.fit(task, datamodule=data)
     assert torch.equal(first.weight, before)
     assert len(trainer.optimizers[0].param_groups[0]["params"]) == len(list(task.parameters())) - 2

@@ -26,23 +26,24 @@ HOUSE = {
     # verbs
     "__main__": "cli",
     "cli": "config signals sweeps verbs",
-    "verbs": "activations check evaluate export job operators predict report runs signals summary tracking",
+    "verbs": "activations check config evaluate export job operators predict report runs signals signatures summary "
+    "tracking",
     "sweeps": "check config job runs signals",  # check and job within functions: torch_free holds it
     "report": "config runs",
     "job": "callbacks check config logs runs signals tracking train",
     "evaluate": "build config figures illustrate inference logs runs train trainer",
     "predict": "build config data figures inference logs runs tasks trainer",
     "export": "build config runs",
-    "activations": "build config runs",
+    "activations": "build data figures inference recording runs",
     "summary": "build check config",
     # one run
     "train": "build callbacks config illustrate provenance runs signals trainer tracking",
     "illustrate": "build figures inference runs tasks",
     "inference": "tasks trainer",
-    "check": "build config signatures",
+    "check": "build config recording signatures",
     "build": "data models optimizers runs tasks trainer",
     "trainer": "callbacks",
-    "callbacks": "config runs signals tasks",
+    "callbacks": "config recording runs signals tasks",
     "tracking": "config runs",
     # what a run is made of; never of one another
     "data": "",
@@ -50,6 +51,7 @@ HOUSE = {
     "tasks": "",
     "optimizers": "",
     "operators": "",
+    "recording": "",
     # the ground
     "figures": "",
     "logs": "",

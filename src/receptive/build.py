@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -115,6 +116,12 @@ def build_task(
     return cast(Task, task)
 
 
+def build_records(config: DictConfig, run: Run) -> list[pl.Callback]:
+    """What `conf/record` asks to be kept beside the metrics."""
+    node = config.get("record")
+    return [] if node is None else [factory(node)(run.activations_path)]
+
+
 def rebuild(config: DictConfig, result: dict[str, Any]) -> Experiment:
     """The objects of a trained run for use on other images: of a finished one no file of its data set is looked at.
 
@@ -161,6 +168,27 @@ def load_weights(task: Task, run: Run, checkpoint: str = "best") -> int:
     except RuntimeError as error:
         raise InputError(f"{run.folder}: {checkpoint}.ckpt does not fit the run's config.yaml: {error}") from None
     return int(state["epoch"]) + 1
+
+
+def trained(run: Run, checkpoint: str = "best", data_dir: str | None = None) -> Experiment:
+    """The objects of a trained run with its weights. Reads the training data.
+
+    Args:
+        run: a folder with config.yaml and checkpoints.
+        checkpoint: "best" or "last".
+        data_dir: where the data lie now; None: where they lay when the run was trained.
+
+    Raises:
+        InputError: data or checkpoint cannot be read.
+    """
+    config = run.config()
+    if data_dir is not None:
+        config.paths.data_dir = str(Path(data_dir).expanduser().absolute())
+    pl.seed_everything(config.seed, verbose=False)
+    experiment = build(config)
+    experiment.trainer.apply_to_process()
+    load_weights(experiment.task, run, checkpoint)
+    return experiment
 
 
 def start_from(task: Task, run: Run) -> list[str]:

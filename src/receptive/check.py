@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 _OPTIONS = ("seed", "test", "init", "rerun", "target_prefixes", "paths", "hydra", "depth")
-_GROUPS = ("data", "augment", "task", "model", "optimizer", "scheduler", "trainer")
+_GROUPS = ("data", "augment", "task", "model", "optimizer", "scheduler", "trainer", "record")
+_OPTIONAL = ("augment", "record")
 
 
 class Checker:
@@ -61,6 +62,7 @@ class Checker:
             return found
         facts = self._facts(data)
         found = self._once(_model_faults, facts, model)
+        found = found or self._once(_record_faults, facts, model, text["record"])
         found = found or self._once(_optimizer_faults, facts, model, text["optimizer"], self._weights)
         found = found or self._once(_schedule_faults, text["scheduler"], text["optimizer"], trainer)
         found += self._once(_trainer_faults, data, task, trainer)
@@ -94,7 +96,7 @@ def _holds(values: Any, word: str) -> bool:
 def _missing_parts(values: dict[str, Any]) -> list[str]:
     found = [f"{key}: is missing; leave it in" for key in (*_OPTIONS[:6], "augment") if key not in values]
     for group in _GROUPS:
-        if group != "augment" and not (isinstance(values.get(group), dict) and values[group].get("_target_")):
+        if group not in _OPTIONAL and not (isinstance(values.get(group), dict) and values[group].get("_target_")):
             found.append(f"{group}: choose one of conf/{group}")
     prefixes = values.get("target_prefixes")
     if not isinstance(prefixes, list) or not all(isinstance(prefix, str) for prefix in prefixes):
@@ -196,6 +198,17 @@ def _unweighted(facts: Any, model: str) -> tuple[nn.Module, str]:
 
 def _weights(facts: Any, model: str) -> list[nn.Parameter]:
     return list(_unweighted(facts, model)[0].parameters())
+
+
+def _record_faults(facts: Any, model: str, record: str) -> list[str]:
+    from receptive.recording.layers import chosen_layers
+
+    node = json.loads(record)
+    try:
+        chosen_layers(_unweighted(facts, model)[0], node and node.get("layers"))
+    except InputError as error:
+        return [f"record.{error}"]
+    return []
 
 
 def _optimizer_faults(

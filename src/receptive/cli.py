@@ -18,6 +18,7 @@ VERBS = {
     "train": "train and test one run; with -m, or a study, a sweep of them",
     "evaluate": "the figures of a finished run again: receptive evaluate run=FOLDER",
     "predict": "a finished run on your images: receptive predict run=FOLDER input=IMAGE_OR_FOLDER",
+    "activations": "what the layers of a trained network give: receptive activations run=FOLDER",
     "summary": "layers, output shapes, parameters and multiply-adds of a model",
 }
 
@@ -40,6 +41,7 @@ _TASKS: dict[str, Callable[[Any], None]] = {
     "train": verbs.train,
     "evaluate": verbs.evaluate,
     "predict": verbs.predict,
+    "activations": verbs.activations,
     "summary": verbs.summary,
 }
 
@@ -73,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _help() -> str:
-    return HELP.format(verbs="\n".join(f"  {verb:<10} {text}" for verb, text in VERBS.items()))
+    return HELP.format(verbs="\n".join(f"  {verb:<12} {text}" for verb, text in VERBS.items()))
 
 
 def quote_path(argument: str) -> str:

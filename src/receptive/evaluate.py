@@ -7,9 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-import pytorch_lightning as pl
-
-from receptive.build import Experiment, build, load_weights
+from receptive.build import trained
 from receptive.errors import InputError
 from receptive.figures.segmentation import save_single
 from receptive.illustrate import mask_examples
@@ -36,7 +34,7 @@ def evaluate(
     Raises:
         InputError: data or checkpoint cannot be read.
     """
-    experiment = _trained(run, checkpoint, data_dir)
+    experiment = trained(run, checkpoint, data_dir)
     with captured(None), TemporaryDirectory() as scratch:  # nothing is written into the run
         trainer = build_trainer(
             experiment.trainer,
@@ -72,7 +70,7 @@ def evaluate_images(
     Raises:
         InputError: there is no such image, data or checkpoint cannot be read, or a figure not be written.
     """
-    experiment = _trained(run, checkpoint, data_dir)
+    experiment = trained(run, checkpoint, data_dir)
     experiment.data.setup("test" if split == "test" else "fit")
     names = experiment.data.facts.class_names
     if experiment.data.facts.target == "label":
@@ -97,14 +95,3 @@ def evaluate_images(
             raise InputError(f"{path} cannot be written: {error}") from None
         rows.append({"image": place, "name": example.name, **example.scores})
     return rows
-
-
-def _trained(run: Run, checkpoint: str, data_dir: str | None) -> Experiment:
-    config = run.config()
-    if data_dir is not None:
-        config.paths.data_dir = str(Path(data_dir).expanduser().absolute())
-    pl.seed_everything(config.seed, verbose=False)
-    experiment = build(config)
-    experiment.trainer.apply_to_process()
-    load_weights(experiment.task, run, checkpoint)
-    return experiment

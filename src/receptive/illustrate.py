@@ -10,9 +10,10 @@ from receptive.build import Experiment
 from receptive.errors import InputError
 from receptive.figures.confusion import save_confusion_matrix
 from receptive.figures.history import save_history
+from receptive.figures.networks import save_training
 from receptive.figures.segmentation import Example, save_examples
 from receptive.inference import Predictor
-from receptive.runs import Run
+from receptive.runs import Run, read_csv
 from receptive.tasks.segmentation import SegmentationTask
 from receptive.tasks.segmentation_metrics import SCORES, predicted_classes
 
@@ -25,7 +26,7 @@ def illustrate(
     """Draw the figures of a trained run below its folder's figures/.
 
     Of a tested classifier its confusion matrix; of a segmentation how loss and score went, and if it was tested the
-    first, the worst and the best test images.
+    first, the worst and the best test images. Of a run with record=activations how the layers went.
 
     Args:
         experiment: with the weights that were tested.
@@ -42,6 +43,8 @@ def illustrate(
         run.figures.mkdir(exist_ok=True)
         if facts.target == "mask":  # drawn for every small classifier of a sweep it would be felt
             save_history(rows, SegmentationTask.SCORE, best_epoch, run.figures / "history.png")
+        if run.activations_path.is_file():
+            save_training(read_csv(run.activations_path), run.figures / "activations.png")
         if not details:
             return
         if facts.target == "label":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -26,8 +29,18 @@ class Predictor:
         self.batch_size = batch_size
         self._dtype = _AUTOCAST.get(options.actual_precision())
 
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Within it the network computes in the run's precision, without gradients."""
+        with torch.inference_mode(), torch.autocast(self.device.type, self._dtype, enabled=self._dtype is not None):
+            yield
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """The network's own output for one batch of normalised images (N, C, H, W), float32, on its device."""
+        with self.computing():
+            output: Tensor = self.task(inputs.to(self.device))
+        return output
+
     def __call__(self, inputs: Tensor) -> Tensor:
         """From normalised images (N, C, H, W) to float32 (N, num_classes) or (N, num_classes, H, W), on the CPU."""
-        with torch.inference_mode(), torch.autocast(self.device.type, self._dtype, enabled=self._dtype is not None):
-            parts = [self.task(part.to(self.device)) for part in inputs.split(self.batch_size)]
-        return torch.cat(parts).softmax(dim=1).cpu()
+        return torch.cat([self.outputs(part) for part in inputs.split(self.batch_size)]).softmax(dim=1).cpu()

@@ -96,7 +96,7 @@ def _clear(run: Run) -> None:
     """Leave nothing of an earlier attempt."""
     shutil.rmtree(run.checkpoints, ignore_errors=True)
     shutil.rmtree(run.figures, ignore_errors=True)
-    for path in (run.metrics_path, run.result_path, run.test_images_path):
+    for path in (run.metrics_path, run.result_path, run.test_images_path, run.activations_path):
         path.unlink(missing_ok=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from rich.table import Table
 from torch import Tensor
 
 from receptive.build import Experiment, load_weights, rebuild
-from receptive.data.images import Mode, is_image, read_image
+from receptive.data.images import Mode, image_files, read_image
 from receptive.data.source import Target
 from receptive.errors import InputError
 from receptive.figures.overlay import overlay, palette_mask
@@ -93,7 +92,6 @@ def predict(
     load_weights(experiment.task, run, checkpoint)
     size = batch_size or experiment.data.eval_batch_size
     predictor = Predictor(experiment.task, experiment.trainer, size)
-    mode: Mode = "L" if experiment.data.facts.in_channels == 1 else "RGB"
     predictions: list[Prediction] = []
     skipped: list[str] = []
     names = list(files)
@@ -102,7 +100,7 @@ def predict(
         output.mkdir(parents=True, exist_ok=True)
         try:
             for batch in track(batches, "predicting", console=console, transient=True, disable=not console.is_terminal):
-                images, unreadable = _read({name: files[name] for name in batch}, mode)
+                images, unreadable = _read({name: files[name] for name in batch}, experiment.data.facts.mode)
                 skipped += unreadable
                 if images:
                     predictions += _predict_batch(experiment, predictor, images, output, overlays)
@@ -111,35 +109,6 @@ def predict(
     except OSError as error:
         raise InputError(f"output={output} cannot be written: {error}") from None
     return Predictions(predictions, skipped, experiment.data.facts.target)
-
-
-def image_files(source: Path, output: Path) -> dict[str, Path]:
-    """The images that `source` names, by their path below it without suffix; with suffix where two share one.
-
-    Raises:
-        InputError: there are none, or the results would lie among them.
-    """
-    if source.is_file():
-        return {source.stem: source}
-    if not source.is_dir():
-        raise InputError(f"input={source}: does not exist; give an image or a folder of images")
-    written = output.resolve()
-    if source.resolve().is_relative_to(written):
-        raise InputError(f"output={output}: is the input's folder or holds it; choose another, below it if you like")
-    found = [
-        path
-        for path in sorted(source.rglob("*"))
-        if is_image(path)
-        and path.is_file()
-        and not path.resolve().is_relative_to(written)  # what an earlier call has written
-    ]
-    if not found:
-        raise InputError(f"input={source}: there is no image in this folder")
-    whole = {path: path.relative_to(source).as_posix() for path in found}
-    short = {path: path.relative_to(source).with_suffix("").as_posix() for path in found}
-    # a.png.tif without suffix is what a.png is called beside a.jpg
-    uses = Counter([*short.values(), *whole.values()])
-    return {short[path] if uses[short[path]] == 1 else whole[path]: path for path in found}
 
 
 def _read(files: dict[str, Path], mode: Mode) -> tuple[dict[str, Image.Image], list[str]]:

@@ -101,6 +101,12 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     write_atomically(path, buffer.getvalue())
 
 
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a table; raises OSError."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def metric_text(name: str, value: float) -> str:
     """A metric as it is shown: accuracies in percent, the rest with four digits."""
     return f"{100 * value:.2f} %" if "accuracy" in name else f"{value:.4f}"
@@ -131,6 +137,11 @@ class Run:
     def test_images_path(self) -> Path:
         """A row a test image, of tasks that score each image."""
         return self.folder / "test_images.csv"
+
+    @property
+    def activations_path(self) -> Path:
+        """A row a layer and epoch, of runs with record=activations."""
+        return self.folder / "activations.csv"
 
     @property
     def log_path(self) -> Path:
@@ -227,8 +238,7 @@ class Run:
         """The rows of `metrics.csv`, one an epoch; empty cells are left out."""
         if not self.metrics_path.is_file():
             return []
-        with open(self.metrics_path, newline="", encoding="utf-8") as file:
-            return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+        return [{key: float(value) for key, value in row.items() if value} for row in read_csv(self.metrics_path)]
 
 
 def shown(path: Path) -> str:

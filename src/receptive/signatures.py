@@ -6,7 +6,7 @@ import importlib
 import inspect
 import json
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -31,6 +31,7 @@ GIVEN = {
     "model": {"in_channels", "num_classes", "image_size", "class_names"},
     "optimizer": {"params"},
     "scheduler": {"optimizer", "steps_per_epoch", "max_epochs"},
+    "record": {"path"},
     "task": {"model", "optimizer", "schedule", "class_names", "class_counts", "channels_last"},
 }
 
@@ -92,6 +93,12 @@ def _signature_faults(key: str, target: Callable[..., Any], node: dict[str, Any]
         if required and name not in node and name not in given:
             found.append(f"{key}.{name}: give a value, {target.__name__} needs it")
     return found
+
+
+def option_faults(target: Callable[..., Any], values: Mapping[str, Any]) -> list[str]:
+    """Faults of a verb's own options, by the annotations of the parameters that they are handed to."""
+    hints = _hints(target)
+    return [fault for name, value in values.items() for fault in _type_faults(name, hints[name], value)]
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
 from receptive import provenance
-from receptive.build import Experiment, build, load_weights, start_from
+from receptive.build import Experiment, build, build_records, load_weights, start_from
 from receptive.callbacks.interruption import Interruption
 from receptive.callbacks.progress import RunProgress
 from receptive.callbacks.records import EpochRecords
@@ -52,7 +52,12 @@ def train(config: DictConfig, run: Run, interruption: Interruption, console: Con
         experiment.trainer,
         checkpoints=run.checkpoints,
         monitor=experiment.monitor,
-        callbacks=[records, RunProgress(console, experiment.trainer.progress), interruption],
+        callbacks=[
+            records,
+            *build_records(config, run),
+            RunProgress(console, experiment.trainer.progress),
+            interruption,
+        ],
         loggers=[],
     )
     try:

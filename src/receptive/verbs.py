@@ -109,6 +109,32 @@ def predict(config: DictConfig) -> None:
         raise InputError(f"{len(skipped)} of {len(predictions.images) + len(skipped)} files were left out:\n  {listed}")
 
 
+def activations(config: DictConfig) -> None:
+    """The job of `receptive activations`."""
+    from rich.console import Console
+
+    from receptive.activations.inspection import Options, inspect
+    from receptive.config import plain
+    from receptive.runs import open_run, shown
+    from receptive.signatures import option_faults
+
+    values = {key: value for key, value in plain(config).items() if key not in ("run", "compare", "output", "paths")}
+    values["data_dir"] = config.paths.data_dir
+    if found := option_faults(Options, values):
+        raise InputError("\n".join(found))
+    if (config.run is None) == (config.compare is None):
+        raise InputError("give run=FOLDER, or compare=[FOLDER,FOLDER,...]")
+    options, console = Options(**values), Console(markup=False)
+    run = open_run(config.run)
+    _warn_of_unfinished(run, "activations")
+    where = "input" if options.input is not None else options.split
+    output = Path(config.output) if config.output is not None else run.folder / "activations" / where
+    with listening():
+        rows = inspect(run, output, options, console)
+    _print_rows(rows, console)
+    console.print(f"tables and figures: {shown(output)}", highlight=False, soft_wrap=True)
+
+
 def summary(config: DictConfig) -> None:
     """The job of `receptive summary`."""
     from receptive.summary import summary as table_of

@@ -1,6 +1,7 @@
 """Reading image files."""
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -27,6 +28,35 @@ def is_image(path: Path) -> bool:
     """Whether a file's name is that of an image that Pillow reads; hidden files are none."""
     suffixes = Image.registered_extensions()
     return not path.name.startswith(".") and suffixes.get(path.suffix.lower()) in Image.OPEN
+
+
+def image_files(source: Path, output: Path) -> dict[str, Path]:
+    """The images that `source` names, by their path below it without suffix; with suffix where two share one.
+
+    Raises:
+        InputError: there are none, or the results would lie among them.
+    """
+    if source.is_file():
+        return {source.stem: source}
+    if not source.is_dir():
+        raise InputError(f"input={source}: does not exist; give an image or a folder of images")
+    written = output.resolve()
+    if source.resolve().is_relative_to(written):
+        raise InputError(f"output={output}: is the input's folder or holds it; choose another, below it if you like")
+    found = [
+        path
+        for path in sorted(source.rglob("*"))
+        if is_image(path)
+        and path.is_file()
+        and not path.resolve().is_relative_to(written)  # what an earlier call has written
+    ]
+    if not found:
+        raise InputError(f"input={source}: there is no image in this folder")
+    whole = {path: path.relative_to(source).as_posix() for path in found}
+    short = {path: path.relative_to(source).with_suffix("").as_posix() for path in found}
+    # a.png.tif without suffix is what a.png is called beside a.jpg
+    uses = Counter([*short.values(), *whole.values()])
+    return {short[path] if uses[short[path]] == 1 else whole[path]: path for path in found}
 
 
 def check_header(path: Path) -> tuple[int, int]:

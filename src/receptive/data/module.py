@@ -18,6 +18,8 @@ from receptive.data.split import validation_split
 from receptive.data.transform import BatchTransform
 from receptive.errors import InputError
 
+Part = Literal["train", "val", "test"]  # train: the whole official training split, the held-out images among them
+
 Share = Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -115,16 +117,15 @@ class ImageData(pl.LightningDataModule):
 
     def train_dataloader(self) -> ImageLoader:
         """Return shuffled, augmented training batches."""
-        return self._loader("train", self._rows[0], train=True)
+        return self._loader(self._split("train"), self._rows[0], train=True, batch_size=self.batch_size)
 
     def val_dataloader(self) -> ImageLoader | list[ImageLoader]:
         """Return the held-out training images, in order and unchanged; an empty list where there are none."""
-        rows = self._rows[1]
-        return self._loader("train", rows, train=False) if len(rows) else []
+        return self.ordered_loader("val") if len(self._rows[1]) else []
 
     def test_dataloader(self) -> ImageLoader:
         """Return the test images, in order and unchanged."""
-        return self._loader("test", torch.arange(len(self._split("test"))), train=False)
+        return self.ordered_loader("test")
 
     def class_counts(self) -> Tensor:
         """Return the number of training images (of a mask: pixels) in each class: (num_classes,) int64."""
@@ -146,21 +147,47 @@ class ImageData(pl.LightningDataModule):
         self._rows = (rows, rows)
         self.augmentations = ()
 
-    def examples(self, split: Literal["val", "test"], positions: Sequence[int]) -> Examples:
-        """Return images of the validation or test set by their places in it.
+    def examples(self, split: Part, positions: Sequence[int]) -> Examples:
+        """Return images of a part of the data by their places in it.
 
         Raises:
             InputError: there is no such place, or a file cannot be read.
         """
-        whole = self._split("test" if split == "test" else "train")
-        rows = torch.arange(len(whole)) if split == "test" else self._rows[1]
-        if strange := [place for place in positions if not 0 <= place < len(rows)]:
-            raise InputError(f"there is no image {strange[0]}: the {split} set has {len(rows)}, counted from 0")
-        rows = rows[list(positions)]
+        whole, rows = self._part(split, positions)
         pixels, targets = whole.batch(rows.tolist())
         inputs, _ = self.transform(len(whole))(pixels, targets, rows, 0)
         names = whole.names or tuple(f"image {row}" for row in range(len(whole)))
         return Examples(pixels, inputs, targets, tuple(names[row] for row in rows.tolist()))
+
+    def ordered_loader(
+        self, split: Part, positions: Sequence[int] | None = None, batch_size: int | None = None
+    ) -> ImageLoader:
+        """Return batches of a part of the data in order and unchanged, as the model takes them.
+
+        Args:
+            split: the part.
+            positions: places in it; None: all.
+            batch_size: None: eval_batch_size.
+
+        Raises:
+            InputError: there is no such place.
+        """
+        whole, rows = self._part(split, positions)
+        return self._loader(whole, rows, train=False, batch_size=batch_size or self.eval_batch_size)
+
+    def training_positions(self) -> list[int]:
+        """Return the places in the official training split of the images that are trained on, not held out."""
+        return self._rows[0].tolist()
+
+    def _part(self, split: Part, positions: Sequence[int] | None) -> tuple[Split, Tensor]:
+        """Return the official split that a part lies in, and the part's rows of it."""
+        whole = self._split("test" if split == "test" else "train")
+        rows = self._rows[1] if split == "val" else torch.arange(len(whole))
+        if positions is None:
+            return whole, rows
+        if strange := [place for place in positions if not 0 <= place < len(rows)]:
+            raise InputError(f"there is no image {strange[0]}: the {split} set has {len(rows)}, counted from 0")
+        return whole, rows[list(positions)]
 
     def inputs(self, images: Sequence[Image]) -> Tensor:
         """Return images from elsewhere as the model takes them: (B, C, H, W) float32."""
@@ -187,10 +214,8 @@ class ImageData(pl.LightningDataModule):
         split = self._split("train")
         return validation_split(split.targets, split.groups, self.validation, self.split_seed)
 
-    def _loader(self, name: SplitName, rows: Tensor, train: bool) -> ImageLoader:
-        split = self._split(name)
+    def _loader(self, split: Split, rows: Tensor, *, train: bool, batch_size: int) -> ImageLoader:
         rank, ranks = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-        batch_size = self.batch_size if train else self.eval_batch_size
         sampler = EpochSampler(len(rows), batch_size, self.seed, train, train and self.drop_last, rank, ranks)
         transform = self.transform(len(split), self.augmentations if train else ())
         if isinstance(split, FileSplit):

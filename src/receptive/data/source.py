@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from receptive.data.images import BILINEAR, to_tensor
+from receptive.data.images import BILINEAR, Mode, to_tensor
 
 SplitName = Literal["train", "test"]
 Target = Literal["label", "mask"]
@@ -43,6 +43,11 @@ class Facts:
     def num_classes(self) -> int:
         """Return the number of classes."""
         return len(self.class_names)
+
+    @property
+    def mode(self) -> Mode:
+        """Return the kind of Pillow image that fits the channels."""
+        return "L" if self.in_channels == 1 else "RGB"
 
     def plain(self) -> dict[str, Any]:
         """Return the facts as JSON holds them."""
@@ -168,7 +173,7 @@ class Source(abc.ABC):
         """
         facts = self.facts()
         height, width = facts.image_size
-        return to_tensor(image.convert("L" if facts.in_channels == 1 else "RGB").resize((width, height), BILINEAR))
+        return to_tensor(image.convert(facts.mode).resize((width, height), BILINEAR))
 
     @abc.abstractmethod
     def load(self, split: SplitName) -> Split:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from receptive.figures.style import show_pixels
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -77,11 +79,11 @@ def save_single(example: Example, class_names: Sequence[str], path: Path) -> Non
     plain, contours, errors = figure.subplots(1, 3)
     for axes in (plain, contours, errors):
         axes.set_axis_off()
-    _show(plain, example.pixels)
+    show_pixels(plain, example.pixels)
     plain.set_title("image", fontsize=9)
     _draw_contours(contours, example)
     contours.set_title("contours", fontsize=9)
-    _show(errors, example.pixels)
+    show_pixels(errors, example.pixels)
     errors.imshow(_errors(example.mask, example.predicted))
     errors.set_title(f"pixels of {', '.join(class_names[1:])}", fontsize=9, parse_math=False)
     errors.legend(
@@ -103,15 +105,8 @@ def _short(name: str, most: int = 24) -> str:
     return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-most // 2 :]}"
 
 
-def _show(axes: Axes, pixels: NDArray[Any]) -> None:
-    if len(pixels) == 3:
-        axes.imshow(pixels.transpose(1, 2, 0))
-    else:
-        axes.imshow(pixels[0], cmap="gray", vmin=0, vmax=255)
-
-
 def _draw_contours(axes: Axes, example: Example) -> None:
-    _show(axes, example.pixels)
+    show_pixels(axes, example.pixels)
     for classes, color, style in ((example.mask, TRUTH, "solid"), (example.predicted, PREDICTION, "dashed")):
         for label in np.unique(classes[classes > 0]):
             if not (classes == label).all():  # no border to draw

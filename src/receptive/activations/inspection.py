@@ -1,0 +1,113 @@
+"""`receptive activations run=FOLDER`: what the layers of one network give, in tables and figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import NonNegativeInt, PositiveInt
+from rich.console import Console
+
+from receptive.activations import batch_norm, correlation, maps, probes, survey
+from receptive.activations.context import Context
+from receptive.activations.images import FileImages, Images, SplitImages
+from receptive.build import Experiment, load_weights, rebuild, trained
+from receptive.data.module import Part
+from receptive.errors import InputError
+from receptive.inference import Predictor
+from receptive.recording.layers import chosen_layers
+from receptive.runs import Run
+
+Place = NonNegativeInt
+Value = TypeVar("Value", int, str)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What is looked at; conf/activations.yaml says what each means."""
+
+    split: Part
+    images: list[Place] | Place | None
+    limit: PositiveInt | None
+    input: Path | None
+    layers: list[str] | str | None
+    maps: list[Place] | Place
+    average_maps: bool
+    probe: bool
+    correlation: bool
+    batch_norm: bool
+    histogram_images: PositiveInt
+    batch_size: PositiveInt
+    checkpoint: Literal["best", "last"]
+    data_dir: str | None
+
+
+def inspect(run: Run, output: Path, options: Options, console: Console) -> list[survey.Row]:
+    """Write tables and figures of a run's network; gives the rows of layers.csv.
+
+    Args:
+        run: a folder with config.yaml and checkpoints.
+        output: folder, made where it does not exist; files of the same names are replaced.
+        options: what is looked at.
+        console: shows progress where it is a terminal, and a line about the statistics.
+
+    Raises:
+        InputError: run, images or layers cannot be used, an activation is NaN or infinite, or the output cannot be
+            written.
+    """
+    experiment = _experiment(run, options)
+    images = _images(experiment, options, output)
+    size = len(images)
+    context = Context(
+        name=f"{run.folder.resolve().name} ({type(experiment.task.model).__name__})",
+        experiment=experiment,
+        predictor=Predictor(experiment.task, experiment.trainer, options.batch_size),
+        layers=chosen_layers(experiment.task.model, _listed(options.layers)),
+        images=images,
+        described=f"{size:,} image{'s' * (size != 1)} of {options.input or options.split}",
+        batch_size=options.batch_size,
+        output=output,
+        console=console,
+    )
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        maps.report(context, _listed(options.maps) or [])  # first: a place that is none is told at once
+        rows = survey.report(context, histogram_images=options.histogram_images, average_maps=options.average_maps)
+        if options.correlation:
+            correlation.report(context)
+        if options.probe:
+            probes.report(context, options.limit)
+        if options.batch_norm:
+            batch_norm.report(context)
+    except OSError as error:
+        raise InputError(f"output={output} cannot be written: {error}") from None
+    return rows
+
+
+def _experiment(run: Run, options: Options) -> Experiment:
+    """Network and data; of one's own images no file of the data set is looked at unless a probe or average needs it."""
+    if options.input is None or options.probe or options.batch_norm:
+        experiment = trained(run, options.checkpoint, options.data_dir)
+        if options.split == "test" and options.input is None:
+            experiment.data.setup("test")
+        return experiment
+    experiment = rebuild(run.config(), run.result())
+    experiment.trainer.apply_to_process()
+    load_weights(experiment.task, run, options.checkpoint)
+    return experiment
+
+
+def _images(experiment: Experiment, options: Options, output: Path) -> Images:
+    if options.input is not None:
+        return FileImages(experiment.data, options.input, output)
+    places = _listed(options.images)
+    images = SplitImages(experiment.data, options.split, places)
+    if options.limit is None or options.limit >= len(images):
+        return images
+    return SplitImages(experiment.data, options.split, (places or range(len(images)))[: options.limit])
+
+
+def _listed(values: list[Value] | Value | None) -> list[Value] | None:
+    """A single value may stand without its list."""
+    return values if values is None or isinstance(values, list) else [values]

@@ -1,0 +1,49 @@
+"""Feature maps of single images: every channel of every layer, raw and absolute (R1.12, R2.16)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from receptive.activations.context import Context
+from receptive.activations.survey import sheet
+from receptive.figures.feature_maps import save_overview, save_sheet
+from receptive.recording.layers import by_channel, watching
+
+
+def report(context: Context, places: Sequence[int]) -> None:
+    """Draw into maps/IMAGE/ a sheet a layer, and overview.png with one map a layer.
+
+    Args:
+        context: network and images.
+        places: of the images, counted from 0.
+
+    Raises:
+        InputError: there is no such image.
+    """
+    if not places:
+        return
+    found = context.images.examples(places)
+    for place, name, pixels, inputs in zip(places, found.names, found.pixels, found.inputs, strict=True):
+        maps: dict[str, Tensor] = {}
+
+        def keep(layer: str, output: Tensor, maps: dict[str, Tensor] = maps) -> None:
+            maps[layer] = by_channel(output)[0].float().cpu()
+
+        with watching(context.predictor.task.model, context.layers, keep):
+            context.predictor.outputs(inputs.unsqueeze(0))
+        folder = context.output / "maps" / f"{place}_{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}"
+        folder.mkdir(parents=True, exist_ok=True)
+        title = f"{context.name}, {name}"
+        for number, (layer, values) in enumerate(maps.items()):
+            raw = values.numpy()
+            row = {"place": number, "layer": layer, "kind": context.kind(layer)}
+            save_sheet(raw, abs(raw), f"{title}: {context.label(layer)}", sheet(folder, row))
+        cells = [
+            (context.label(layer), values.mean(0).numpy(), values.abs().mean(0).numpy())
+            for layer, values in maps.items()
+            if values.ndim == 3
+        ]
+        save_overview(pixels.numpy(), cells, title, folder / "overview.png")

@@ -1,0 +1,32 @@
+"""How figures for publication look: width of a column of text, small type, colours for the colour-blind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH = 7.2  # inches, the text width of most journals
+DPI = 200
+SMALL = 7  # points
+# Okabe and Ito's
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """A figure with so many inches; without pyplot nothing global is left behind."""
+    from matplotlib.figure import Figure  # heavy
+
+    return Figure(figsize=(width, height), layout="constrained", dpi=DPI)
+
+
+def show_pixels(axes: Axes, pixels: NDArray[Any]) -> None:
+    """Show an image (C, H, W) uint8 with one or three channels."""
+    if len(pixels) == 3:
+        axes.imshow(pixels.transpose(1, 2, 0))
+    else:
+        axes.imshow(pixels[0], cmap="gray", vmin=0, vmax=255)

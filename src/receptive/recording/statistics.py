@@ -1,0 +1,238 @@
+"""Statistics of a layer's activations over any number of images, batch by batch, in memory that does not grow."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from receptive.errors import InputError
+from receptive.recording.layers import by_channel
+
+BINS = 128  # of a histogram, on both sides of zero together
+NEAR_ZERO = 0.01  # of the largest absolute activation of the layer for the same image
+DARK = 0.1  # the lowest part of a map's own range, from its smallest to its largest value
+
+_PART, _PART_OF_GPU = 2**18, 2**26  # values that are looked at together
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerSummary:
+    """The statistics of a layer with C channels over all images.
+
+    Args:
+        images: that were seen.
+        shape: of the output for one image, channels first; of images of different sizes the last one's.
+        mean: (C,).
+        std: (C,), with the number of activations as divisor.
+        mean_absolute: (C,).
+        zeros: (C,), share of the activations that are exactly 0.
+        sampled: images of which the following are.
+        near_zeros: (C,), share with |x| <= 0.01 of the largest |x| of the layer for the same image.
+        dark: (C,), share of the pixels in the lowest tenth of their map's own range: what looks dark where each map is
+            drawn from its smallest to its largest value. NaN where a map is one value.
+        blank: (C,), share of the maps whose pixels are all equal. NaN where a map is one value.
+        histogram: (C, bins) counts; bin i has the values from edges[i] up to, without it, edges[i + 1].
+        edges: (bins + 1,).
+        mean_map: *shape, the mean over the images; None where these have several sizes.
+        mean_absolute_map: the same of the absolute values.
+    """
+
+    images: int
+    shape: tuple[int, ...]
+    mean: Array
+    std: Array
+    mean_absolute: Array
+    zeros: Array
+    sampled: int
+    near_zeros: Array
+    dark: Array
+    blank: Array
+    histogram: NDArray[np.int64]
+    edges: Array
+    mean_map: Array | None
+    mean_absolute_map: Array | None
+
+    @property
+    def overall_std(self) -> float:
+        """The deviation of all activations of the layer."""
+        # of equally many a channel: the variance within channels and that of their means
+        return float(((self.std**2).mean() + self.mean.var()) ** 0.5)
+
+
+def device_of_sums(device: torch.device) -> torch.device:
+    """Where float64 sums of a device's values are kept: there, but for Apple's GPUs, which have no float64."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+class Histogram:
+    """Counts by channel in bins around zero whose width doubles whenever a value lies outside.
+
+    The width is always a power of two, and two neighbours are put together exactly: the counts are those that the final
+    bins would have had from the start.
+
+    Args:
+        channels: number of rows.
+        device: of the counts.
+    """
+
+    def __init__(self, channels: int, device: torch.device) -> None:
+        self.counts = torch.zeros(channels, BINS, dtype=torch.int64, device=device)
+        self.width = 0.0
+
+    def add(self, values: Tensor) -> None:
+        """Count finite values (N, C) or (N, C, *positions)."""
+        largest = float(values.abs().max()) if values.numel() else 0.0
+        if not self.width:
+            self.width = 2.0 ** math.floor(math.log2(2 * max(largest, 2.0**-60) / BINS))
+        while largest >= self.width * BINS / 2:
+            self._double()
+        bins = (values / self.width).floor_().long().add_(BINS // 2)
+        rows = torch.arange(len(self.counts), device=values.device).mul_(BINS)
+        bins += rows.view(-1, *[1] * (values.ndim - 2))
+        self.counts += torch.bincount(bins.flatten(), minlength=self.counts.numel()).view_as(self.counts)
+
+    def edges(self) -> Tensor:
+        """(BINS + 1,) float64."""
+        return torch.arange(-BINS // 2, BINS // 2 + 1, dtype=torch.float64) * self.width
+
+    def _double(self) -> None:
+        pairs = self.counts.view(len(self.counts), -1, 2).sum(2)  # BINS / 2 is even: no pair holds zero within
+        self.counts.zero_()
+        self.counts[:, BINS // 4 : -BINS // 4] = pairs
+        self.width *= 2
+
+
+class LayerStatistics:
+    """Gathers the statistics of one layer. Sums over a part of a batch are float32, the sums of these float64.
+
+    Args:
+        name: of the layer, for messages.
+        every: histogram, near-zero values, dark pixels and blank maps are of every so many-th image; None: of none.
+    """
+
+    def __init__(self, name: str, every: int | None = 1) -> None:
+        self.name = name
+        self.every = every
+        self.images = 0
+        self._activations = 0  # of a channel
+        self._sampled = 0
+        self._sampled_activations = 0
+
+    def update(self, output: Tensor) -> None:
+        """Add a batch of outputs (B, C), (B, C, *positions) or tokens (B, T, D).
+
+        Raises:
+            InputError: an activation is NaN or infinite.
+        """
+        values = by_channel(output)
+        if not self.images:
+            self._begin(values)
+        self._add(values)
+        if self.every is not None:
+            self._sample(values[-self.images % self.every :: self.every])
+        self.images += len(values)
+        self._activations += values.numel() // values.shape[1]
+
+    def _begin(self, values: Tensor) -> None:
+        device = device_of_sums(values.device)
+        channels = values.shape[1]
+        self._sums = torch.zeros(4, channels, dtype=torch.float64, device=device)
+        self._maps: Tensor | None = torch.zeros(2, *values.shape[1:], dtype=torch.float64, device=device)
+        self._sample_sums = torch.zeros(3, channels, dtype=torch.float64, device=device)
+        self._histogram = Histogram(channels, values.device)
+
+    def _add(self, values: Tensor) -> None:
+        """Add images (B, C, *positions) to the sums that are over every image."""
+        self._shape = tuple(values.shape[1:])
+        last = values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last)
+        order = values.movedim(1, -1) if last else values
+        totals = _totals(order.reshape(len(values), -1)).view(4, *order.shape[1:])
+        totals = (totals.movedim(-1, 1) if last else totals).to(self._sums)  # (4, C, *positions)
+        self._sums += totals.flatten(2).sum(2) if values.ndim > 2 else totals
+        if self._maps is not None and self._maps.shape[1:] == values.shape[1:]:
+            self._maps += totals[:2]
+        else:
+            self._maps = None  # images of several sizes
+
+    def _sample(self, values: Tensor) -> None:
+        """Add images (b, C, *positions) to what costs more to look at."""
+        if not len(values):
+            return
+        # (b, C, positions), contiguous: extrema along the last dimension are then several times faster
+        values = values.float().reshape(len(values), values.shape[1], -1).contiguous()
+        if not bool(values.isfinite().all()):
+            raise InputError(f"layer {self.name}: an activation is NaN or infinite")
+        self._histogram.add(values)
+        absolute = values.abs()
+        near = (absolute <= NEAR_ZERO * absolute.amax((1, 2), keepdim=True)).sum((0, 2))
+        low, high = values.amin(2, keepdim=True), values.amax(2, keepdim=True)
+        dark = (values <= low + DARK * (high - low)).sum((0, 2))
+        blank = (low == high).sum((0, 2))
+        self._sample_sums += torch.stack([near, dark, blank]).to(self._sample_sums)
+        self._sampled += len(values)
+        self._sampled_activations += len(values) * values.shape[2]
+
+    def summary(self) -> LayerSummary:
+        """What was gathered so far.
+
+        Raises:
+            InputError: an activation was NaN or infinite.
+        """
+        if not bool(self._sums.isfinite().all()):
+            raise InputError(f"layer {self.name}: an activation is NaN or infinite")
+        total, absolute, squares, zeros = (self._sums / self._activations).cpu().numpy()
+        near, dark, blank = self._sample_sums.cpu().numpy()
+        single = math.prod(self._shape[1:]) == 1
+        nothing = np.full(len(total), np.nan)
+        maps = None if self._maps is None or single else (self._maps / self.images).cpu().numpy()
+        return LayerSummary(
+            images=self.images,
+            shape=self._shape,
+            mean=total,
+            std=np.sqrt(np.maximum(squares - total**2, 0)),
+            mean_absolute=absolute,
+            zeros=zeros,
+            sampled=self._sampled,
+            near_zeros=near / self._sampled_activations if self._sampled else nothing,
+            dark=dark / self._sampled_activations if self._sampled and not single else nothing,
+            blank=blank / self._sampled if self._sampled and not single else nothing,
+            histogram=self._histogram.counts.cpu().numpy(),
+            edges=self._histogram.edges().numpy(),
+            mean_map=None if maps is None else maps[0],
+            mean_absolute_map=None if maps is None else maps[1],
+        )
+
+
+def _totals(values: Tensor) -> Tensor:
+    """Over the rows of (B, n): sums of x, |x| and x**2 and the number of zeros, float32 (4, n).
+
+    Part by part in memory that stays in the CPU's cache: operations that allocate their results cost several times as
+    much.
+    """
+    columns = values.shape[1]
+    rows = max(1, (_PART if values.device.type == "cpu" else _PART_OF_GPU) // columns)
+    totals = torch.zeros(4, columns, device=values.device)
+    memory = _memory(max(rows * columns, _PART), values.device)
+    for part in values.split(rows):
+        own, work = memory[:, : part.numel()].view(2, -1, columns)
+        own.copy_(part)
+        totals[0] += own.sum(0)
+        totals[1] += torch.abs(own, out=work).sum(0)
+        totals[3] += torch.eq(own, 0, out=work).sum(0)  # as floats: a mask and its count take longer
+        totals[2] += torch.mul(own, own, out=work).sum(0)
+    return totals
+
+
+@functools.lru_cache(maxsize=1)
+def _memory(size: int, device: torch.device) -> Tensor:
+    """(2, size) float32 of any values."""
+    with torch.inference_mode(False):  # outside of it too it may be written to
+        return torch.empty(2, size, device=device)

@@ -26,15 +26,15 @@ HOUSE = {
     # verbs
     "__main__": "cli",
     "cli": "config signals sweeps verbs",
-    "verbs": "activations check config evaluate export job operators predict report runs signals signatures summary "
+    "verbs": "activations check config console evaluate export job operators predict report runs signals signatures summary "
     "tracking",
-    "sweeps": "check config job runs signals",  # check and job within functions: torch_free holds it
+    "sweeps": "check config console job runs signals",  # check and job within functions: torch_free holds it
     "report": "config runs",
     "job": "callbacks check config logs runs signals tracking train",
     "evaluate": "build config figures illustrate inference logs runs train trainer",
     "predict": "build config data figures inference logs runs tasks trainer",
     "export": "build config runs",
-    "activations": "build data figures inference recording runs",
+    "activations": "build config data figures inference recording runs",
     "summary": "build check config",
     # one run
     "train": "build callbacks config illustrate provenance runs signals trainer tracking",
@@ -55,6 +55,7 @@ HOUSE = {
     # the ground
     "figures": "",
     "logs": "",
+    "console": "",
     "runs": "config",
     "provenance": "config",
     "config": "",
@@ -76,7 +77,7 @@ TORCH_FREE = {
     "runs",
     "verbs",
 }
-TORCH_FREE |= {"logs", "signals", "sweeps"}
+TORCH_FREE |= {"console", "logs", "signals", "sweeps"}
 TORCH = ("torch", "torchvision", "torchmetrics", "pytorch_lightning", "lightning_fabric", "timm")
 LIGHTNING_FREE = {"models", "operators", "optimizers"}
 LIGHTNING = {"pytorch_lightning", "lightning", "lightning_fabric"}

@@ -42,37 +42,19 @@ def train(config: DictConfig, run: Run, interruption: Interruption, console: Con
     experiment = build(config)
     experiment.trainer.apply_to_process()
     if config.init is not None:
-        fresh = start_from(experiment.task, open_run(config.init, "init"))
-        console.print(f"init     {config.init}" + (f"; fresh: {', '.join(fresh)}" if fresh else ""), highlight=False)
+        _start_from(config.init, experiment, console)
     if config.test:
         experiment.data.setup("test")  # a damaged test file is told before the training, not hours after it
     _introduce(experiment, run, console)
-    records = EpochRecords(run.metrics_path)
-    trainer = build_trainer(
-        experiment.trainer,
-        checkpoints=run.checkpoints,
-        monitor=experiment.monitor,
-        callbacks=[
-            records,
-            *build_records(config, run),
-            RunProgress(console, experiment.trainer.progress),
-            interruption,
-        ],
-        loggers=[],
-    )
-    try:
-        trainer.fit(experiment.task, datamodule=experiment.data)
-    except SIGTERMException:  # Lightning looked before our callback did
-        raise Interrupted(signal.SIGTERM) from None
+    trainer, rows = _fit(config, experiment, run, interruption, console)
     best_epoch = load_weights(experiment.task, run)
-    best = next(row for row in records.rows if row["epoch"] == best_epoch)
+    best = next(row for row in rows if row["epoch"] == best_epoch)
     metrics = {key: value for key, value in best.items() if "/" in key}
     details: dict[str, Any] = {}
     if config.test:
         metrics |= test_metrics(trainer, experiment)
         details = _named(experiment.task.test_details(), experiment.data.test_names())
         _write_test_images(experiment, run)
-    rows = records.rows
     illustrate(experiment, run, rows, best_epoch, details)
     return {
         "metrics": metrics,
@@ -86,6 +68,31 @@ def train(config: DictConfig, run: Run, interruption: Interruption, console: Con
         **_origin(experiment),
         "details": details,
     }
+
+
+def _fit(
+    config: DictConfig, experiment: Experiment, run: Run, interruption: Interruption, console: Console
+) -> tuple[pl.Trainer, list[dict[str, float]]]:
+    """Train; gives the trainer and the rows of metrics.csv."""
+    records = EpochRecords(run.metrics_path)
+    progress = RunProgress(console, experiment.trainer.progress)
+    trainer = build_trainer(
+        experiment.trainer,
+        checkpoints=run.checkpoints,
+        monitor=experiment.monitor,
+        callbacks=[records, *build_records(config, run), progress, interruption],
+        loggers=[],
+    )
+    try:
+        trainer.fit(experiment.task, datamodule=experiment.data)
+    except SIGTERMException:  # Lightning looked before our callback did
+        raise Interrupted(signal.SIGTERM) from None
+    return trainer, records.rows
+
+
+def _start_from(folder: str, experiment: Experiment, console: Console) -> None:
+    fresh = start_from(experiment.task, open_run(folder, "init"))
+    console.print(f"init     {folder}" + (f"; fresh: {', '.join(fresh)}" if fresh else ""), highlight=False)
 
 
 def _origin(experiment: Experiment) -> dict[str, Any]:

@@ -69,12 +69,22 @@ def _places(images: Any) -> list[int]:
 def _print_rows(rows: Sequence[dict[str, str | float]], console: Any) -> None:
     from rich.table import Table
 
+    from receptive.console import print_unfolded
+
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in rows[0]:
-        table.add_column(name, overflow="fold")
+    for name, value in rows[0].items():
+        table.add_column(
+            name.replace("_", " "), overflow="fold", justify="right" if isinstance(value, float) else "left"
+        )
     for row in rows:
-        table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row.values()))
-    console.print(table)
+        table.add_row(*(_cell(value) for value in row.values()))
+    print_unfolded(table, console)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.4f}"
+    return str(value)
 
 
 def predict(config: DictConfig) -> None:
@@ -113,8 +123,9 @@ def activations(config: DictConfig) -> None:
     """The job of `receptive activations`."""
     from rich.console import Console
 
-    from receptive.activations.inspection import Options, inspect
-    from receptive.config import plain
+    from receptive.activations.comparison import compare
+    from receptive.activations.inspection import PRINTED, Options, default_output, inspect
+    from receptive.config import plain, sweep_name
     from receptive.runs import open_run, shown
     from receptive.signatures import option_faults
 
@@ -125,12 +136,16 @@ def activations(config: DictConfig) -> None:
     if (config.run is None) == (config.compare is None):
         raise InputError("give run=FOLDER, or compare=[FOLDER,FOLDER,...]")
     options, console = Options(**values), Console(markup=False)
-    run = open_run(config.run)
-    _warn_of_unfinished(run, "activations")
-    where = "input" if options.input is not None else options.split
-    output = Path(config.output) if config.output is not None else run.folder / "activations" / where
+    output = None if config.output is None else Path(config.output)
     with listening():
-        rows = inspect(run, output, options, console)
+        if config.compare is not None:
+            output = output or Path("outputs/comparisons") / sweep_name(config.compare)
+            rows = compare(list(config.compare), output, options, console)
+        else:
+            run = open_run(config.run)
+            _warn_of_unfinished(run, "activations")
+            output = output or default_output(run, options)
+            rows = [{key: row[key] for key in PRINTED} for row in inspect(run, output, options, console)]
     _print_rows(rows, console)
     console.print(f"tables and figures: {shown(output)}", highlight=False, soft_wrap=True)
 

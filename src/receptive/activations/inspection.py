@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import NonNegativeInt, PositiveInt
 from rich.console import Console
@@ -17,7 +18,11 @@ from receptive.data.module import Part
 from receptive.errors import InputError
 from receptive.inference import Predictor
 from receptive.recording.layers import chosen_layers
-from receptive.runs import Run
+from receptive.runs import Run, read_csv, read_json, write_atomically
+
+# of layers.csv, on the console
+PRINTED = ("layer", "kind", "shape", "mean", "std", "mean_absolute", "zeros", "near_zeros", "dark", "blank")
+REQUEST = "request.json"  # what was asked for; written last
 
 Place = NonNegativeInt
 Value = TypeVar("Value", int, str)
@@ -42,6 +47,11 @@ class Options:
     checkpoint: Literal["best", "last"]
     data_dir: str | None
 
+    @property
+    def places(self) -> list[int]:
+        """Of the images whose maps are drawn."""
+        return _listed(self.maps) or []
+
 
 def inspect(run: Run, output: Path, options: Options, console: Console) -> list[survey.Row]:
     """Write tables and figures of a run's network; gives the rows of layers.csv.
@@ -56,10 +66,29 @@ def inspect(run: Run, output: Path, options: Options, console: Console) -> list[
         InputError: run, images or layers cannot be used, an activation is NaN or infinite, or the output cannot be
             written.
     """
+    context = look_at(run, output, options, console)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        maps.report(context, options.places)  # first: a place that is none is told at once
+        rows = survey.report(context, histogram_images=options.histogram_images, average_maps=options.average_maps)
+        if options.correlation:
+            correlation.report(context)
+        if options.probe:
+            probes.report(context, options.limit)
+        if options.batch_norm:
+            batch_norm.report(context)
+        write_atomically(output / REQUEST, json.dumps(_request(options), indent=2) + "\n")
+    except OSError as error:
+        raise InputError(f"output={output} cannot be written: {error}") from None
+    return rows
+
+
+def look_at(run: Run, output: Path, options: Options, console: Console) -> Context:
+    """Network and images; arguments and errors as in `inspect`."""
     experiment = _experiment(run, options)
     images = _images(experiment, options, output)
     size = len(images)
-    context = Context(
+    return Context(
         name=f"{run.folder.resolve().name} ({type(experiment.task.model).__name__})",
         experiment=experiment,
         predictor=Predictor(experiment.task, experiment.trainer, options.batch_size),
@@ -70,19 +99,33 @@ def inspect(run: Run, output: Path, options: Options, console: Console) -> list[
         output=output,
         console=console,
     )
+
+
+def default_output(run: Run, options: Options) -> Path:
+    """Where tables and figures go unless one says."""
+    return run.folder / "activations" / ("input" if options.input is not None else options.split)
+
+
+def surveyed(run: Run, options: Options) -> list[dict[str, str]] | None:
+    """The rows of the layers.csv that `inspect` has written for the same question, if it has."""
+    folder = default_output(run, options)
+    checkpoint = run.checkpoints / f"{options.checkpoint}.ckpt"
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        maps.report(context, _listed(options.maps) or [])  # first: a place that is none is told at once
-        rows = survey.report(context, histogram_images=options.histogram_images, average_maps=options.average_maps)
-        if options.correlation:
-            correlation.report(context)
-        if options.probe:
-            probes.report(context, options.limit)
-        if options.batch_norm:
-            batch_norm.report(context)
-    except OSError as error:
-        raise InputError(f"output={output} cannot be written: {error}") from None
-    return rows
+        if read_json(folder / REQUEST) != _request(options):
+            return None
+        if checkpoint.stat().st_mtime > (folder / REQUEST).stat().st_mtime:
+            return None
+        return read_csv(folder / "layers.csv")
+    except (OSError, InputError):
+        return None
+
+
+def _request(options: Options) -> dict[str, Any]:
+    """What the statistics depend on, as plain containers."""
+    asked = {
+        key: getattr(options, key) for key in ("split", "images", "limit", "layers", "histogram_images", "checkpoint")
+    }
+    return asked | {"input": None if options.input is None else str(options.input.resolve())}
 
 
 def _experiment(run: Run, options: Options) -> Experiment:

@@ -27,13 +27,7 @@ def report(context: Context, places: Sequence[int]) -> None:
         return
     found = context.images.examples(places)
     for place, name, pixels, inputs in zip(places, found.names, found.pixels, found.inputs, strict=True):
-        maps: dict[str, Tensor] = {}
-
-        def keep(layer: str, output: Tensor, maps: dict[str, Tensor] = maps) -> None:
-            maps[layer] = by_channel(output)[0].float().cpu()
-
-        with watching(context.predictor.task.model, context.layers, keep):
-            context.predictor.outputs(inputs.unsqueeze(0))
+        maps = feature_maps(context, inputs)
         folder = context.output / "maps" / f"{place}_{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}"
         folder.mkdir(parents=True, exist_ok=True)
         title = f"{context.name}, {name}"
@@ -44,6 +38,18 @@ def report(context: Context, places: Sequence[int]) -> None:
         cells = [
             (context.label(layer), values.mean(0).numpy(), values.abs().mean(0).numpy())
             for layer, values in maps.items()
-            if values.ndim == 3
+            if values.ndim == 3 and values[0].numel() > 1
         ]
         save_overview(pixels.numpy(), cells, title, folder / "overview.png")
+
+
+def feature_maps(context: Context, inputs: Tensor) -> dict[str, Tensor]:
+    """What every layer gives for a normalised image (C, H, W): float32 (channels, *positions), on the CPU."""
+    maps: dict[str, Tensor] = {}
+
+    def keep(layer: str, output: Tensor) -> None:
+        maps[layer] = by_channel(output)[0].float().cpu()
+
+    with watching(context.predictor.task.model, context.layers, keep):
+        context.predictor.outputs(inputs.unsqueeze(0))
+    return maps

@@ -198,7 +198,7 @@ def save_moving_averages(
         title: of the figure.
         path: of the PNG.
     """
-    figure = new_figure(4.2)
+    figure = new_figure(4.8)
     upper, lower = figure.subplots(2, 1, sharex=True)
     for axes, parts, neutral in ((upper, shifts, 0), (lower, ratios, 1)):
         axes.axhline(neutral, color="grey", linewidth=0.6)
@@ -206,8 +206,8 @@ def save_moving_averages(
             spread = np.linspace(-0.28, 0.28, len(values)) if len(values) > 1 else np.zeros(1)
             axes.plot(place + spread, values, ".", markersize=2.5, color=COLORS[0])
             axes.hlines(np.nanmedian(values), place - 0.35, place + 0.35, color=COLORS[1], linewidth=1.2)
-    tidy(upper, "mean: (running − exact) / deviation")
-    tidy(lower, "variance: running / exact")
+    tidy(upper, "mean\n(running − exact) / std")
+    tidy(lower, "variance\nrunning / exact")
     label_layers(lower, labels)
     figure.suptitle(f"{title}; a dot a channel, the line their median", fontsize=SMALL + 2, parse_math=False)
     figure.savefig(path)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from receptive.figures.activations import label_layers, tidy
-from receptive.figures.style import COLORS, SMALL, new_figure
+from receptive.figures.style import COLORS, SMALL, new_figure, show_pixels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,13 +38,8 @@ def save_training(rows: Sequence[Mapping[str, str]], path: Path) -> None:
         for row in rows:
             if row[key]:
                 values[labels.index(row["label"]), epochs.index(int(row["epoch"]))] = float(row[key])
-        if key == "mean":
-            largest = float(np.nanmax(np.abs(values))) or 1.0
-            norm: Normalize = Normalize(-largest, largest)
-        else:
-            positive = values[values > 0]
-            low, high = (positive.min(), positive.max()) if len(positive) else (0.1, 1.0)
-            norm = LogNorm(low, max(high, low * 1.01))
+        low, high = _limits(values, key == "mean")
+        norm = Normalize(low, high) if key == "mean" else LogNorm(low, high)
         shown = values if key == "mean" else np.ma.masked_invalid(np.where(values > 0, values, np.nan))
         image = axes.imshow(
             shown, aspect="auto", cmap="RdBu_r" if key == "mean" else "viridis", norm=norm, interpolation="nearest",
@@ -55,13 +50,27 @@ def save_training(rows: Sequence[Mapping[str, str]], path: Path) -> None:
         axes.set_xlabel("epoch", fontsize=SMALL + 1)
         axes.tick_params(labelsize=SMALL)
         axes.xaxis.get_major_locator().set_params(integer=True)
-        figure.colorbar(image, ax=axes, location="bottom", aspect=25).ax.tick_params(labelsize=SMALL)
+        bar = figure.colorbar(image, ax=axes, location="bottom", aspect=25)
+        bar.ax.minorticks_off()
+        ticks = [low, 0.0 if key == "mean" else float(np.sqrt(low * high)), high]
+        bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
+        bar.ax.tick_params(labelsize=SMALL)
     panels[0].set_yticks(range(len(labels)), labels, fontsize=SMALL - 1, parse_math=False)
     figure.suptitle(
         "activations of the same held-out images at the end of each epoch; gradient norm: mean over its steps",
         fontsize=SMALL + 1,
     )
     figure.savefig(path)
+
+
+def _limits(values: Array, signed: bool) -> tuple[float, float]:
+    """Of the colour scale: around zero, or of the positive values."""
+    if signed:
+        largest = float(np.nanmax(np.abs(values))) or 1.0
+        return -largest, largest
+    positive = values[values > 0]
+    low, high = (float(positive.min()), float(positive.max())) if len(positive) else (0.1, 1.0)
+    return low, max(high, low * 1.01)
 
 
 def save_comparison(
@@ -102,3 +111,42 @@ def _draw_network(axes: Axes, network: str, mean: Array, std: Array, color: str)
     axes.plot(places, mean[places], "o-", markersize=3, linewidth=0.9, color=color, label=network)
     spread = np.nan_to_num(std[places])
     axes.fill_between(places, mean[places] - spread, mean[places] + spread, color=color, alpha=0.25, linewidth=0)
+
+
+def save_side_by_side(
+    pixels: Array, networks: Mapping[str, Sequence[tuple[str, Array] | None]], title: str, path: Path, columns: int = 8
+) -> None:
+    """Draw a map a layer for several networks, one network under the other.
+
+    Args:
+        pixels: (C, H, W) uint8 of the image.
+        networks: name -> (label, map (H, W)) of each common layer, None where it has none.
+        title: of the figure.
+        path: of the PNG.
+        columns: of the grid, the first for the networks' names.
+    """
+    drawn = [place for place, cells in enumerate(zip(*networks.values(), strict=True)) if any(cells)]
+    across = columns - 1
+    blocks = -(-len(drawn) // across)
+    height = len(networks)
+    figure = new_figure(blocks * (1.02 * height + 0.15) + 0.6)
+    grid = figure.subplots(blocks * height, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for block in range(blocks):
+        for line, (name, cells) in enumerate(networks.items()):
+            row = grid[block * height + line]
+            if not block and not line:
+                show_pixels(row[0], pixels)
+                row[0].set_title(name, fontsize=SMALL, parse_math=False, pad=2)
+            else:
+                row[0].text(
+                    0.5, 0.5, name.replace(", ", "\n"), fontsize=SMALL, ha="center", va="center", parse_math=False
+                )
+            for axes, place in zip(row[1:], drawn[block * across : (block + 1) * across], strict=False):
+                if (cell := cells[place]) is not None:
+                    label, values = cell
+                    axes.imshow(values, cmap="magma", vmin=0, vmax=float(values.max()) or 1.0)
+                    axes.set_title(f"{label}\n0 to {values.max():.2g}", fontsize=SMALL - 2, parse_math=False, pad=2)
+    figure.suptitle(title, fontsize=SMALL + 1, parse_math=False)
+    figure.savefig(path)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from receptive.config import code_hash
+from receptive.console import print_unfolded
 from receptive.runs import Run, metric_text, shown, write_csv
-
-_PLAIN_WIDTH = 200  # characters where there is no terminal: a table in a log is not folded
-_NARROWEST = 5  # characters to which a title is folded
 
 Row = tuple[dict[str, str], Run]
 
@@ -72,26 +68,9 @@ def print_table(rows: Sequence[Row], console: Console) -> None:
         table.add_row(*cells, *values, seconds, Text(state + old, style=_COLORS[state]))
         if state in ("failed", "interrupted"):
             causes.append(f"{state}: {run.status().error or 'its process died'}\n  {shown(run.log_path)}")
-    _print_unfolded(table, console)
+    print_unfolded(table, console)
     for cause in causes:
         console.print(cause, highlight=False, markup=False, soft_wrap=True)
-
-
-def _print_unfolded(table: Table, console: Console) -> None:
-    """Print a table without cutting a value off: in a narrow terminal titles are folded, elsewhere nothing is."""
-    width = console.width
-    titles = [str(column.header) for column in table.columns]
-    values = [max((cell_len(str(cell)) for cell in column.cells), default=0) for column in table.columns]
-    needed = sum(max(len(title), value) + 2 for title, value in zip(titles, values, strict=True)) - 2
-    if console.is_terminal and needed > width:
-        for column, title, value in zip(table.columns, titles, values, strict=True):
-            column.header = "\n".join(textwrap.wrap(title, max(value, _NARROWEST)))
-    try:
-        if not console.is_terminal:
-            console.width = max(width, _PLAIN_WIDTH)  # console.print(width=) cannot widen
-        console.print(table)
-    finally:
-        console.width = width
 
 
 def _short(keys: Sequence[str]) -> list[str]:

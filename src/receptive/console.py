@@ -1,0 +1,29 @@
+"""How tables stand on a console."""
+
+from __future__ import annotations
+
+import textwrap
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+
+_PLAIN_WIDTH = 200  # characters where there is no terminal: a table in a log is not folded
+_NARROWEST = 5  # characters to which a title is folded
+
+
+def print_unfolded(table: Table, console: Console) -> None:
+    """Print a table without cutting a value off: in a narrow terminal titles are folded, elsewhere nothing is."""
+    width = console.width
+    titles = [str(column.header) for column in table.columns]
+    values = [max((cell_len(str(cell)) for cell in column.cells), default=0) for column in table.columns]
+    needed = sum(max(len(title), value) + 2 for title, value in zip(titles, values, strict=True)) - 2
+    if console.is_terminal and needed > width:
+        for column, title, value in zip(table.columns, titles, values, strict=True):
+            column.header = "\n".join(textwrap.wrap(title, max(value, _NARROWEST)))
+    try:
+        if not console.is_terminal:
+            console.width = max(width, _PLAIN_WIDTH)  # console.print(width=) cannot widen
+        console.print(table)
+    finally:
+        console.width = width

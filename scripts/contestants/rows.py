@@ -8,7 +8,7 @@ from functools import partial
 from typing import Literal
 
 import torch
-from scripts.contestants import grid, processes, training
+from scripts.contestants import grid, looking, processes, training
 
 from receptive.build import build
 
@@ -19,6 +19,7 @@ LIGHTNING, RAW, EMA, MINIMAL = (
     "receptive with EMA",
     "minimal Lightning script",
 )
+EVALUATION = "network alone"
 AUGMENT = ("augment=[horizontal_flip,rotation]", "augment.rotation.degrees=15")
 
 
@@ -131,6 +132,13 @@ def unet_variants_row(quick: bool) -> Row:
     return Row(contestants, tuple(Goal("speed", None, variant) for variant in VARIANTS), configs[OURS].data.batch_size)
 
 
+def activations_row(model: str, quick: bool) -> Row:
+    """Return the row of the statistics of every layer, beside the network alone."""
+    images = 1_000 if quick else 10_000
+    ours, alone = looking.statistics_and_evaluation(model, images)
+    return Row({OURS: ours, EVALUATION: alone}, (Goal("speed", 0.5, EVALUATION),), images)
+
+
 def start_row(quick: bool) -> Row:
     """Return the row from the launch to the first training step."""
     minimal = partial(processes.first_step_of_minimal_script, training.composed().paths.data_dir)
@@ -159,6 +167,8 @@ ROWS: dict[str, Callable[..., Row]] = {
     "mnist": mnist_row,
     "unet": unet_row,
     "unet_variants": unet_variants_row,
+    "activations_a": partial(activations_row, "net_a"),
+    "activations_b": partial(activations_row, "net_b"),
     "start": start_row,
     "cfg": partial(command_row, "train", "--cfg", "job"),
     "help": partial(command_row, "--help"),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from receptive.errors import InputError
@@ -92,7 +93,8 @@ def watching(
             calls[name] += 1
             seen = given[0] if inputs else output
             if isinstance(seen, Tensor) and seen.is_floating_point() and seen.ndim >= 2:
-                visit(name if calls[name] == 1 else f"{name}#{calls[name]}", seen)
+                with torch.autocast(seen.device.type, enabled=False):  # what is computed there is exact
+                    visit(name if calls[name] == 1 else f"{name}#{calls[name]}", seen)
 
         return see
 

@@ -18,7 +18,8 @@ BINS = 128  # of a histogram, on both sides of zero together
 NEAR_ZERO = 0.01  # of the largest absolute activation of the layer for the same image
 DARK = 0.1  # the lowest part of a map's own range, from its smallest to its largest value
 
-_PART, _PART_OF_GPU = 2**18, 2**26  # values that are looked at together
+_PART, _PART_OF_GPU = 2**19, 2**26  # values that are looked at together
+_MOST_KEPT = 64  # images
 
 Array = NDArray[np.float64]
 
@@ -87,16 +88,14 @@ class Histogram:
         self.counts = torch.zeros(channels, BINS, dtype=torch.int64, device=device)
         self.width = 0.0
 
-    def add(self, values: Tensor) -> None:
-        """Count finite values (N, C) or (N, C, *positions)."""
-        largest = float(values.abs().max()) if values.numel() else 0.0
+    def add(self, values: Tensor, largest: float) -> None:
+        """Count finite values (N, C) or (N, C, *positions), none of them above `largest` in size."""
         if not self.width:
             self.width = 2.0 ** math.floor(math.log2(2 * max(largest, 2.0**-60) / BINS))
         while largest >= self.width * BINS / 2:
             self._double()
-        bins = (values / self.width).floor_().long().add_(BINS // 2)
-        rows = torch.arange(len(self.counts), device=values.device).mul_(BINS)
-        bins += rows.view(-1, *[1] * (values.ndim - 2))
+        rows = torch.arange(len(self.counts), device=values.device, dtype=torch.int32).mul_(BINS).add_(BINS // 2)
+        bins = values.mul(1 / self.width).floor_().to(torch.int32).add_(rows.view(-1, *[1] * (values.ndim - 2)))
         self.counts += torch.bincount(bins.flatten(), minlength=self.counts.numel()).view_as(self.counts)
 
     def edges(self) -> Tensor:
@@ -125,6 +124,9 @@ class LayerStatistics:
         self._activations = 0  # of a channel
         self._sampled = 0
         self._sampled_activations = 0
+        self._kept: list[Tensor] = []
+        # (2, values) float64: sums over the images of x and |x|, by shape and by whether the channels lie last
+        self._maps: dict[tuple[tuple[int, ...], bool], Tensor] = {}
 
     def update(self, output: Tensor) -> None:
         """Add a batch of outputs (B, C), (B, C, *positions) or tokens (B, T, D).
@@ -137,7 +139,7 @@ class LayerStatistics:
             self._begin(values)
         self._add(values)
         if self.every is not None:
-            self._sample(values[-self.images % self.every :: self.every])
+            self._keep(values[-self.images % self.every :: self.every])
         self.images += len(values)
         self._activations += values.numel() // values.shape[1]
 
@@ -145,7 +147,6 @@ class LayerStatistics:
         device = device_of_sums(values.device)
         channels = values.shape[1]
         self._sums = torch.zeros(4, channels, dtype=torch.float64, device=device)
-        self._maps: Tensor | None = torch.zeros(2, *values.shape[1:], dtype=torch.float64, device=device)
         self._sample_sums = torch.zeros(3, channels, dtype=torch.float64, device=device)
         self._histogram = Histogram(channels, values.device)
 
@@ -153,28 +154,51 @@ class LayerStatistics:
         """Add images (B, C, *positions) to the sums that are over every image."""
         self._shape = tuple(values.shape[1:])
         last = values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last)
-        order = values.movedim(1, -1) if last else values
-        totals = _totals(order.reshape(len(values), -1)).view(4, *order.shape[1:])
-        totals = (totals.movedim(-1, 1) if last else totals).to(self._sums)  # (4, C, *positions)
-        self._sums += totals.flatten(2).sum(2) if values.ndim > 2 else totals
-        if self._maps is not None and self._maps.shape[1:] == values.shape[1:]:
-            self._maps += totals[:2]
-        else:
-            self._maps = None  # images of several sizes
+        order = values.movedim(1, -1) if last else values  # as they lie in memory
+        totals = _totals(order.reshape(len(values), -1)).to(self._sums.device)
+        places = totals.view(4, -1, values.shape[1]) if last else totals.view(4, values.shape[1], -1)
+        self._sums += places.sum(1 if last else 2, dtype=torch.float64)
+        key = (self._shape, last)
+        if key not in self._maps:
+            self._maps[key] = torch.zeros_like(totals[:2], dtype=torch.float64)
+        self._maps[key] += totals[:2]
 
-    def _sample(self, values: Tensor) -> None:
-        """Add images (b, C, *positions) to what costs more to look at."""
-        if not len(values):
-            return
-        # (b, C, positions), contiguous: extrema along the last dimension are then several times faster
-        values = values.float().reshape(len(values), values.shape[1], -1).contiguous()
-        if not bool(values.isfinite().all()):
-            raise InputError(f"layer {self.name}: an activation is NaN or infinite")
-        self._histogram.add(values)
-        absolute = values.abs()
-        near = (absolute <= NEAR_ZERO * absolute.amax((1, 2), keepdim=True)).sum((0, 2))
+    def _mean_maps(self) -> Tensor | None:
+        """(2, C, *positions): means over the images of x and |x|; None of images of several sizes."""
+        if len({shape for shape, _ in self._maps}) > 1:
+            return None
+        channels, *sides = self._shape
+        return sum(
+            (
+                maps.view(2, *sides, channels).movedim(-1, 1) if last else maps.view(2, channels, *sides)
+                for (_, last), maps in self._maps.items()
+            ),
+            start=torch.zeros((), dtype=torch.float64, device=self._sums.device),
+        ).div(self.images)
+
+    def _keep(self, values: Tensor) -> None:
+        """Lay images (b, C, *positions) aside until it pays to look at them: few at a time cost as much as many."""
+        if len(values):
+            # (b, C, positions), contiguous: extrema along the last dimension are then several times faster
+            self._kept.append(values.reshape(len(values), values.shape[1], -1).float().contiguous().clone())
+        if sum(kept.numel() for kept in self._kept) >= _PART or sum(map(len, self._kept)) >= _MOST_KEPT:
+            self._sample()
+
+    def _sample(self) -> None:
+        """Look closer at the images that were laid aside."""
+        parts, self._kept = self._kept, []
+        for same in {part.shape[1:]: None for part in parts}:
+            self._look(torch.cat([part for part in parts if part.shape[1:] == same]))
+
+    def _look(self, values: Tensor) -> None:
+        """Add images (b, C, positions) to what costs more to look at."""
         low, high = values.amin(2, keepdim=True), values.amax(2, keepdim=True)
-        dark = (values <= low + DARK * (high - low)).sum((0, 2))
+        largest = torch.maximum(-low, high)
+        if not bool(largest.isfinite().all()):
+            raise InputError(f"layer {self.name}: an activation is NaN or infinite")
+        self._histogram.add(values, float(largest.max()))
+        near = values.abs().le_(NEAR_ZERO * largest.amax(1, keepdim=True)).sum((0, 2))
+        dark = values.sub(low).le_(DARK * (high - low)).sum((0, 2))
         blank = (low == high).sum((0, 2))
         self._sample_sums += torch.stack([near, dark, blank]).to(self._sample_sums)
         self._sampled += len(values)
@@ -188,11 +212,13 @@ class LayerStatistics:
         """
         if not bool(self._sums.isfinite().all()):
             raise InputError(f"layer {self.name}: an activation is NaN or infinite")
+        with torch.inference_mode():
+            self._sample()
         total, absolute, squares, zeros = (self._sums / self._activations).cpu().numpy()
         near, dark, blank = self._sample_sums.cpu().numpy()
         single = math.prod(self._shape[1:]) == 1
         nothing = np.full(len(total), np.nan)
-        maps = None if self._maps is None or single else (self._maps / self.images).cpu().numpy()
+        maps = None if single or (found := self._mean_maps()) is None else found.cpu().numpy()
         return LayerSummary(
             images=self.images,
             shape=self._shape,
@@ -214,20 +240,22 @@ class LayerStatistics:
 def _totals(values: Tensor) -> Tensor:
     """Over the rows of (B, n): sums of x, |x| and x**2 and the number of zeros, float32 (4, n).
 
-    Part by part in memory that stays in the CPU's cache: operations that allocate their results cost several times as
-    much.
+    Part by part in memory that stays in the CPU's cache and is used again, and the sums as products with ones: written
+    the usual way this takes several times as long.
     """
     columns = values.shape[1]
     rows = max(1, (_PART if values.device.type == "cpu" else _PART_OF_GPU) // columns)
     totals = torch.zeros(4, columns, device=values.device)
     memory = _memory(max(rows * columns, _PART), values.device)
+    ones = torch.ones(1, rows, device=values.device)
     for part in values.split(rows):
         own, work = memory[:, : part.numel()].view(2, -1, columns)
         own.copy_(part)
-        totals[0] += own.sum(0)
-        totals[1] += torch.abs(own, out=work).sum(0)
-        totals[3] += torch.eq(own, 0, out=work).sum(0)  # as floats: a mask and its count take longer
-        totals[2] += torch.mul(own, own, out=work).sum(0)
+        one = ones[:, : len(part)]
+        totals[0:1].addmm_(one, own)
+        totals[1:2].addmm_(one, own.abs_())
+        totals[2:3].addmm_(one, torch.mul(own, own, out=work))
+        totals[3:4].addmm_(one, own.eq_(0))
     return totals
 
 

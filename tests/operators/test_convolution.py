@@ -38,7 +38,7 @@ def cases(draw: st.DrawFn, transposed: bool = False) -> Case:
     channels = groups * per_group
     weight = (channels, outputs, *kernel) if transposed else (groups * outputs, per_group, *kernel)
     dtype = draw(st.sampled_from([torch.float64, torch.float64, torch.float32]))
-    images, seed = draw(st.integers(0, 2)), draw(st.integers(0, 2**31))
+    images, seed = draw(st.integers(1, 2)), draw(st.integers(0, 2**31))
     image, filters, bias = tensors(seed, dtype, (images, channels, height, width), weight, (groups * outputs,))
     assert image is not None
     options = {"stride": draw(sizes(1, 3)), "padding": draw(sizes(0, 3)), "dilation": draw(sizes(1, 3))}
@@ -117,6 +117,13 @@ def test_conv2d_refuses_what_pytorch_refuses(agree: Agree, case: Case) -> None:
 @given(wrong_cases(transposed=True))
 def test_conv_transpose2d_refuses_what_pytorch_refuses(agree: Agree, case: Case) -> None:
     agree(operators.conv_transpose2d, F.conv_transpose2d, *case, loops=loops.conv_transpose2d, gradients=False)
+
+
+def test_an_empty_batch_gives_an_empty_batch(agree: Agree) -> None:
+    """With parameters in range: PyTorch looks at few of them where there is nothing to compute."""
+    parts, options = tensors(0, torch.float64, (0, 2, 5, 6), (2, 2, 3, 2), (2,)), {"stride": 2, "padding": 1}
+    agree(operators.conv2d, F.conv2d, parts, options, loops=loops.conv2d)
+    agree(operators.conv_transpose2d, F.conv_transpose2d, parts, options, loops=loops.conv_transpose2d)
 
 
 ODD = [{}, {"stride": (2, 1), "padding": (1, 2)}, {"dilation": (2, 1), "padding": 1}, {"groups": 2, "stride": 2}]

@@ -211,10 +211,10 @@ class Conv2dFunction(Function):
             raise RuntimeError("Conv2dFunction: expected an input (N, C, H, W) and a padding in whole numbers")
         floating("Conv2dFunction", input, weight)
         columns = _unfolded(batch, window, groups)
-        maps = _filters(weight, groups) @ columns
         ctx.save_for_backward(input, weight)
         ctx.window, ctx.groups = window, groups
-        maps = maps.unflatten(3, window.positions(input.shape[2:])).flatten(1, 2)
+        positions = window.positions(input.shape[2:])
+        maps: Tensor = (_filters(weight, groups) @ columns).unflatten(3, positions).flatten(1, 2)
         return maps if bias is None else maps + bias[:, None, None]
 
     @staticmethod

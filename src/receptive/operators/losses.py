@@ -30,8 +30,8 @@ def cross_entropy(
 
     Args:
         input: logits (C,), (N, C) or (N, C, d1, ...), floating-point.
-        target: indices (), (N,) or (N, d1, ...), int64 or uint8, in [0, C) or ignore_index; or probabilities,
-            floating-point, of the input's shape. Where PyTorch fails on a target (1,) of an input (C,) (with
+        target: indices (), (N,) or (N, d1, ...), int64 (or uint8 without d1), in [0, C) or ignore_index; or
+            probabilities, floating-point, of the input's shape. Where PyTorch fails on a target (1,) of an input (C,) (with
             smoothing), this does not.
         weight: of each class, (C,), or None for 1.
         size_average: deprecated, overrides reduction: False for "sum".
@@ -105,8 +105,8 @@ def _check_cross_entropy(
     expected = input.shape[:class_dim] + input.shape[class_dim + 1 :]
     if target.shape != expected and not (input.dim() == 1 and target.shape == (1,)):
         raise RuntimeError(f"cross_entropy: expected a target {tuple(expected)}, not {tuple(target.shape)}")
-    if target.dtype not in (torch.int64, torch.uint8):
-        raise RuntimeError(f"cross_entropy: expected a target of int64 or uint8, not {target.dtype}")
+    if target.dtype != torch.int64 and (target.dtype != torch.uint8 or input.dim() > 2):
+        raise RuntimeError(f"cross_entropy: expected a target of int64 (or uint8 without d1), not {target.dtype}")
     floating("cross_entropy", input, weight)
     wrong = (target != ignore_index) & ((target < 0) | (target >= classes))
     if bool(wrong.any()):

@@ -56,8 +56,8 @@ def batch_norm(
             with torch.no_grad():
                 running_mean.mul_(1 - momentum).add_(mean, alpha=momentum)
                 running_var.mul_(1 - momentum).add_(var * (count / (count - 1)), alpha=momentum)
-    elif training or running_mean is None or running_var is None:  # an empty batch has no statistics
-        return input * 1
+    elif training or running_mean is None or running_var is None:  # an empty batch has no statistics, and moves none
+        mean, var = input.new_zeros(input.shape[1]), input.new_ones(input.shape[1])
     else:
         mean, var = running_mean, running_var
     scale = (var + eps).rsqrt()

@@ -156,7 +156,7 @@ def test_only_the_gradients_that_are_wanted_are_computed(
     if not wanted[0]:
         monkeypatch.setattr("receptive.operators.convolution.fold", None)
     if not wanted[1]:
-        monkeypatch.setattr("receptive.operators.convolution.unfold", None)
+        monkeypatch.setattr("receptive.operators.convolution._columns", None)
     output.sum().backward()
     assert tuple(part is not None and part.grad is not None for part in parts) == wanted
 

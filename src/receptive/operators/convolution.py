@@ -12,8 +12,8 @@ from torch.autograd import Function
 from torch.autograd.function import FunctionCtx
 
 from receptive.operators.geometry import Size, Sizes, Window, at_least, floating, is_whole, pair, transposed_side
-from receptive.operators.unfolding import fold, unfold
-from receptive.operators.windows import overlap_add, padded, windows
+from receptive.operators.unfolding import columns_of, fold
+from receptive.operators.windows import overlap_add, padded
 
 
 def conv2d(
@@ -27,7 +27,8 @@ def conv2d(
 ) -> Tensor:
     """Cross-correlation: y[o, i, j] = b[o] + sum over c, u, v of w[o, c, u, v] x[c, i s - p + u d, j s - p + v d].
 
-    With groups, output channel o sees only the input channels of its group.
+    With groups, output channel o sees only the input channels of its group. Computed as unfold and a product of
+    matrices.
     Source: torch.nn.Conv2d's documentation; Dumoulin and Visin, A guide to convolution arithmetic, 2016.
 
     Args:
@@ -47,12 +48,27 @@ def conv2d(
         TypeError: a parameter is not a whole number.
     """
     batch, window = convolution_window(input, weight, bias, stride, padding, dilation, groups)
-    patches = windows(batch, window).unflatten(1, (groups, -1))
-    filters = weight.unflatten(0, (groups, -1))
-    maps = torch.einsum("ngchwuv,gocuv->ngohw", patches, filters).flatten(1, 2)
-    if bias is not None:
-        maps = maps + bias[:, None, None]
+    maps = _product(batch, weight, bias, window, groups)
     return maps[0] if input.dim() == 3 else maps
+
+
+def _product(batch: Tensor, weight: Tensor, bias: Tensor | None, window: Window, groups: int) -> Tensor:
+    """(N, O, H', W'): for each group the product of its filters (O / groups, C kh kw / groups) and its columns."""
+    products = _filters(weight, groups) @ _columns(batch, window, groups)
+    maps: Tensor = products.flatten(1, 2).unflatten(2, window.positions(batch.shape[2:]))
+    return maps if bias is None else maps + bias[:, None, None]
+
+
+def _columns(batch: Tensor, window: Window, groups: int) -> Tensor:
+    """The unfolded input, (N, groups, C kh kw / groups, L)."""
+    columns: Tensor = columns_of(batch, window).unflatten(1, (groups, -1))
+    return columns
+
+
+def _filters(weight: Tensor, groups: int) -> Tensor:
+    """The filters as rows, (groups, O / groups, C kh kw / groups)."""
+    filters: Tensor = weight.flatten(1).unflatten(0, (groups, -1))
+    return filters
 
 
 def convolution_window(
@@ -210,12 +226,9 @@ class Conv2dFunction(Function):
         if input.dim() != 4 or isinstance(padding, str):
             raise RuntimeError("Conv2dFunction: expected an input (N, C, H, W) and a padding in whole numbers")
         floating("Conv2dFunction", input, weight)
-        columns = _unfolded(batch, window, groups)
         ctx.save_for_backward(input, weight)
         ctx.window, ctx.groups = window, groups
-        positions = window.positions(input.shape[2:])
-        maps: Tensor = (_filters(weight, groups) @ columns).unflatten(3, positions).flatten(1, 2)
-        return maps if bias is None else maps + bias[:, None, None]
+        return _product(batch, weight, bias, window, groups)
 
     @staticmethod
     def backward(ctx: FunctionCtx, *gradients: Any) -> tuple[Tensor | None, ...]:
@@ -233,21 +246,8 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         moves = (window.kernel, window.dilation, window.padding, window.stride)
         of_input = fold(columns, tuple(input.shape[2:]), *moves)
     if ctx.needs_input_grad[1]:
-        columns = _unfolded(input, window, groups)
+        columns = _columns(input, window, groups)
         of_weight = (grouped @ columns.mT).sum(0).reshape(weight.shape)
     if ctx.needs_input_grad[2]:
         of_bias = gradient.sum((0, 2, 3))
     return of_input, of_weight, of_bias, None, None, None, None
-
-
-def _unfolded(input: Tensor, window: Window, groups: int) -> Tensor:
-    """(N, groups, C kh kw / groups, L)."""
-    columns = unfold(input, window.kernel, window.dilation, window.padding, window.stride)
-    grouped: Tensor = columns.unflatten(1, (groups, -1))
-    return grouped
-
-
-def _filters(weight: Tensor, groups: int) -> Tensor:
-    """(groups, O / groups, C kh kw / groups)."""
-    grouped: Tensor = weight.flatten(1).unflatten(0, (groups, -1))
-    return grouped

@@ -45,8 +45,13 @@ def unfold(input: Tensor, kernel_size: Sizes, dilation: Sizes = 1, padding: Size
     window = unfolding_window(kernel_size, dilation, padding, stride)
     floating("unfold", input)
     batch = as_batch("unfold", input)
-    columns = windows(batch, window).permute(0, 1, 4, 5, 2, 3).flatten(4).flatten(1, 3)
+    columns = columns_of(batch, window)
     return columns[0] if input.dim() == 3 else columns
+
+
+def columns_of(batch: Tensor, window: Window) -> Tensor:
+    """All windows on (N, C, H, W) as columns (N, C kh kw, L)."""
+    return windows(batch, window).permute(0, 1, 4, 5, 2, 3).flatten(4).flatten(1, 3)
 
 
 def fold(

@@ -52,8 +52,6 @@ def classifications(draw: st.DrawFn) -> tuple[list[Tensor | None], dict[str, Any
     target = target.masked_fill(torch.rand(places, generator=generator) < share, ignored)
     if ignored >= 0 and not sides and draw(st.booleans()):
         target = target.to(torch.uint8)
-    if batch is None and options["label_smoothing"] <= 0 and draw(st.booleans()):
-        target = target[None]
     return [logits, target, weight], {**options, "ignore_index": ignored}
 
 
@@ -99,8 +97,8 @@ def wrong_classifications(draw: st.DrawFn) -> tuple[list[Tensor | None], dict[st
 def test_cross_entropy_refuses_what_pytorch_refuses(case: tuple[list[Tensor | None], dict[str, Any]]) -> None:
     (logits, target, weight), options = case
     assert logits is not None and target is not None
-    if logits.dim() == 1 and target.shape == (1,) and options["label_smoothing"] > 0:
-        return  # PyTorch fails by accident
+    if not logits.numel() or (logits.dim() == 1 and target.shape == (1,) and options["label_smoothing"] > 0):
+        return  # PyTorch looks at nothing; fails by accident
     results = []
     for operator in (operators.cross_entropy, F.cross_entropy):
         try:
@@ -141,6 +139,14 @@ def test_each_fault_is_told_as_pytorch_does(
         F.cross_entropy(*arguments, **options)
     with pytest.raises(error, match=told):
         operators.cross_entropy(*arguments, **options)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_single_target_in_a_list(smoothing: float) -> None:
+    """PyTorch gives its loss, but fails on its gradient without reduction, and on smoothing."""
+    losses = [operators.cross_entropy(X[0], target, label_smoothing=smoothing) for target in (Y[1], Y[1:2])]
+    assert torch.equal(*losses)
+    torch.testing.assert_close(losses[0], F.cross_entropy(X[0], Y[1], label_smoothing=smoothing))
 
 
 def test_logits_too_large_for_an_exponential() -> None:

@@ -67,7 +67,7 @@ IMAGE, BOX = torch.zeros(2, 1, 4, 5), torch.zeros(1, 5)
 @given(
     st.sampled_from([IMAGE, IMAGE[0], IMAGE.double(), IMAGE.long()]),
     st.sampled_from([BOX, BOX[0], BOX[:, 1:], [BOX], [BOX[:, 1:]], [], "box", BOX.double(), BOX.long()]),
-    st.integers(-2, 3) | st.sampled_from([(2,), (2, -1), 2.0, "2", (2, 2)]),
+    st.sampled_from([-2, -1, 1, 2, (2,), (2, -1), 2.0, "2", (2, 2)]),
 )
 def test_it_refuses_what_torchvision_refuses(image: Tensor, boxes: Any, output_size: Any) -> None:
     """The kinds of errors are ours: torchvision's differ with the layer that fails first."""

@@ -148,10 +148,10 @@ def mse_loss(
             "Please ensure they have the same size.",
             stacklevel=2,
         )
+    difference = input - target
     reduction = _reduction(size_average, reduce, reduction)
     if weight is not None and weight.shape != input.shape:
         raise ValueError("Weights and input must have the same size.")
-    difference = input - target
     floating("mse_loss", difference)
     squared = difference.square()
     if weight is None:

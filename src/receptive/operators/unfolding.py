@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from receptive.operators.geometry import Size, Sizes, Window, as_batch, floating, pair
+from receptive.operators.geometry import Size, Sizes, Window, as_batch, at_least, floating, pair
 from receptive.operators.windows import overlap_add, windows
 
 
@@ -98,6 +98,7 @@ def folding_positions(columns: Tensor, size: Size, window: Window) -> Size:
     Raises:
         RuntimeError: the sizes are not those of an unfold of a plane of `size`.
     """
+    at_least(1, output_size=size)
     kh, kw = window.kernel
     if columns.shape[1] % (kh * kw):
         raise RuntimeError(f"fold: {columns.shape[1]} rows are no multiple of a window's {kh} * {kw} cells")

@@ -17,7 +17,7 @@ Cli = Callable[..., tuple[int, str, str]]
 def test_help_lists_the_verbs(cli: Cli, arguments: list[str]) -> None:
     code, out, _ = cli(*arguments)
     assert code == 0
-    for word in ("train", "evaluate", "summary", "--cfg job"):
+    for word in ("train", "evaluate", "summary", "operators", "--cfg job"):
         assert word in out
 
 
@@ -56,6 +56,37 @@ def test_completion_of_verbs_groups_and_keys(cli: Cli, monkeypatch: pytest.Monke
     assert complete(cli, monkeypatch, "receptive evaluate spl") == ["split="]
 
 
+def test_completion_of_plain_verbs(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert complete(cli, monkeypatch, "receptive op") == ["operators"]
+    assert complete(cli, monkeypatch, "receptive operators ") == ["shapes"]
+    assert complete(cli, monkeypatch, "receptive operators sh") == ["shapes"]
+    assert complete(cli, monkeypatch, "receptive operators shapes ") == []
+    assert complete(cli, monkeypatch, "receptive operators --h") == ["--help"]
+
+
+def test_help_of_a_plain_verb(cli: Cli) -> None:
+    code, out, err = cli("operators", "--help")
+    assert (code, err) == (0, "")
+    assert "usage: receptive operators [-h] [{shapes}]" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["shaps"], "'shaps' is none of shapes, did you mean 'shapes'?"),
+        (["shapes", "more"], "unrecognized arguments: more"),
+        (["seed=1"], "'seed=1' is none of shapes"),
+        (["--quick"], "unrecognized arguments: --quick"),
+    ],
+)
+def test_wrong_words_of_a_plain_verb(cli: Cli, words: list[str], told: str) -> None:
+    code, out, err = cli("operators", *words)
+    assert (code, out) == (2, "")
+    assert err.startswith("receptive: ")
+    assert told in err
+    assert "usage: receptive operators" in err
+
+
 @pytest.mark.parametrize(
     ("given", "passed"),
     [
@@ -86,7 +117,9 @@ def test_python_dash_m_receptive(tmp_path: Path) -> None:
     assert "receptive VERB" in done.stdout
 
 
-@pytest.mark.parametrize("arguments", [["train", "--cfg", "job"], ["--help"], ["train", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["train", "--cfg", "job"], ["--help"], ["train", "--help"], ["operators", "--help"]]
+)
 def test_composing_imports_no_torch(arguments: list[str], tmp_path: Path) -> None:
     program = (
         "import sys; from receptive.cli import main; code = main(sys.argv[1:]); "

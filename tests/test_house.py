@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOUSE = {
     # verbs
     "__main__": "cli",
-    "cli": "config signals sweeps verbs",
+    "cli": "arguments config signals sweeps verbs",
     "verbs": "activations check evaluate export job operators predict report runs signals summary tracking",
     "sweeps": "check config job runs signals",  # check and job within functions: torch_free holds it
     "report": "config runs",
@@ -51,6 +51,7 @@ HOUSE = {
     "optimizers": "",
     "operators": "",
     # the ground
+    "arguments": "config",
     "figures": "",
     "logs": "",
     "runs": "config",
@@ -63,6 +64,7 @@ HOUSE = {
 }
 # A laptop without torch reads results, composes and completes; plugins load at every start.
 TORCH_FREE = {
+    "arguments",
     "__init__",
     "__main__",
     "cli",

@@ -76,7 +76,7 @@ def wrong_classifications(draw: st.DrawFn) -> tuple[list[Tensor | None], dict[st
     for fault in draw(st.lists(st.integers(0, 6), min_size=1, max_size=2)):
         match fault:
             case 0:
-                weight = torch.ones(draw(st.sampled_from([(), (1,), (7,), (1, 2)])), dtype=logits.dtype)
+                weight = torch.ones(draw(st.sampled_from([(1,), (7,), (1, 2)])), dtype=logits.dtype)
             case 1:
                 options["label_smoothing"] = 1.1
             case 2:

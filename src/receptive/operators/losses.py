@@ -56,21 +56,18 @@ def cross_entropy(
     smoothing, class_dim = max(label_smoothing, 0.0), min(input.dim() - 1, 1)
     probable = input.shape == target.shape
     _check_cross_entropy(input, target, weight, ignore_index, class_dim, probable)
-    logarithms = log_softmax(input, class_dim)
-    sides = [1] * (input.dim() - class_dim - 1)
     weights = input.new_ones(input.shape[class_dim]) if weight is None else weight
-    weighted = logarithms * weights.view(-1, *sides)
+    costs = -log_softmax(input, class_dim) * weights.view(-1, *[1] * (input.dim() - class_dim - 1))
     if probable:
         mixed = target * (1 - smoothing) + smoothing / input.shape[class_dim]
-        losses = -(weighted * mixed).sum(class_dim)
+        losses = (costs * mixed).sum(class_dim)
         return _reduced(losses, reduction, losses.numel())
     target = target.long().view(input.shape[:class_dim] + input.shape[class_dim + 1 :])
     ignored = target == ignore_index
     index = target.masked_fill(ignored, 0)
-    losses = -weighted.gather(class_dim, index.unsqueeze(class_dim)).squeeze(class_dim)
+    losses = costs.gather(class_dim, index.unsqueeze(class_dim)).squeeze(class_dim)
     if smoothing > 0:
-        even = -weighted.sum(class_dim)
-        losses = (1 - smoothing) * losses + smoothing / input.shape[class_dim] * even
+        losses = (1 - smoothing) * losses + smoothing / input.shape[class_dim] * costs.sum(class_dim)
     counted = weights[index].masked_fill(ignored, 0).sum()
     return _reduced(losses.masked_fill(ignored, 0), reduction, counted)
 

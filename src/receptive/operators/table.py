@@ -120,7 +120,7 @@ def print_table(console: Console) -> bool:
         table.add_row(case.claims, case.name, case.text, *gaps, _multiple(row.slower), slow, case.figure, verdict)
     for specimen in SPECIMENS:
         gaps = [_gap(gap) for gap in faults_of(specimen, next(case for case in cases if case.name == specimen.name))]
-        table.add_row(specimen.claim, specimen.name, "as the report has it", *gaps, "", "", "", "[red]wrong")
+        table.add_row(specimen.claim, specimen.name, "the report's fault, rebuilt", *gaps, "", "", "", "[red]wrong")
     width = console.width
     try:
         if not console.is_terminal:

@@ -35,6 +35,8 @@ def classifications(draw: st.DrawFn) -> tuple[list[Tensor | None], dict[str, Any
     shape = (classes,) if batch is None else (batch, classes, *sides)
     seed, dtype = draw(st.integers(0, 2**31)), draw(DTYPES)
     logits = draw(st.sampled_from([1.0, 5.0, 300.0])) * normal(seed, shape, dtype)
+    if draw(st.integers(0, 5)) == 0:
+        logits = logits.masked_fill(normal(seed + 4, shape, dtype) > 1, -math.inf)
     weight = draw(st.sampled_from([None, normal(seed + 1, (classes,), dtype).abs()]))
     options = {
         "label_smoothing": draw(st.sampled_from([0.0, 0.0, 0.1, 0.5, 1.0, -0.2])),
@@ -50,7 +52,7 @@ def classifications(draw: st.DrawFn) -> tuple[list[Tensor | None], dict[str, Any
     ignored = draw(st.sampled_from([-100, -1, 0, 7]))
     share = draw(st.sampled_from([0.0, 0.3, 1.0]))
     target = target.masked_fill(torch.rand(places, generator=generator) < share, ignored)
-    if ignored >= 0 and not sides and draw(st.booleans()):
+    if ignored >= 0 and not sides and options["label_smoothing"] <= 0 and draw(st.booleans()):
         target = target.to(torch.uint8)
     return [logits, target, weight], {**options, "ignore_index": ignored}
 
@@ -76,7 +78,7 @@ def wrong_classifications(draw: st.DrawFn) -> tuple[list[Tensor | None], dict[st
     for fault in draw(st.lists(st.integers(0, 6), min_size=1, max_size=2)):
         match fault:
             case 0:
-                weight = torch.ones(draw(st.sampled_from([(1,), (7,), (1, 2)])), dtype=logits.dtype)
+                weight = torch.ones(draw(st.sampled_from([(1,), (7,), (2, 4)])), dtype=logits.dtype)
             case 1:
                 options["label_smoothing"] = 1.1
             case 2:
@@ -139,6 +141,14 @@ def test_each_fault_is_told_as_pytorch_does(
         F.cross_entropy(*arguments, **options)
     with pytest.raises(error, match=told):
         operators.cross_entropy(*arguments, **options)
+
+
+def test_bytes_with_smoothing_and_weight() -> None:
+    """PyTorch fails on them."""
+    target, options = torch.tensor([0, 1, 2, 0]), {"weight": torch.tensor([1.0, 2, 3]), "label_smoothing": 0.1}
+    losses = [operators.cross_entropy(X, indices, **options) for indices in (target, target.to(torch.uint8))]
+    assert torch.equal(*losses)
+    torch.testing.assert_close(losses[0], F.cross_entropy(X, target, **options))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

@@ -31,8 +31,8 @@ def cross_entropy(
     Args:
         input: logits (C,), (N, C) or (N, C, d1, ...), floating-point.
         target: indices (), (N,) or (N, d1, ...), int64 (or uint8 without d1), in [0, C) or ignore_index; or
-            probabilities, floating-point, of the input's shape. A target (1,) of an input (C,) is taken with smoothing
-            too, where PyTorch fails.
+            probabilities, floating-point, of the input's shape. Taken though PyTorch fails on them with smoothing: a
+            target (1,) of an input (C,), and uint8 with weight.
         weight: of each class, (C,), or None for 1.
         size_average: deprecated, overrides reduction: False for "sum".
         ignore_index: target without loss and gradient.

@@ -49,7 +49,11 @@ def max_pool2d(
                     indices.append(place)
     shape = (*input.shape[:-2], rows, columns)
     pooled = as_tensor(values, shape, input)
-    return (pooled, torch.tensor(indices, dtype=torch.int64).reshape(shape)) if return_indices else pooled
+    return (
+        (pooled, torch.tensor(indices, dtype=torch.int64, device=input.device).reshape(shape))
+        if return_indices
+        else pooled
+    )
 
 
 def avg_pool2d(

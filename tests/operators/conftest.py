@@ -11,7 +11,7 @@ from torch import Tensor
 Operator = Callable[..., Any]
 Agree = Callable[..., None]
 
-# Relative to each value and to the largest that PyTorch gives; where terms cancel, both round off a few units of 1.
+# Relative to each value and to the largest that PyTorch gives; where terms cancel, both round off a few units of them.
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 2e-5}
 ROUNDING = 16
 
@@ -27,14 +27,14 @@ def _outcome(operator: Operator, tensors: Sequence[Tensor | None], options: dict
     return result if isinstance(result, tuple) else (result,)
 
 
-def _close(ours: Tensor, theirs: Tensor, what: str) -> None:
+def _close(ours: Tensor, theirs: Tensor, what: str, terms: float) -> None:
     assert ours.shape == theirs.shape, what
     assert ours.dtype == theirs.dtype, what
     if not theirs.is_floating_point():
         assert torch.equal(ours, theirs), what
         return
     scale = theirs.detach()[theirs.isfinite()].abs().amax().item() if theirs.isfinite().any() else 0.0
-    bound = TOLERANCE[theirs.dtype] * scale + ROUNDING * torch.finfo(theirs.dtype).eps
+    bound = TOLERANCE[theirs.dtype] * scale + ROUNDING * torch.finfo(theirs.dtype).eps * terms
     torch.testing.assert_close(
         ours, theirs, rtol=TOLERANCE[theirs.dtype], atol=bound, equal_nan=True, msg=lambda text: f"{what}: {text}"
     )
@@ -49,7 +49,10 @@ def _gradients(results: Sequence[Tensor], leaves: Sequence[Tensor]) -> list[Tens
 
 @pytest.fixture(scope="session")
 def agree() -> Agree:
-    """Ours and theirs on the same tensors and options: the same error, or the same values and gradients."""
+    """Ours and theirs on the same tensors and options: the same error, or the same values and gradients.
+
+    `terms` is the size of what may cancel in a result; the inputs are about 1.
+    """
 
     def check(
         ours: Operator,
@@ -59,6 +62,7 @@ def agree() -> Agree:
         *,
         loops: Operator | None = None,
         gradients: bool = True,
+        terms: float = 1.0,
     ) -> None:
         leaves = [tensor for tensor in tensors if tensor is not None and tensor.is_floating_point() and gradients]
         for leaf in leaves:
@@ -74,10 +78,10 @@ def agree() -> Agree:
                 continue
             assert len(form) == len(wanted)
             for own, other in zip(form, wanted, strict=True):
-                _close(own, other, "value")
+                _close(own, other, "value", terms)
         if leaves and not isinstance(wanted, Exception):
             pairs = zip(_gradients(given, leaves), _gradients(wanted, leaves), strict=True)
             for number, (own, other) in enumerate(pairs):
-                _close(own, other, f"gradient of tensor {number}")
+                _close(own, other, f"gradient of tensor {number}", terms)
 
     return check

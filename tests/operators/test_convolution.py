@@ -130,6 +130,13 @@ def test_conv_transpose2d_refuses_what_pytorch_refuses(agree: Agree, case: Case)
     agree(operators.conv_transpose2d, strict(F.conv_transpose2d), *case, loops=loops.conv_transpose2d, gradients=False)
 
 
+@pytest.mark.parametrize("kernel", [(2, 3), (3, 4), (4, 1)])
+@pytest.mark.parametrize("dilation", [1, (2, 3)])
+def test_same_padding_of_even_kernels(agree: Agree, kernel: tuple[int, int], dilation: Any) -> None:
+    parts = tensors(0, torch.float64, (2, 2, 6, 7), (3, 2, *kernel))
+    agree(operators.conv2d, F.conv2d, parts, {"padding": "same", "dilation": dilation}, loops=loops.conv2d)
+
+
 def test_an_empty_batch_gives_an_empty_batch(agree: Agree) -> None:
     """With parameters in range: PyTorch looks at few of them where there is nothing to compute."""
     parts, options = tensors(0, torch.float64, (0, 2, 5, 6), (2, 2, 3, 2), (2,)), {"stride": 2, "padding": 1}

@@ -143,6 +143,13 @@ def test_each_fault_is_told_as_pytorch_does(
         operators.cross_entropy(*arguments, **options)
 
 
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("probable", [False, True])
+def test_the_mean_of_nothing(agree: Agree, reduction: str, probable: bool) -> None:
+    target = torch.zeros(0, 3, 2) if probable else torch.zeros(0, 2, dtype=torch.int64)
+    agree(operators.cross_entropy, F.cross_entropy, [torch.zeros(0, 3, 2), target], {"reduction": reduction})
+
+
 def test_bytes_with_smoothing_and_weight() -> None:
     """PyTorch fails on them."""
     target, options = torch.tensor([0, 1, 2, 0]), {"weight": torch.tensor([1.0, 2, 3]), "label_smoothing": 0.1}

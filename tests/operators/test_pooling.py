@@ -1,5 +1,6 @@
 """Pooling against torch.nn.functional: every parameter, ties, NaN, minus infinity, what is refused."""
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -105,6 +106,30 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     for operator in (operators.max_pool2d, operators.avg_pool2d, loops.max_pool2d, loops.avg_pool2d):
         with pytest.raises(RuntimeError, match="expected a tensor of 3 or 4 dimensions"):
             operator(torch.zeros(shape), 1)
+
+
+@pytest.mark.parametrize("size", range(1, 8))
+@pytest.mark.parametrize("ceil_mode", [False, True])
+def test_every_small_window(agree: Agree, size: int, ceil_mode: bool) -> None:
+    """Kernels, strides and paddings of one side, all of them; the other side is another's."""
+    image = torch.randn(1, 1, size, 9 - size, dtype=torch.float64, generator=torch.Generator().manual_seed(size))
+    for kernel, stride, padding in itertools.product(range(1, 5), range(1, 5), range(3)):
+        options = {"kernel_size": kernel, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
+        for include in (False, True):
+            more = {**options, "count_include_pad": include}
+            agree(operators.avg_pool2d, F.avg_pool2d, [image.detach()], more, loops=loops.avg_pool2d)
+        more = {**options, "return_indices": True}
+        agree(operators.max_pool2d, F.max_pool2d, [image.detach()], more, loops=loops.max_pool2d)
+
+
+@pytest.mark.parametrize("special", [math.nan, -math.inf, math.inf])
+@pytest.mark.parametrize("share", [0.2, 0.7, 1.0])
+def test_special_values(agree: Agree, special: float, share: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(1, 2, 8, 9, dtype=torch.float64, generator=generator)
+    image = image.masked_fill(torch.rand(image.shape, generator=generator) < share, special)
+    options = {"kernel_size": (2, 3), "stride": (2, 1), "padding": 1, "return_indices": True}
+    agree(operators.max_pool2d, F.max_pool2d, [image], options, loops=loops.max_pool2d)
 
 
 def test_windows_that_miss_the_input() -> None:

@@ -114,11 +114,11 @@ def _channels(
     batch = input[None] if input.dim() == 3 else input
     if batch.dim() != 4 or 0 in batch.shape[2:]:
         raise RuntimeError(f"{name}: expected an input (N, C, H, W) or (C, H, W), not {tuple(input.shape)}")
-    if weight.dim() != 4 or 0 in weight.shape[2:]:
-        raise RuntimeError(f"{name}: expected a weight of 4 dimensions with a kernel, not {tuple(weight.shape)}")
+    if weight.dim() != 4 or 0 in weight.shape:
+        raise RuntimeError(f"{name}: expected a weight of 4 dimensions, none of them empty, not {tuple(weight.shape)}")
     if not is_whole(groups):
         raise TypeError(f"{name}: groups={groups!r}: give a whole number")
-    if groups < 1 or weight.shape[0] < 1 or weight.shape[0] % groups:
+    if groups < 1 or weight.shape[0] % groups:
         raise RuntimeError(f"{name}: groups={groups} must divide the weight's {weight.shape[0]} channels")
     if bias is not None and bias.shape != (math.prod(outputs),):
         raise RuntimeError(f"{name}: expected a bias of ({math.prod(outputs)},), not {tuple(bias.shape)}")

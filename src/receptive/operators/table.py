@@ -135,7 +135,7 @@ def print_table(console: Console) -> bool:
 
 
 def _gap(gap: float) -> str:
-    return "0" if gap == 0 else f"{gap:.0e}"
+    return "0" if gap == 0 else f"{gap:.0e}" if gap < 0.1 else f"{gap:.2g}"
 
 
 def _multiple(ratio: float) -> str:

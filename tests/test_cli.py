@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from receptive.cli import flags_first, main, quote_path
+from receptive.cli import _PLAIN, flags_first, main, quote_path
+from receptive.errors import InputError
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -85,6 +87,24 @@ def test_wrong_words_of_a_plain_verb(cli: Cli, words: list[str], told: str) -> N
     assert err.startswith("receptive: ")
     assert told in err
     assert "usage: receptive operators" in err
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "told"),
+    [
+        (InputError("no such run"), 1, "receptive: no such run\n"),
+        (FileNotFoundError(2, "No such file", "a.csv"), 1, "receptive: a.csv: No such file\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_what_a_plain_verb_raises(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int, told: str
+) -> None:
+    def broken(topic: str | None) -> int:
+        raise raised
+
+    monkeypatch.setitem(_PLAIN, "operators", replace(_PLAIN["operators"], run=broken))
+    assert cli("operators") == (code, "", told)
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,12 @@ def test_gradcheck(options: dict[str, Any], biased: bool) -> None:
     assert torch.autograd.gradcheck(operators.conv_transpose2d, of_transposed)
 
 
+@pytest.mark.parametrize(("shape", "padding"), [((2, 5, 5), 0), ((1, 2, 5, 5), "same")])
+def test_the_function_wants_a_batch_and_numbers(shape: tuple[int, ...], padding: Any) -> None:
+    with pytest.raises(RuntimeError, match="padding in whole numbers"):
+        Conv2dFunction.apply(torch.zeros(shape), torch.zeros(1, 2, 3, 3), None, 1, padding)
+
+
 @pytest.mark.parametrize("wanted", [(True, False, False), (False, True, False), (False, False, True)])
 def test_only_the_gradients_that_are_wanted_are_computed(
     wanted: tuple[bool, bool, bool], monkeypatch: pytest.MonkeyPatch

@@ -70,7 +70,7 @@ def test_batch_norm(
 @CASES
 @given(cases(odd=1), st.booleans(), st.sampled_from([1e-5, 0.0, -1.0]))
 def test_it_refuses_what_pytorch_refuses(
-    agree: Agree, case: tuple[list[Tensor | None], list[Tensor | None]], training: bool, eps: float
+    case: tuple[list[Tensor | None], list[Tensor | None]], training: bool, eps: float
 ) -> None:
     """Which of several faults is told first is PyTorch's affair: only the kinds that can come are asked for."""
     tensors, statistics = case

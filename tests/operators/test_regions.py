@@ -92,6 +92,14 @@ def test_an_image_that_is_not_there_is_refused(operator: Callable[..., Tensor], 
         operator(IMAGE, torch.tensor([[number, 0, 0, 1, 1]]), 2)
 
 
+@pytest.mark.parametrize("operator", [operators.roi_pool, loops.roi_pool])
+@pytest.mark.parametrize("image", [IMAGE[0], IMAGE[None]])
+def test_other_shapes_are_refused(operator: Callable[..., Tensor], image: Tensor) -> None:
+    """torchvision overlooks a fifth dimension."""
+    with pytest.raises(RuntimeError, match=r"expected an input \(N, C, H, W\)"):
+        operator(image, BOX, 2)
+
+
 def test_gradcheck() -> None:
     image = torch.randperm(80, generator=torch.Generator().manual_seed(0)).double().view(2, 1, 8, 5).requires_grad_()
     boxes = torch.tensor([[0, 0, 0, 3.5, 6.5], [1, 2, 2, 9, 9], [1, -3, -3, -2, -2]], dtype=torch.float64)

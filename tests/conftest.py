@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from hypothesis import settings
 from PIL import Image
 
 from receptive.cli import main
@@ -16,6 +18,12 @@ from receptive.cli import main
 Cli = Callable[..., tuple[int, str, str]]
 
 GTSRB_CLASSES = 43
+
+# `--hypothesis-profile thorough` or HYPOTHESIS_PROFILE=thorough; tests/operators chooses between the two.
+settings.register_profile("quick", max_examples=50, deadline=None, derandomize=True)
+settings.register_profile("thorough", max_examples=1000, deadline=None)
+if profile := os.environ.get("HYPOTHESIS_PROFILE"):
+    settings.load_profile(profile)
 
 
 @pytest.fixture

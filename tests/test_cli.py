@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from receptive.cli import flags_first, main, quote_path
+from receptive.cli import _PLAIN, flags_first, main, quote_path
+from receptive.errors import InputError
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -17,7 +19,7 @@ Cli = Callable[..., tuple[int, str, str]]
 def test_help_lists_the_verbs(cli: Cli, arguments: list[str]) -> None:
     code, out, _ = cli(*arguments)
     assert code == 0
-    for word in ("train", "evaluate", "summary", "--cfg job"):
+    for word in ("train", "evaluate", "summary", "operators", "--cfg job"):
         assert word in out
 
 
@@ -56,6 +58,55 @@ def test_completion_of_verbs_groups_and_keys(cli: Cli, monkeypatch: pytest.Monke
     assert complete(cli, monkeypatch, "receptive evaluate spl") == ["split="]
 
 
+def test_completion_of_plain_verbs(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert complete(cli, monkeypatch, "receptive op") == ["operators"]
+    assert complete(cli, monkeypatch, "receptive operators ") == ["shapes"]
+    assert complete(cli, monkeypatch, "receptive operators sh") == ["shapes"]
+    assert complete(cli, monkeypatch, "receptive operators shapes ") == []
+    assert complete(cli, monkeypatch, "receptive operators --h") == ["--help"]
+
+
+def test_help_of_a_plain_verb(cli: Cli) -> None:
+    code, out, err = cli("operators", "--help")
+    assert (code, err) == (0, "")
+    assert "usage: receptive operators [-h] [{shapes}]" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["shaps"], "'shaps' is none of shapes, did you mean 'shapes'?"),
+        (["shapes", "more"], "unrecognized arguments: more"),
+        (["seed=1"], "'seed=1' is none of shapes"),
+        (["--quick"], "unrecognized arguments: --quick"),
+    ],
+)
+def test_wrong_words_of_a_plain_verb(cli: Cli, words: list[str], told: str) -> None:
+    code, out, err = cli("operators", *words)
+    assert (code, out) == (2, "")
+    assert err.startswith("receptive: ")
+    assert told in err
+    assert "usage: receptive operators" in err
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "told"),
+    [
+        (InputError("no such run"), 1, "receptive: no such run\n"),
+        (FileNotFoundError(2, "No such file", "a.csv"), 1, "receptive: a.csv: No such file\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_what_a_plain_verb_raises(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int, told: str
+) -> None:
+    def broken(topic: str | None) -> int:
+        raise raised
+
+    monkeypatch.setitem(_PLAIN, "operators", replace(_PLAIN["operators"], run=broken))
+    assert cli("operators") == (code, "", told)
+
+
 @pytest.mark.parametrize(
     ("given", "passed"),
     [
@@ -86,7 +137,9 @@ def test_python_dash_m_receptive(tmp_path: Path) -> None:
     assert "receptive VERB" in done.stdout
 
 
-@pytest.mark.parametrize("arguments", [["train", "--cfg", "job"], ["--help"], ["train", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["train", "--cfg", "job"], ["--help"], ["train", "--help"], ["operators", "--help"]]
+)
 def test_composing_imports_no_torch(arguments: list[str], tmp_path: Path) -> None:
     program = (
         "import sys; from receptive.cli import main; code = main(sys.argv[1:]); "

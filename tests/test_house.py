@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOUSE = {
     # verbs
     "__main__": "cli",
-    "cli": "config signals sweeps verbs",
+    "cli": "arguments config signals sweeps verbs",
     "verbs": "activations check config console evaluate export job operators predict report runs signals signatures summary "
     "tracking",
     "sweeps": "check config console job runs signals",  # check and job within functions: torch_free holds it
@@ -53,6 +53,7 @@ HOUSE = {
     "operators": "",
     "recording": "",
     # the ground
+    "arguments": "config",
     "figures": "",
     "logs": "",
     "console": "",
@@ -66,6 +67,7 @@ HOUSE = {
 }
 # A laptop without torch reads results, composes and completes; plugins load at every start.
 TORCH_FREE = {
+    "arguments",
     "__init__",
     "__main__",
     "cli",

@@ -44,6 +44,60 @@ def test_net_a_has_22_layers_and_294810_parameters(table: Callable[..., str]) ->
     assert sum(parameters[-22:]) == 294_810
 
 
+def rows_of(text: str) -> list[tuple[str, list[int], int]]:
+    """Each innermost layer: kind, output shape without the batch, parameters."""
+    found = re.findall(
+        r"^│ +[├└]─(\w+): \S+ +\[1, ([\d, ]+)\] +(?:\[[\d, ]+\]|\d+|--) +([\d,]+|--) ", text, re.MULTILINE
+    )
+    return [
+        (kind, [int(side) for side in shape.split(", ")], int(count.replace(",", "").replace("--", "0")))
+        for kind, shape, count in found
+    ]
+
+
+def report_2_12(norm: bool) -> list[tuple[str, list[int], int]]:
+    """R2.12's table of A, and of B with the parameters of BatchNorm2d, which the report leaves out."""
+    rows: list[tuple[str, list[int], int]] = []
+    before, size = 3, 32
+    for channels in (16, 32, 64, 128):
+        if before > 3:
+            size //= 2
+            rows.append(("MaxPool2d", [before, size, size], 0))
+        for _ in range(2):
+            shape = [channels, size, size]
+            rows += [("Conv2d", shape, channels * (9 * before + 1)), ("ReLU", shape, 0)]
+            rows += [("BatchNorm2d", shape, 2 * channels)] * norm
+            before = channels
+    return [*rows, ("AdaptiveAvgPool2d", [128, 1, 1], 0), ("Flatten", [128], 0), ("Linear", [10], 1290)]
+
+
+@pytest.mark.parametrize(
+    ("model", "memory"),
+    [
+        ("net_a", "forward/backward 0.99, parameters 1.12, input 0.01, total 2.13"),
+        # The report has parameters 1.12: without BatchNorm2d's 960; the total is the same.
+        ("net_b", "forward/backward 1.46, parameters 1.13, input 0.01, total 2.60"),
+    ],
+)
+def test_the_table_is_r2_12s(table: Callable[..., str], model: str, memory: str) -> None:
+    text = table(f"model={model}")
+    rows = rows_of(text)
+    assert rows == report_2_12(norm=model == "net_b")
+    assert sum(count for _, _, count in rows) == (294_810 if model == "net_a" else 295_770)
+    assert (
+        text.rstrip().splitlines()[-1]
+        == f"Memory as R2.12 counts it (MiB, one image, float32, every output twice): {memory}"
+    )
+
+
+def test_the_sign_net_has_r4_6s_shapes(cli: Cli) -> None:
+    code, out, err = cli("summary", "data=gtsrb", "model=sign_net")
+    assert (code, err) == (0, "")
+    shapes = [shape for kind, shape, _ in rows_of(out) if kind in ("Conv2d", "MaxPool2d", "Flatten", "Linear")]
+    assert shapes == [[64, 24, 24], [32, 20, 20], [32, 10, 10], [32, 8, 8], [32, 4, 4], [512], [43]]
+    assert re.search(r"Total params: 87,403$", out, re.MULTILINE)
+
+
 def test_it_needs_no_file_of_the_data(cli: Cli, tmp_path: Path) -> None:
     code, out, err = cli("summary", "data=cifar10", "model=net_b", f"paths.data_dir={tmp_path}", "depth=1")
     assert (code, err) == (0, "")

@@ -11,6 +11,7 @@ from typing import Any
 
 from receptive import config as configs
 from receptive import verbs
+from receptive.arguments import PlainVerb, UsageError, add_choice
 from receptive.errors import InputError
 from receptive.signals import Interrupted
 
@@ -20,6 +21,7 @@ VERBS = {
     "predict": "a finished run on your images: receptive predict run=FOLDER input=IMAGE_OR_FOLDER",
     "activations": "what the layers of a trained network give: receptive activations run=FOLDER",
     "summary": "layers, output shapes, parameters and multiply-adds of a model",
+    "operators": "convolution, pooling and others by hand against PyTorch; receptive operators shapes: output sizes",
 }
 
 HELP = """\
@@ -43,6 +45,14 @@ _TASKS: dict[str, Callable[[Any], None]] = {
     "predict": verbs.predict,
     "activations": verbs.activations,
     "summary": verbs.summary,
+}
+
+# Verbs with plain arguments; all others are composed by Hydra.
+_PLAIN = {
+    "operators": PlainVerb(
+        verbs.operators,
+        lambda parser: add_choice(parser, "topic", ("shapes",), "shapes: the output-size formulas, with numbers"),
+    ),
 }
 
 # Their values are paths: they may hold what Hydra's grammar would split or refuse.
@@ -71,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+    if verb in _PLAIN:
+        return _run_plain(verb, rest)
     return _run_hydra(verb, flags_first([quote_path(argument) for argument in rest]))
 
 
@@ -110,10 +122,30 @@ def _complete(argv: list[str]) -> int:
     if len(words) <= 2:
         print("\n".join(verb for verb in VERBS if verb.startswith(words[-1])))
         return 0
+    if words[1] in _PLAIN:
+        print("\n".join(_PLAIN[words[1]].completions(words[1], words[2:])))
+        return 0
     verb = words[1] if words[1] in VERBS else "train"
     line = " ".join(["receptive", *words[2:]])
     os.environ["COMP_LINE"], os.environ["COMP_POINT"] = line, str(len(line))
     return _run_hydra(verb, argv[1:] if argv[0] in VERBS else argv)
+
+
+def _run_plain(verb: str, words: Sequence[str]) -> int:
+    """Call a verb with plain arguments and turn the user's faults into a message and an exit code."""
+    plain = _PLAIN[verb]
+    try:
+        return plain.run(**plain.parse(verb, VERBS[verb], words))
+    except (InputError, OSError) as error:
+        print(f"receptive: {_explain(error, verb)}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    except Interrupted as stop:
+        print(f"receptive: {stop}", file=sys.stderr)
+        return stop.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except SystemExit as end:  # --help
+        return end.code if isinstance(end.code, int) else 1
 
 
 def _run_hydra(verb: str, argv: list[str]) -> int:

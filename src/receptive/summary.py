@@ -1,6 +1,9 @@
-"""The layers of a model: output shape, parameters, multiply-adds."""
+"""The layers of a model: output shape, parameters, multiply-adds, memory."""
 
 from __future__ import annotations
+
+import math
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -10,7 +13,7 @@ from receptive.errors import InputError
 
 
 def summary(config: DictConfig, *, depth: int = 3) -> str:
-    """A table of the model of `config` for one image of its data.
+    """A table of the model of `config` for one image of its data, and below it memory as report R2.12 counts it.
 
     Args:
         config: as `receptive train` composes it.
@@ -32,4 +35,21 @@ def summary(config: DictConfig, *, depth: int = 3) -> str:
         device="cpu",
         verbose=0,
     )
-    return str(report)
+    return f"{report}\n{_memory(report)}"
+
+
+def _memory(report: Any) -> str:
+    """Memory by the convention of torchsummary, in which R2.12 has it (torchinfo counts in another).
+
+    One image in float32, in MiB (2 ** 20 bytes): every innermost layer's output twice, once forward and once
+    backward, those computed in place too; all parameters; the image.
+    """
+    numbers = {
+        "forward/backward": 2
+        * sum(math.prod(layer.output_size) for layer in report.summary_list if layer.is_leaf_layer),
+        "parameters": report.total_params,
+        "input": math.prod(report.summary_list[0].input_size),
+    }
+    numbers["total"] = sum(numbers.values())
+    listed = ", ".join(f"{name} {4 * number / 2**20:.2f}" for name, number in numbers.items())
+    return f"Memory as R2.12 counts it (MiB, one image, float32, every output twice): {listed}"

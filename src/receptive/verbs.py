@@ -155,3 +155,13 @@ def summary(config: DictConfig) -> None:
     from receptive.summary import summary as table_of
 
     print(table_of(config, depth=config.depth))
+
+
+def operators(topic: str | None) -> int:
+    """`receptive operators [shapes]`: the table, or the output-size formulas; gives 0 when all agrees with PyTorch."""
+    from rich.console import Console
+
+    from receptive.operators.shapes import print_shapes
+    from receptive.operators.table import print_table
+
+    return 0 if (print_shapes if topic == "shapes" else print_table)(Console()) else 1

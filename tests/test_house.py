@@ -26,8 +26,8 @@ HOUSE = {
     # verbs
     "__main__": "cli",
     "cli": "arguments config signals sweeps verbs",
-    "verbs": "activations check config console evaluate export job operators predict report runs signals signatures summary "
-    "tracking",
+    "verbs": "activations check config console evaluate export job operators predict report runs signals signatures "
+    "summary tracking",
     "sweeps": "check config console job runs signals",  # check and job within functions: torch_free holds it
     "report": "config runs",
     "job": "callbacks check config logs runs signals tracking train",
@@ -50,7 +50,7 @@ HOUSE = {
     "models": "",
     "tasks": "",
     "optimizers": "",
-    "operators": "",
+    "operators": "console",
     "recording": "",
     # the ground
     "arguments": "config",

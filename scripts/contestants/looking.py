@@ -19,7 +19,7 @@ LOOKED_AT = 50  # every so many-th image is looked at closer, as 1,000 of 50,000
 def statistics_and_evaluation(model: str, images: int) -> tuple[Callable[[], float], Callable[[], float]]:
     """Turns over the first `images` CIFAR-10 training images, in seconds: with statistics, and the network alone.
 
-    Each in its own batches: 128, and data.eval_batch_size.
+    Each in its own batches: 256, and data.eval_batch_size.
     """
     experiment = build(composed("data=cifar10", f"model={model}"))
     experiment.trainer.apply_to_process()
@@ -29,7 +29,7 @@ def statistics_and_evaluation(model: str, images: int) -> tuple[Callable[[], flo
 
     def with_statistics() -> float:
         started = time.perf_counter()
-        batches = (inputs for inputs, _ in data.ordered_loader("train", places, 128))
+        batches = (inputs for inputs, _ in data.ordered_loader("train", places, 256))
         survey(predictor, batches, layers, LOOKED_AT)
         return time.perf_counter() - started
 

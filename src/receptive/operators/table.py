@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from receptive.console import print_unfolded
 from receptive.operators.cases import SEED, SPECIMENS, Case, Operator, Specimen, reports_cases
 
 # Relative to the largest value; what computes nothing (pooling's maximum, flatten, unfold) has to be equal.
 BOUNDS = {torch.float32: 1e-5, torch.float64: 1e-10}
-_PLAIN_WIDTH = 200  # characters where there is no terminal: a table in a log is not folded
 _SECONDS, _ROUNDS = 0.25, 50  # of measuring a case: at most
 
 
@@ -121,13 +121,7 @@ def print_table(console: Console) -> bool:
     for specimen in SPECIMENS:
         gaps = [_gap(gap) for gap in faults_of(specimen, next(case for case in cases if case.name == specimen.name))]
         table.add_row(specimen.claim, specimen.name, "the report's fault, rebuilt", *gaps, "", "", "", "[red]wrong")
-    width = console.width
-    try:
-        if not console.is_terminal:
-            console.width = max(width, _PLAIN_WIDTH)  # console.print(width=) cannot widen
-        console.print(table)
-    finally:
-        console.width = width
+    print_unfolded(table, console)
     for specimen in SPECIMENS:
         text = f"{specimen.claim}: the report's {specimen.name} {specimen.fault}."
         console.print(text, highlight=False, markup=False, soft_wrap=not console.is_terminal)

@@ -14,6 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from receptive.checkpoints import load_state
 from receptive.data.module import ImageData
 from receptive.data.source import Facts
 from receptive.errors import InputError
@@ -140,24 +141,6 @@ def rebuild(config: DictConfig, result: dict[str, Any]) -> Experiment:
         except (KeyError, TypeError) as error:
             raise InputError(f"result.json does not tell the facts of the data ({error}): train anew") from None
     return Experiment(data, build_task(config, data.facts, trainer), trainer)
-
-
-def load_state(path: Path) -> dict[str, Any]:
-    """A checkpoint as plain data, on the CPU.
-
-    Raises:
-        InputError: the file is missing or is no checkpoint.
-    """
-    if not path.is_file():
-        raise InputError(f"{path} does not exist: the run has not saved it")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises half a dozen kinds for a damaged file
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path} cannot be read as a checkpoint ({reason}): restore it or train anew") from None
-    if not isinstance(state, dict) or "state_dict" not in state:
-        raise InputError(f"{path} is no checkpoint of a run: it has no state_dict")
-    return cast("dict[str, Any]", state)
 
 
 def load_weights(task: Task, run: Run, checkpoint: str = "best") -> int:

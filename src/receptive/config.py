@@ -20,11 +20,14 @@ NOT_FINGERPRINTED = (
     "paths",
     "logger",
     "rerun",
+    "resume",
     "target_prefixes",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.threads",
     "trainer.progress",
+    "trainer.checkpoint_minutes",
+    "trainer.checkpoint_steps",
     "data.num_workers",
 )
 # Code that decides what a run computes: a change of it is a change of the experiment.

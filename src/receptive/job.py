@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import socket
 import sys
 import time
@@ -44,7 +43,6 @@ def run_job(run: Run, console: Console) -> State:
         before = run.status()
         if run.state() == "done":
             return "done"
-        _clear(run)
         status = Status(
             state="running",
             fingerprint=before.fingerprint or configs.fingerprint(config),
@@ -57,7 +55,7 @@ def run_job(run: Run, console: Console) -> State:
         run.write_status(status)
         try:
             with captured(run.log_path):
-                _train(config, run, console)
+                _train(config, run, status, console)
             status.state = "done"
         except Interrupted as stop:
             status.state, status.error = "interrupted", str(stop)
@@ -79,25 +77,26 @@ def explain(error: BaseException) -> str:
     return words if known else f"{type(error).__name__}: {words}"
 
 
-def _train(config: DictConfig, run: Run, console: Console) -> None:
+def _train(config: DictConfig, run: Run, status: Status, console: Console) -> None:
     from receptive.callbacks.interruption import Interruption  # torch only now
+    from receptive.checkpoints import header, resumable
     from receptive.train import train
 
+    origin = header(status.fingerprint, status.code)
+    checkpoint, messages = resumable(run, origin)
+    for message in messages:
+        console.print(message, highlight=False, soft_wrap=True)
+    if checkpoint is None:
+        if messages:
+            console.print("the run starts anew", highlight=False)
+        run.clear()
     interruption = Interruption()
     with listening(interruption.receive):
         try:
-            run.write_result(train(config, run, interruption, console))
+            run.write_result(train(config, run, interruption, console, origin, checkpoint))
         except BaseException:
             logging.getLogger(__name__).error("the run ended with\n%s", traceback.format_exc())
             raise
-
-
-def _clear(run: Run) -> None:
-    """Leave nothing of an earlier attempt."""
-    shutil.rmtree(run.checkpoints, ignore_errors=True)
-    shutil.rmtree(run.figures, ignore_errors=True)
-    for path in (run.metrics_path, run.result_path, run.test_images_path, run.activations_path):
-        path.unlink(missing_ok=True)
 
 
 def run_single(config: DictConfig, folder: Path, console: Console) -> None:
@@ -124,8 +123,8 @@ def run_single(config: DictConfig, folder: Path, console: Console) -> None:
         print_result(run, console)
         return
     if not run.locked():
-        if run.state() == "done":  # rerun=all
-            run.write_status(Status(fingerprint=run.status().fingerprint, attempts=run.status().attempts))
+        if config.rerun == "all":
+            run.start_over()
         write_atomically(run.config_path, OmegaConf.to_yaml(frozen))
     if run_job(run, console) == "failed":
         raise InputError(f"the run failed: {run.status().error}\nlog: {shown(run.log_path)}")

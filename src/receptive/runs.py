@@ -13,6 +13,7 @@ import fcntl
 import io
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -184,6 +185,19 @@ class Run:
         if (state == "running" and not self.locked()) or (state == "done" and not self.result_path.is_file()):
             return "interrupted"
         return state
+
+    def clear(self) -> None:
+        """Leave nothing of earlier attempts but config, log and status."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        shutil.rmtree(self.figures, ignore_errors=True)
+        for path in (self.metrics_path, self.result_path, self.test_images_path, self.activations_path):
+            path.unlink(missing_ok=True)
+
+    def start_over(self) -> None:
+        """Forget what earlier attempts have computed, so that the next one begins anew."""
+        self.clear()
+        before = self.status()
+        self.write_status(Status(fingerprint=before.fingerprint, attempts=before.attempts))
 
     def config(self) -> DictConfig:
         """The frozen config; InputError when the file is damaged."""

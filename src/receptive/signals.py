@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as one exception with the right exit code."""
+"""The signals that stop a process as one exception with the right exit code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+# USR1 and USR2 are how cluster schedulers tell that a job will be stopped or moved
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Interrupted(BaseException):
@@ -30,7 +31,7 @@ def interrupt(number: int) -> None:
 
 @contextmanager
 def listening(receive: Callable[[int], None] = interrupt) -> Iterator[None]:
-    """Give SIGINT and SIGTERM to `receive` while the block runs (in the main thread; elsewhere nothing changes)."""
+    """Give the STOPPING signals to `receive` while the block runs (in the main thread; elsewhere nothing changes)."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

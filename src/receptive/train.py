@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-import time
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,36 +17,46 @@ from receptive.build import Experiment, build, build_records, load_weights, star
 from receptive.callbacks.interruption import Interruption
 from receptive.callbacks.progress import RunProgress
 from receptive.callbacks.records import EpochRecords
+from receptive.callbacks.resume import ExactResume
 from receptive.illustrate import illustrate
 from receptive.runs import Run, open_run, shown, write_csv
 from receptive.signals import Interrupted
 from receptive.trainer import build_trainer
 
 
-def train(config: DictConfig, run: Run, interruption: Interruption, console: Console) -> dict[str, Any]:
+def train(
+    config: DictConfig,
+    run: Run,
+    interruption: Interruption,
+    console: Console,
+    origin: dict[str, Any],
+    checkpoint: Path | None = None,
+) -> dict[str, Any]:
     """Train and test one run in its folder; gives what stands in result.json.
 
     Args:
         config: as frozen in the folder.
-        run: whose folder holds no checkpoint and no metrics yet.
+        run: whose folder holds no checkpoint and no metrics yet, unless `checkpoint` is gone on from.
         interruption: told of signals.
         console: where progress is shown.
+        origin: header of the run's checkpoints, see `receptive.checkpoints.header`.
+        checkpoint: to go on from; None: from the start.
 
     Raises:
         InputError: data, weights or folder cannot be used.
         NonFiniteLoss: the loss became NaN or infinite; the last good checkpoint is in the folder.
         Interrupted: a signal came.
     """
-    started = time.perf_counter()
+    resume = ExactResume(origin)
     pl.seed_everything(config.seed, verbose=False)
     experiment = build(config)
     experiment.trainer.apply_to_process()
-    if config.init is not None:
+    if config.init is not None and checkpoint is None:
         _start_from(config.init, experiment, console)
     if config.test:
         experiment.data.setup("test")  # a damaged test file is told before the training, not hours after it
     _introduce(experiment, run, console)
-    trainer, rows = _fit(config, experiment, run, interruption, console)
+    trainer, rows = _fit(config, experiment, run, interruption, console, resume, checkpoint)
     best_epoch = load_weights(experiment.task, run)
     best = next(row for row in rows if row["epoch"] == best_epoch)
     metrics = {key: value for key, value in best.items() if "/" in key}
@@ -63,7 +73,7 @@ def train(config: DictConfig, run: Run, interruption: Interruption, console: Con
         "epochs": len(rows),
         "steps": trainer.global_step,
         "seed": config.seed,
-        "seconds": round(time.perf_counter() - started, 2),
+        "seconds": round(resume.seconds, 2),
         "seconds_per_epoch": round(sum(row["seconds"] for row in rows) / len(rows), 3),
         **_origin(experiment),
         "details": details,
@@ -71,7 +81,13 @@ def train(config: DictConfig, run: Run, interruption: Interruption, console: Con
 
 
 def _fit(
-    config: DictConfig, experiment: Experiment, run: Run, interruption: Interruption, console: Console
+    config: DictConfig,
+    experiment: Experiment,
+    run: Run,
+    interruption: Interruption,
+    console: Console,
+    resume: ExactResume,
+    checkpoint: Path | None,
 ) -> tuple[pl.Trainer, list[dict[str, float]]]:
     """Train; gives the trainer and the rows of metrics.csv."""
     records = EpochRecords(run.metrics_path)
@@ -80,11 +96,12 @@ def _fit(
         experiment.trainer,
         checkpoints=run.checkpoints,
         monitor=experiment.monitor,
-        callbacks=[records, *build_records(config, run), progress, interruption],
+        callbacks=[resume, records, *build_records(config, run), progress],
         loggers=[],
+        interruption=interruption,
     )
     try:
-        trainer.fit(experiment.task, datamodule=experiment.data)
+        trainer.fit(experiment.task, datamodule=experiment.data, ckpt_path=checkpoint)
     except SIGTERMException:  # Lightning looked before our callback did
         raise Interrupted(signal.SIGTERM) from None
     return trainer, records.rows

@@ -16,8 +16,10 @@ from pytorch_lightning.callbacks import EarlyStopping, WeightAveraging
 from pytorch_lightning.profilers import PassThroughProfiler
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from receptive.callbacks.checkpoints import AtomicCheckpointIO, RunCheckpoints
+from receptive.callbacks.checkpoints import RunCheckpoints
+from receptive.callbacks.interruption import Interruption
 from receptive.callbacks.progress import ProgressStyle
+from receptive.checkpoints import AtomicCheckpointIO
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 
@@ -46,6 +48,8 @@ class TrainerOptions:
     limit_train_batches: Annotated[int, Ge(1)] | None = None
     limit_eval_batches: Annotated[int, Ge(1)] | None = None
     overfit_batches: Annotated[int, Ge(1)] | None = None
+    checkpoint_minutes: Annotated[float, Gt(0)] | None = 0.2
+    checkpoint_steps: Annotated[int, Ge(1)] | None = None
     progress: ProgressStyle = "auto"
 
     def __post_init__(self) -> None:
@@ -137,6 +141,7 @@ def build_trainer(
     monitor: str,
     callbacks: list[pl.Callback],
     loggers: list[Any],
+    interruption: Interruption | None = None,
 ) -> pl.Trainer:
     """A Trainer that writes its checkpoints below `checkpoints` and shows nothing of its own.
 
@@ -146,6 +151,7 @@ def build_trainer(
         monitor: metric that chooses the best checkpoint and stops early.
         callbacks: more callbacks, called before ours.
         loggers: Lightning loggers.
+        interruption: tells whether the run is to stop.
     """
     mode = options.mode(monitor)
     extra: list[pl.Callback] = []
@@ -160,7 +166,18 @@ def build_trainer(
                 check_on_train_epoch_end=monitor.startswith("train/"),
             )
         )
-    extra.append(RunCheckpoints(checkpoints, monitor=monitor, mode=mode))
+    if interruption is not None:
+        extra.append(interruption)
+    extra.append(
+        RunCheckpoints(
+            checkpoints,
+            monitor=monitor,
+            mode=mode,
+            minutes=options.checkpoint_minutes,
+            steps=options.checkpoint_steps,
+            interruption=interruption,
+        )
+    )
     return pl.Trainer(
         accelerator="gpu" if options.device() == "cuda" else options.device(),
         devices=options.devices,

@@ -40,14 +40,16 @@ class ActivationRecords(pl.Callback):
         self.wanted = layers
         self.rows: list[dict[str, Any]] = []
         self._layers: dict[str, nn.Module] = {}
+        self._norms, self._steps = torch.zeros(0), 0
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows so far, in plain containers."""
-        return {"rows": self.rows}
+        """The rows so far and the sums of the epoch that runs, in plain containers."""
+        return {"rows": self.rows, "norms": self._norms.cpu(), "steps": self._steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the rows of a checkpoint."""
         self.rows = list(state_dict["rows"])
+        self._norms, self._steps = state_dict["norms"], state_dict["steps"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the layers, and look at them before the first step."""
@@ -57,7 +59,10 @@ class ActivationRecords(pl.Callback):
         owners = [(weight, places[layer]) for layer in places for weight in layer.parameters(recurse=False)]
         self._weights = [weight for weight, _ in owners]
         self._owners = torch.tensor([place for _, place in owners], dtype=torch.long, device=pl_module.device)
-        self._begin(pl_module)
+        if self._steps:  # of a checkpoint within an epoch
+            self._norms = self._norms.to(pl_module.device)
+        else:
+            self._begin(pl_module)
         if not self.rows:
             self._record(trainer, pl_module, 0)
 

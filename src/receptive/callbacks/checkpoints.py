@@ -1,61 +1,52 @@
-"""Checkpoint files: last.ckpt and best.ckpt, replaced atomically, plain data only."""
+"""When a run is saved: last.ckpt at short intervals and after every epoch, best.ckpt by the monitored metric."""
 
 from __future__ import annotations
 
 import functools
-import io
-import os
-import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from lightning_fabric.plugins import TorchCheckpointIO
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from receptive.callbacks.interruption import Interruption
+from receptive.checkpoints import BEST, LAST
 from receptive.errors import InputError
 from receptive.tasks.base import Task
 
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Saves beside the target, syncs, replaces: whoever reads finds the old file or the new one, never a part."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write `checkpoint` to `path`; an OSError leaves an old file as it was."""
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        content = io.BytesIO()  # torch's own writer hides why a file could not be written
-        torch.save(checkpoint, content)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, 0o644)
-            os.replace(name, target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+_SHARE = 100  # the next checkpoint waits so many times as long as the last one took: 1 % of the time at most
+_ASKED_EVERY = 16  # steps between two looks at what the first process of several has decided
 
 
 class RunCheckpoints(ModelCheckpoint):
-    """last.ckpt after every epoch and best.ckpt by the monitored metric, in the run's folder.
+    """Checkpoints in the run's folder; where a run is asked to stop, it is saved and stopped here.
 
     Args:
-        folder: of the two files.
+        folder: of the files.
         monitor: metric that chooses the best.
         mode: "min" or "max".
+        minutes: between two checkpoints within an epoch, longer where these are costly; None: none.
+        steps: the same in steps.
+        interruption: tells whether the run is to stop.
     """
 
-    CHECKPOINT_NAME_LAST = "last"
+    CHECKPOINT_NAME_LAST = Path(LAST).stem
 
-    def __init__(self, folder: Path, *, monitor: str, mode: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        monitor: str,
+        mode: str,
+        minutes: float | None = None,
+        steps: int | None = None,
+        interruption: Interruption | None = None,
+    ) -> None:
         super().__init__(
             dirpath=folder,
-            filename="best",
+            filename=Path(BEST).stem,
             monitor=monitor,
             mode=mode,
             save_top_k=1,
@@ -64,14 +55,60 @@ class RunCheckpoints(ModelCheckpoint):
             enable_version_counter=False,
             save_on_train_epoch_end=True,
         )
+        self._folder = folder
+        self._interval = float("inf") if minutes is None else 60 * minutes
+        self._steps = steps
+        self._interruption = interruption
+        self._due = float("inf")
 
     @functools.cached_property
     def state_key(self) -> str:
         """Lightning's, which never changes and is asked for at every hook of every step."""
         return super().state_key
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the best so far, in the folder where the run lies now."""
+        here = str(self.dirpath)
+
+        def moved(path: str) -> str:
+            return str(Path(here) / Path(path).name) if path else path
+
+        paths = {key: moved(state_dict[key]) for key in ("best_model_path", "kth_best_model_path", "last_model_path")}
+        best = {moved(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **paths, "best_k_models": best, "dirpath": here})
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        super().on_train_start(trainer, pl_module)
+        self._due = time.monotonic() + self._interval
+
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        """Nothing: saved is at the end of an epoch."""
+        """Save where it is time to, or the run is asked to stop: then stop. Last of all callbacks, so that all have
+        done their part of the step.
+
+        The last batch of an epoch waits for the validation and the end of the epoch.
+        """
+        stopping = self._interruption is not None and self._interruption.asked
+        due = stopping or time.monotonic() >= self._due
+        if trainer.world_size > 1:  # all save, or none
+            if trainer.global_step % _ASKED_EVERY:
+                due = False
+            else:
+                stopping, due = trainer.strategy.broadcast((stopping, due))
+        due = due or (self._steps is not None and trainer.global_step % self._steps == 0)
+        if not due or trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            return
+        assert isinstance(pl_module, Task)
+        pl_module.check_finite()
+        self._save(trainer)
+        if stopping and self._interruption is not None:
+            self._interruption.stop()
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        started = time.monotonic()
+        trainer.save_checkpoint(self._folder / LAST)
+        ended = time.monotonic()
+        self._due = ended + max(self._interval, _SHARE * (ended - started))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save, unless the epoch's losses hold a NaN: the last good checkpoint stays.
@@ -81,13 +118,18 @@ class RunCheckpoints(ModelCheckpoint):
         """
         assert isinstance(pl_module, Task)
         pl_module.check_finite()
-        try:
-            super().on_train_epoch_end(trainer, pl_module)
-        except MisconfigurationException:
-            given = ", ".join(key for key in trainer.callback_metrics if "/" in key)
-            raise InputError(
-                f"trainer.monitor={self.monitor}: these images give no such value (they give {given}); choose another "
-                "metric, or hold other images out for validation"
-            ) from None
-        if self._last_global_step_saved != trainer.global_step:  # Lightning saves the last only along with a best
+        # without a validation in this epoch there is nothing to compare; of an earlier one a resumed run knows nothing
+        if pl_module.validated or not str(self.monitor).startswith("val/"):
+            try:
+                super().on_train_epoch_end(trainer, pl_module)
+            except MisconfigurationException:
+                given = ", ".join(key for key in trainer.callback_metrics if "/" in key)
+                raise InputError(
+                    f"trainer.monitor={self.monitor}: these images give no such value (they give {given}); choose "
+                    "another metric, or hold other images out for validation"
+                ) from None
+        if self._last_global_step_saved != trainer.global_step or not (self._folder / LAST).is_file():
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+        self._due = time.monotonic() + self._interval
+        if self._interruption is not None and self._interruption.asked:
+            self._interruption.stop()

@@ -1,8 +1,8 @@
-"""A signal ends a run at the end of the batch in which it came."""
+"""A signal ends a run at the end of the batch in which it came, once that is saved."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 
@@ -10,9 +10,10 @@ from receptive.signals import Interrupted
 
 
 class Interruption(pl.Callback):
-    """Raises `Interrupted` at the end of a batch; outside of training, and on a second signal, at once.
+    """Notes a signal while a run trains; outside of training, and on a second signal, it raises `Interrupted` at once.
 
-    Hand `receive` to `receptive.signals.listening`.
+    Hand `receive` to `receptive.signals.listening`. `RunCheckpoints` looks at `asked` at the end of every batch, saves
+    and calls `stop`: a signal in the last batch of an epoch waits for the validation after it.
     """
 
     def __init__(self) -> None:
@@ -27,24 +28,23 @@ class Interruption(pl.Callback):
         self._pending = number
         self._lightning.received_sigterm = False  # else Lightning ends the process itself, with exit code 0
 
-    def _stop_if_asked(self) -> None:
-        if self._pending is not None:
-            raise Interrupted(self._pending)
+    @property
+    def asked(self) -> bool:
+        """Whether the run is to stop."""
+        return self._pending is not None
+
+    def stop(self) -> NoReturn:
+        """Leave the training; raises Interrupted."""
+        assert self._pending is not None
+        raise Interrupted(self._pending)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """From here on a signal waits for the end of a batch."""
         self._training = True
         self._lightning = trainer._signal_connector
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        """The place to stop."""
-        self._stop_if_asked()
-
-    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        """The place to stop in a long validation."""
-        self._stop_if_asked()
-
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Act on a signal that came last."""
         self._training = False
-        self._stop_if_asked()
+        if self.asked:
+            self.stop()

@@ -6,6 +6,7 @@ import csv
 import io
 import time
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 
@@ -25,9 +26,19 @@ class EpochRecords(pl.Callback):
         self._columns: list[str] = []
         self._started = 0.0
 
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far and the seconds of the epoch that runs, in plain containers."""
+        return {"rows": self.rows, "seconds": time.perf_counter() - self._started}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the rows of a checkpoint."""
+        self.rows = list(state_dict["rows"])
+        self._started = time.perf_counter() - state_dict["seconds"]
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin an empty file."""
-        self.path.write_text("")
+        """Begin the file, empty or with the rows of the checkpoint that is gone on from."""
+        self._columns = list(dict.fromkeys(key for row in self.rows for key in row))
+        self.path.write_text(self._text(self.rows, header=True) if self.rows else "")
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the epoch's clock."""

@@ -171,6 +171,7 @@ class FileLoader(ImageLoader):
             batch_size=None,  # the data set's items are batches already
             num_workers=self.num_workers,
             pin_memory=self.device.type == "cuda",
+            generator=generator("workers", self.sampler.seed, epoch),  # else each epoch would draw from torch's own
         )
         for rows, batch in zip(batches, reader, strict=True):
             if isinstance(batch, str):

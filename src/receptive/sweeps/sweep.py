@@ -208,8 +208,8 @@ def _run_missing(jobs: list[Job], launch: Launch, root: Path, rerun: Rerun, cons
     _warn_of_old_code(jobs, console)
     if rerun == "all":
         for job in todo:
-            if job.run.state() == "done":
-                job.run.write_status(Status(fingerprint=job.fingerprint, attempts=job.run.status().attempts))
+            if job.run.state() != "waiting":
+                job.run.start_over()
     if todo:
         launch(todo, root)
     elsewhere = [job for job in jobs if job.run.state() == "running"]  # none of ours runs any more

@@ -143,11 +143,15 @@ class Task(pl.LightningModule, abc.ABC):
         """Note which epoch the validation metrics are of: Lightning keeps them through epochs without validation."""
         self._validated_epoch = self.current_epoch
 
+    @property
+    def validated(self) -> bool:
+        """Whether this epoch has been validated."""
+        return self._validated_epoch == self.current_epoch
+
     def epoch_metrics(self) -> dict[str, float]:
         """What Lightning knows of this epoch so far: a validation of an epoch before is left out."""
         known = {key: float(value) for key, value in self.trainer.callback_metrics.items()}
-        fresh = self._validated_epoch == self.current_epoch
-        return {key: value for key, value in known.items() if fresh or not key.startswith("val/")}
+        return {key: value for key, value in known.items() if self.validated or not key.startswith("val/")}
 
     def on_train_epoch_start(self) -> None:
         """Begin the epoch's means."""
@@ -160,9 +164,18 @@ class Task(pl.LightningModule, abc.ABC):
         self._steps.add(loss, score, len(images))
         return loss
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the epoch's means so far."""
+        checkpoint["epoch_steps"] = self._steps.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the epoch's means; of a checkpoint that is not for going on there are none."""
+        if "epoch_steps" in checkpoint:
+            self._steps.load_state_dict(checkpoint["epoch_steps"])
+
     def check_finite(self) -> None:
         """Look at the losses that still wait on the device, and at the weights; raises NonFiniteLoss."""
-        self._steps.flush()
+        self._steps.check()
         norms = torch.stack(torch._foreach_norm(list(self.parameters())))
         if not bool(norms.isfinite().all()):
             raise NonFiniteLoss(

@@ -6,6 +6,8 @@ list appends; every `block` steps, and at the end of the epoch, one transfer bri
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -46,11 +48,13 @@ class EpochSteps:
         if len(self._losses) >= self.block:
             self.flush()
 
-    def flush(self) -> None:
-        """Bring the open block over from the device; raises NonFiniteLoss."""
-        if not self._losses:
-            return
-        losses = torch.stack(self._losses).double().cpu()
+    def check(self) -> Tensor:
+        """The losses (n,) of the open block, float64, on the CPU.
+
+        Raises:
+            NonFiniteLoss: one is NaN or infinite; the text gives the batch.
+        """
+        losses = _together(self._losses).double().cpu() if self._losses else torch.zeros(0, dtype=torch.float64)
         finite = losses.isfinite()
         if not bool(finite.all()):
             first = int((~finite).nonzero()[0])
@@ -59,15 +63,45 @@ class EpochSteps:
                 f"the training loss is {losses[first].item()} in {where}: "
                 "try a smaller optimizer.lr or trainer.gradient_clip_val=1"
             )
+        return losses
+
+    def flush(self) -> None:
+        """Bring the open block over from the device; raises NonFiniteLoss."""
+        losses = self.check()
+        if not self._losses:
+            return
         sizes = torch.tensor(self._sizes, dtype=torch.float64)
         self._loss_sum += float(losses @ sizes)
-        self._score_sum += float(torch.stack(self._scores).double().sum())
+        self._score_sum += float(_together(self._scores).double().sum())
         self._images += sum(self._sizes)
         self._steps += len(self._sizes)
         self._losses, self._scores, self._sizes = [], [], []
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it in plain containers; the open block stays open, so that sums are rounded as without."""
+        return {
+            "epoch": self._epoch,
+            "losses": [loss.cpu() for loss in self._losses],
+            "scores": [score.cpu() for score in self._scores],
+            "sizes": list(self._sizes),
+            "sums": [self._loss_sum, self._score_sum],
+            "counts": [self._images, self._steps],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.reset(state["epoch"])
+        self._losses, self._scores, self._sizes = (list(state[key]) for key in ("losses", "scores", "sizes"))
+        self._loss_sum, self._score_sum = state["sums"]
+        self._images, self._steps = state["counts"]
 
     def means(self) -> tuple[float, float]:
         """Mean loss and mean score an image, of the epoch so far."""
         self.flush()
         images = max(self._images, 1)
         return self._loss_sum / images, self._score_sum / images
+
+
+def _together(values: list[Tensor]) -> Tensor:
+    """(n,) on the device of the last: the first may be of a checkpoint."""
+    return torch.stack([value.to(values[-1].device) for value in values])

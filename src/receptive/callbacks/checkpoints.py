@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,12 @@ class RunCheckpoints(ModelCheckpoint):
     def state_key(self) -> str:
         """Lightning's, which never changes and is asked for at every hook of every step."""
         return super().state_key
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """As Lightning's, without its warning that there are checkpoints already: they are gone on from."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+            super().setup(trainer, pl_module, stage)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the best so far, in the folder where the run lies now."""

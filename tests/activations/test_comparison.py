@@ -195,6 +195,7 @@ def test_runs_of_one_network_with_other_layers_are_told(
         (["compare=[run]"], "all these runs are of one network"),
         (["compare=[]"], "one network"),
         (["compare=run"], "all these runs are of one network"),
+        (["compare=3"], "compare=3: this folder does not exist"),
         (["compare=[run,nowhere]"], "compare=nowhere: this folder does not exist"),
         (["compare=[run,elu]", "run=run"], "give run=FOLDER, or compare"),
         (["compare=[run,elu]", "output=run/config.yaml"], "output=run/config.yaml cannot be written"),

@@ -277,13 +277,13 @@ def test_ones_own_images_need_none_of_the_runs_data(
         (["run=in"], "run=in: this folder holds no config.yaml"),
         (["run=run", "layers=[layers.11]"], "layers: there is no 'layers.11'; the nearest names are layers."),
         (["run=run", "layers=Conv3d"], "nearest names are Conv2d"),
-        (["run=run", "layers=[]"], "layers"),
+        (["run=run", "layers=[]"], "layers=[]: give names, kinds or patterns"),
         (["run=run", "maps=1437"], "there is no image 1437: the train set has 1437, counted from 0"),
-        (["run=run", "maps=-1"], "maps=-1: must be greater than or equal to 0"),
+        (["run=run", "maps=-1"], "maps=-1: must be a valid list or greater than or equal to 0"),
         (["run=run", "maps=first"], "maps=first"),
-        (["run=run", "images=-1"], "images=-1: must be greater than or equal to 0"),
+        (["run=run", "images=-1"], "images=-1: must be a valid list or greater than or equal to 0"),
         (["run=run", "images=[0,1437]"], "there is no image 1437"),
-        (["run=run", "images=[]"], "images"),
+        (["run=run", "images=[]"], "images=[]: holds no image"),
         (["run=run", "split=foo"], "split=foo: must be 'train', 'val' or 'test'"),
         (["run=run", "batch_size=0"], "batch_size=0: must be greater than 0"),
         (["run=run", "batch_size=1.5"], "batch_size=1.5"),
@@ -299,8 +299,7 @@ def test_ones_own_images_need_none_of_the_runs_data(
         (["run=run", "input=torn", "maps=1"], "torn.png"),
         (["run=run", "input=deep"], "more than 8 bits"),
         (["run=run", "output=in", "input=in"], "output=in: is the input's folder or holds it"),
-        (["run=run", "+blur=3"], "blur"),
-        (["run=run", "paths.data_dir=3"], "data_dir=3"),
+        (["run=run", "+limits=3"], "limits: there is no such option, did you mean 'limit'?"),
     ],
     ids=str,
 )
@@ -330,7 +329,7 @@ def test_a_run_without_a_checkpoint_is_told(cli: Cli, digit_run: Run) -> None:
 @pytest.mark.parametrize(
     ("option", "told"),
     [
-        ("split=val", "val"),
+        ("split=val", "split=val: holds no image"),
         ("probe=true", "probe=true: the run has held out no images (data.validation) to judge the probes on"),
     ],
 )

@@ -39,6 +39,12 @@ def _trained(folder: Path, *options: str) -> Path:
     return folder / "run"
 
 
+@pytest.fixture(autouse=True)
+def _coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few dots an inch: the figures take most of the time."""
+    monkeypatch.setattr("receptive.figures.style.DPI", 40)
+
+
 @pytest.fixture(scope="session")
 def _trained_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _trained(tmp_path_factory.mktemp("digits"), *DIGITS)

@@ -174,6 +174,13 @@ def test_statistics_that_lie_there_are_used_again(
     assert json.loads(request.read_text())["limit"] == 21
 
 
+def test_layers_without_maps_are_compared_too(cli: Cli, three: list[Run], tmp_path: Path) -> None:
+    code, _, err = cli("activations", "compare=[run,elu]", "output=out", "limit=3", "layers=[Linear]")
+    assert (code, err) == (0, "")
+    assert (tmp_path / "out" / "maps_0.png").is_file()
+    assert set(pd.read_csv(tmp_path / "out" / "comparison.csv")["quantity"]) == {"mean_absolute", "zeros", "near_zeros"}
+
+
 def test_runs_of_one_network_with_other_layers_are_told(
     cli: Cli, three: list[Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -343,6 +343,17 @@ def test_a_run_that_held_out_no_images(
     assert err.startswith("receptive: ") and len(err.splitlines()) == 1
 
 
+def test_moving_averages_of_channels_that_never_change(cli: Cli, sibling: Any, undrawn: None) -> None:
+    """A dead network is not an error: its kernels are 0."""
+    run = sibling("dead", 0.0)
+    options = ("limit=5", "batch_norm=true", "correlation=true", "probe=true")
+    code, _, err = cli("activations", "run=dead", *NO_MAPS, *options)
+    assert (code, err) == (0, "")
+    table = pd.read_csv(run.folder / "activations" / "train" / "batch_norm.csv")
+    assert table[["mean_shift", "variance_ratio"]].isna().all(axis=None)
+    assert (table["exact_var"] < 1e-12).all()
+
+
 def test_moving_averages_of_a_net_without_them(cli: Cli, digit_run: Run, undrawn: None) -> None:
     code, _, err = cli("activations", "run=run", *NO_MAPS, "limit=5", "layers=[Conv2d]", "batch_norm=true")
     assert code == 1

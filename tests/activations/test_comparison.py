@@ -150,7 +150,12 @@ def test_statistics_that_lie_there_are_used_again(
         return original(run, *arguments)
 
     monkeypatch.setattr(comparison, "inspect", counted)
-    for figure in ("survey.save_profile", "survey.save_histograms", "survey.save_channels", "comparison.save_comparison"):
+    for figure in (
+        "survey.save_profile",
+        "survey.save_histograms",
+        "survey.save_channels",
+        "comparison.save_comparison",
+    ):
         monkeypatch.setattr(f"receptive.activations.{figure}", lambda *_: None)  # they take the time
 
     def compare(*options: str) -> list[str]:

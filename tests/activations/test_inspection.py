@@ -211,9 +211,14 @@ class TestImages:
         assert cli("activations", "run=run", *NO_MAPS, "input=in/004.png", "output=one")[0] == 0
         assert cli("activations", "run=run", *NO_MAPS, "images=4", "output=four")[0] == 0
         pd.testing.assert_series_equal(
-            self.means(digit_run.folder / "activations" / "input"), self.means(tmp_path / "wanted"), rtol=1e-4, atol=1e-6
+            self.means(digit_run.folder / "activations" / "input"),
+            self.means(tmp_path / "wanted"),
+            rtol=1e-4,
+            atol=1e-6,
         )
-        pd.testing.assert_series_equal(self.means(tmp_path / "one"), self.means(tmp_path / "four"), rtol=1e-4, atol=1e-6)
+        pd.testing.assert_series_equal(
+            self.means(tmp_path / "one"), self.means(tmp_path / "four"), rtol=1e-4, atol=1e-6
+        )
 
     def test_maps_of_ones_own_files(self, cli: Cli, digit_run: Run, tmp_path: Path) -> None:
         write_digits(tmp_path / "in" / "some images", 2)
@@ -256,9 +261,7 @@ def test_an_unfinished_run_is_looked_at_with_a_warning(cli: Cli, digit_run: Run,
     assert err == "receptive: run is interrupted: these are not the activations of a finished run\n"
 
 
-def test_ones_own_images_need_none_of_the_runs_data(
-    cli: Cli, tmp_path: Path, mnist_root: Path, undrawn: None
-) -> None:
+def test_ones_own_images_need_none_of_the_runs_data(cli: Cli, tmp_path: Path, mnist_root: Path, undrawn: None) -> None:
     options = ("data=mnist", f"paths.data_dir={mnist_root}", "data.validation=20", "model.channels=[2,2,2]")
     code, _, err = cli("train", "hydra.run.dir=run", *options, "trainer.max_epochs=1", "trainer.limit_train_batches=1")
     assert (code, err) == (0, "")
@@ -333,9 +336,7 @@ def test_a_run_without_a_checkpoint_is_told(cli: Cli, digit_run: Run) -> None:
         ("probe=true", "probe=true: the run has held out no images (data.validation) to judge the probes on"),
     ],
 )
-def test_a_run_that_held_out_no_images(
-    cli: Cli, sibling: Any, undrawn: None, option: str, told: str
-) -> None:
+def test_a_run_that_held_out_no_images(cli: Cli, sibling: Any, undrawn: None, option: str, told: str) -> None:
     sibling("bare", data__validation=0)
     code, _, err = cli("activations", "run=bare", *NO_MAPS, "limit=5", option)
     assert code == 1

@@ -33,7 +33,9 @@ def task_of_bars(count: int, seed: int) -> tuple[Tensor, Tensor]:
 def scikit(fitted: Any, labels: Any, held_out: Any, truth: Any, pictures: Any, shown: Any) -> tuple[float, float]:
     """Accuracy, and the share of the picture's variance about the fitted mean."""
     scaler = StandardScaler().fit(fitted)
-    ridge = Ridge(alpha=RIDGE * len(fitted)).fit(scaler.transform(fitted), np.hstack([np.eye(CLASSES)[labels], pictures]))
+    ridge = Ridge(alpha=RIDGE * len(fitted)).fit(
+        scaler.transform(fitted), np.hstack([np.eye(CLASSES)[labels], pictures])
+    )
     told = ridge.predict(scaler.transform(held_out))
     accuracy = (told[:, :CLASSES].argmax(1) == truth).mean()
     left = ((shown - told[:, CLASSES:]) ** 2).sum()
@@ -64,7 +66,11 @@ def test_large_maps_are_averaged_over_a_grid(make_predictor: Any) -> None:
     images = torch.randn(260, 1, 40, 24, generator=generator)
     labels = torch.arange(260) % CLASSES
     found = probe_layers(
-        make_predictor(net), pairs(images[:200], labels[:200]), pairs(images[200:], labels[200:]), layers_of(net), CLASSES
+        make_predictor(net),
+        pairs(images[:200], labels[:200]),
+        pairs(images[200:], labels[200:]),
+        layers_of(net),
+        CLASSES,
     )
     assert {name: probe.features for name, probe in found.items()} == {"0": 6 * 13 * 13, "1": 6, "2": 6}
     assert 6 * 13 * 13 <= MOST_FEATURES < 6 * 14 * 14
@@ -130,9 +136,7 @@ def test_features_far_from_zero_are_read_as_well(make_predictor: Any) -> None:
 def test_without_classes_the_picture_alone(known: Any, make_predictor: Any) -> None:
     (images, _), (others, _) = task_of_bars(200, 0), task_of_bars(60, 1)
     masks, found = torch.zeros(200, 8, 8, dtype=torch.long), {}
-    found = probe_layers(
-        make_predictor(known), pairs(images, masks), pairs(others, masks[:60]), layers_of(known), None
-    )
+    found = probe_layers(make_predictor(known), pairs(images, masks), pairs(others, masks[:60]), layers_of(known), None)
     assert {probe.class_accuracy for probe in found.values()} == {None}
     first = found["first"]
     assert isinstance(first, Probe)

@@ -17,7 +17,9 @@ LAYERS = ["first", "norm", "act", "second", "act#2", "head"]
 
 
 @pytest.mark.parametrize("batch_size", [1, 8, 100])
-def test_rows_of_layers_are_numpys(known: Any, images: Tensor, steps: Any, make_predictor: Any, batch_size: int) -> None:
+def test_rows_of_layers_are_numpys(
+    known: Any, images: Tensor, steps: Any, make_predictor: Any, batch_size: int
+) -> None:
     layers = layers_of(known)
     found = survey(make_predictor(known), images.split(batch_size), layers, 1)
     rows = layer_rows(found, lambda name: kind_of(layers[name.partition("#")[0]]))

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-
 COARSE = 40  # dots an inch
 
 

@@ -29,7 +29,8 @@ def rows(epochs: int, layers: int, mean: float = 0.5, std: float = 1.0, norm: fl
     """As csv gives them; the second layer has no weights."""
     return [
         {
-            "epoch": str(epoch), "label": f"layer {layer}", "mean": str(mean * (layer - 1)), "std": str(std * (epoch + 1)),
+            "epoch": str(epoch), "label": f"layer {layer}", "mean": str(mean * (layer - 1)),
+            "std": str(std * (epoch + 1)),
             "gradient_norm": "" if norm is None or not epoch or layer == 1 else str(norm * epoch),
         }
         for epoch in range(epochs)

@@ -159,6 +159,17 @@ def test_images_of_several_sizes_have_no_average_map() -> None:
     assert found.histogram.sum(1).tolist() == [joined.shape[1]] * 3
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("mean", [1.0, 1000.0, -30.0])
+def test_deviations_far_from_zero_keep_their_digits(mean: float, layout: torch.memory_format) -> None:
+    values = mean + torch.randn(200, 3, 6, 5, generator=torch.Generator().manual_seed(0)) * 0.1
+    values[:, 1] = mean / 3  # never changes
+    values = values.contiguous(memory_format=layout)
+    found = gathered(values.split(64))
+    np.testing.assert_allclose(found.std, channels_first(values).std((0, 2)), rtol=1e-3, atol=1e-6 * abs(mean))
+    assert found.std[1] == 0
+
+
 def test_a_layer_that_is_always_zero() -> None:
     found = gathered([torch.zeros(3, 2, 4, 4)])
     assert found.mean.tolist() == found.std.tolist() == [0, 0]
@@ -243,7 +254,9 @@ class TestHistogram:
     @settings(max_examples=60, deadline=None)
     @given(
         st.lists(
-            st.lists(st.floats(-(2.0**40), 2.0**40, width=32).filter(lambda x: x == 0 or abs(x) > 2.0**-60), min_size=1),
+            st.lists(
+                st.floats(-(2.0**40), 2.0**40, width=32).filter(lambda x: x == 0 or abs(x) > 2.0**-60), min_size=1
+            ),
             min_size=1,
         )
     )

@@ -144,6 +144,8 @@ class LayerStatistics:
     def _begin(self, values: Tensor) -> None:
         device = device_of_sums(values.device)
         channels = values.shape[1]
+        # deviations are seen from each channel's first value: of values far from zero few digits would be left
+        self._origin = values[0].reshape(channels, -1)[:, 0].float()
         self._sums = torch.zeros(4, channels, dtype=torch.float64, device=device)
         self._maps: Tensor | None = torch.zeros(2, *values.shape[1:], dtype=torch.float64, device=device)
         self._sample_sums = torch.zeros(3, channels, dtype=torch.float64, device=device)
@@ -154,7 +156,9 @@ class LayerStatistics:
         self._shape = tuple(values.shape[1:])
         last = values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last)
         order = values.movedim(1, -1) if last else values
-        totals = _totals(order.reshape(len(values), -1)).view(4, *order.shape[1:])
+        origin = self._origin if last else self._origin.view(-1, *[1] * (values.ndim - 2))
+        origin = origin.expand(order.shape[1:]).reshape(-1)
+        totals = _totals(order.reshape(len(values), -1), origin).view(4, *order.shape[1:])
         totals = (totals.movedim(-1, 1) if last else totals).to(self._sums)  # (4, C, *positions)
         self._sums += totals.flatten(2).sum(2) if values.ndim > 2 else totals
         if self._maps is not None and self._maps.shape[1:] == values.shape[1:]:
@@ -190,6 +194,7 @@ class LayerStatistics:
             raise InputError(f"layer {self.name}: an activation is NaN or infinite")
         total, absolute, squares, zeros = (self._sums / self._activations).cpu().numpy()
         near, dark, blank = self._sample_sums.cpu().numpy()
+        shift = total - self._origin.double().cpu().numpy()
         single = math.prod(self._shape[1:]) == 1
         nothing = np.full(len(total), np.nan)
         maps = None if self._maps is None or single else (self._maps / self.images).cpu().numpy()
@@ -197,7 +202,7 @@ class LayerStatistics:
             images=self.images,
             shape=self._shape,
             mean=total,
-            std=np.sqrt(np.maximum(squares - total**2, 0)),
+            std=np.sqrt(np.maximum(squares - shift**2, 0)),
             mean_absolute=absolute,
             zeros=zeros,
             sampled=self._sampled,
@@ -211,8 +216,8 @@ class LayerStatistics:
         )
 
 
-def _totals(values: Tensor) -> Tensor:
-    """Over the rows of (B, n): sums of x, |x| and x**2 and the number of zeros, float32 (4, n).
+def _totals(values: Tensor, origin: Tensor) -> Tensor:
+    """Over the rows x of (B, n): sums of x, |x| and (x - origin)**2 and the number of zeros, float32 (4, n).
 
     Part by part in memory that stays in the CPU's cache: operations that allocate their results cost several times as
     much.
@@ -227,6 +232,7 @@ def _totals(values: Tensor) -> Tensor:
         totals[0] += own.sum(0)
         totals[1] += torch.abs(own, out=work).sum(0)
         totals[3] += torch.eq(own, 0, out=work).sum(0)  # as floats: a mask and its count take longer
+        own -= origin
         totals[2] += torch.mul(own, own, out=work).sum(0)
     return totals
 

@@ -1,7 +1,7 @@
 """Runs that are trained once, and a net whose layers are known."""
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -163,7 +163,3 @@ def steps() -> Callable[[Known, Tensor], dict[str, Tensor]]:
         return found
 
     return run
-
-
-Steps = Callable[[Known, Tensor], dict[str, Tensor]]
-Batches = Iterable[Tensor]

@@ -163,7 +163,7 @@ def test_after_a_report_the_net_is_as_before(cli: Cli, digit_run: Run, undrawn: 
 
 
 def test_a_unet(cli: Cli, phantom_run: Run) -> None:
-    code, out, err = cli("activations", "run=run", "split=test", "maps=1", "layers=[Conv2d]", "probe=true")
+    code, _, err = cli("activations", "run=run", "split=test", "maps=1", "layers=[Conv2d]", "probe=true")
     assert (code, err) == (0, "")
     folder = phantom_run.folder / "activations" / "test"
     table = pd.read_csv(folder / "layers.csv")

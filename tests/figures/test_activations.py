@@ -84,7 +84,7 @@ class TestHistograms:
         assert axes.get_yscale() == "log"
         check_picture(tmp_path / "x.png")
 
-    @pytest.mark.parametrize("count", [1, 4, 5, 30])
+    @pytest.mark.parametrize("count", [1, 4, 9])
     def test_a_grid_of_four_columns(self, figures: list[Figure], tmp_path: Path, count: int) -> None:
         found = ("layer", np.linspace(-1, 1, 9), np.arange(8))
         save_histograms([found] * count, "x", tmp_path / "x.png")
@@ -121,7 +121,7 @@ class TestChannels:
     )
     def test_extremes(self, tmp_path: Path, values: NDArray[Any]) -> None:
         save_channels([(STRANGE, values)], "x", STRANGE, tmp_path / "x.png")
-        save_channels([(STRANGE, values)] * 60, "x", STRANGE, tmp_path / "y.png")
+        save_channels([(STRANGE, values)] * 20, "x", STRANGE, tmp_path / "y.png")
         check_picture(tmp_path / "x.png")
         check_picture(tmp_path / "y.png")
 

@@ -109,7 +109,7 @@ class TestSideBySide:
         assert not grid[1, 1].images and not grid[0, 3].images
         check_picture(tmp_path / "x.png")
 
-    @pytest.mark.parametrize("layers", [1, 7, 8, 20])
+    @pytest.mark.parametrize("layers", [7, 8])
     def test_layers_go_on_below(self, figures: list[Figure], tmp_path: Path, layers: int) -> None:
         cells = [(f"$_$ {place}", np.zeros((2, 2))) for place in range(layers)]
         save_side_by_side(PIXELS.repeat(3, 0), {"$a$": cells, "b": cells}, "$_$", tmp_path / "x.png")

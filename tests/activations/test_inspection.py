@@ -163,11 +163,11 @@ def test_after_a_report_the_net_is_as_before(cli: Cli, digit_run: Run, undrawn: 
 
 
 def test_a_unet(cli: Cli, phantom_run: Run) -> None:
-    code, _, err = cli("activations", "run=run", "split=test", "maps=1", "layers=[MaxPool2d,head]", "probe=true")
+    code, _, err = cli("activations", "run=run", "split=test", "maps=1", "layers=[Upsample,head]", "probe=true")
     assert (code, err) == (0, "")
     folder = phantom_run.folder / "activations" / "test"
     table = pd.read_csv(folder / "layers.csv")
-    assert list(table["kind"]) == ["MaxPool2d", "Conv2d"] and set(table["images"]) == {3}
+    assert list(table["kind"]) == ["Upsample", "Conv2d"] and set(table["images"]) == {3}
     assert len(list(folder.glob("maps/1_*/*.png"))) == len(table) + 1
     assert len(list(folder.glob("average_maps/*.png"))) == len(table)
     probes = pd.read_csv(folder / "probe.csv")

@@ -98,7 +98,11 @@ def _signature_faults(key: str, target: Callable[..., Any], node: dict[str, Any]
 def option_faults(target: Callable[..., Any], values: Mapping[str, Any]) -> list[str]:
     """Faults of a verb's own options, by the annotations of the parameters that they are handed to."""
     hints = _hints(target)
-    return [fault for name, value in values.items() for fault in _type_faults(name, hints[name], value)]
+    known = [name for name in hints if name != "return"]
+    found = [f"{name}: there is no such option{did_you_mean(name, known)}" for name in values if name not in known]
+    return found + [
+        fault for name, value in values.items() if name in known for fault in _type_faults(name, hints[name], value)
+    ]
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:

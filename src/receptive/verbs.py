@@ -135,12 +135,15 @@ def activations(config: DictConfig) -> None:
         raise InputError("\n".join(found))
     if (config.run is None) == (config.compare is None):
         raise InputError("give run=FOLDER, or compare=[FOLDER,FOLDER,...]")
+    values["input"] = None if config.input is None else Path(config.input)
     options, console = Options(**values), Console(markup=False)
     output = None if config.output is None else Path(config.output)
     with listening():
         if config.compare is not None:
-            output = output or Path("outputs/comparisons") / sweep_name(config.compare)
-            rows = compare(list(config.compare), output, options, console)
+            named = plain(config)["compare"]
+            folders = [str(folder) for folder in (named if isinstance(named, list) else [named])]
+            output = output or Path("outputs/comparisons") / sweep_name(folders)
+            rows = compare(folders, output, options, console)
         else:
             run = open_run(config.run)
             _warn_of_unfinished(run, "activations")

@@ -5,6 +5,14 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
+COARSE = 40  # dots an inch
+
+
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures for publication with few dots, which are drawn several times faster."""
+    monkeypatch.setattr("receptive.figures.style.DPI", COARSE)
+
 
 @pytest.fixture
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:

@@ -102,11 +102,12 @@ def _print_difference(context: Context, found: Mapping[str, MovingAverages]) -> 
     shifts, ratios = (
         np.concatenate([getattr(own, key) for own in found.values()]) for key in ("mean_shift", "variance_ratio")
     )
-    context.console.print(
-        f"moving averages: means off by {np.nanmean(np.abs(shifts)):.3f} standard deviations on average, "
-        f"variances {np.nanmedian(ratios):.3f} of the exact ones (median)",
-        highlight=False,
-    )
+    if not np.isnan(ratios).all():
+        context.console.print(
+            f"moving averages: means off by {np.nanmean(np.abs(shifts)):.3f} standard deviations on average, "
+            f"variances {np.nanmedian(ratios):.3f} of the exact ones (median)",
+            highlight=False,
+        )
     if not context.experiment.data.sizes()["val"]:
         return
     kept = copy.deepcopy(context.experiment.task.model.state_dict())

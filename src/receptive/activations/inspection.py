@@ -87,7 +87,8 @@ def look_at(run: Run, output: Path, options: Options, console: Console) -> Conte
     """Network and images; arguments and errors as in `inspect`."""
     experiment = _experiment(run, options)
     images = _images(experiment, options, output)
-    size = len(images)
+    if not (size := len(images)):
+        raise InputError(f"{'images=[]' if options.images == [] else f'split={options.split}'}: holds no image")
     return Context(
         name=f"{run.folder.resolve().name} ({type(experiment.task.model).__name__})",
         experiment=experiment,

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from receptive.activations.context import Context
+from receptive.errors import InputError
 from receptive.figures.activations import save_channels, save_histograms, save_profile
 from receptive.figures.feature_maps import save_sheet
 from receptive.inference import Predictor
@@ -70,6 +71,8 @@ def report(context: Context, *, histogram_images: int, average_maps: bool) -> li
     started = time.perf_counter()
     summaries = survey(context.predictor, batches, context.layers, max(1, -(-size // histogram_images)))
     seconds = time.perf_counter() - started
+    if not summaries:
+        raise InputError(f"layers: no image passes through {', '.join(context.layers)}")
     rows = layer_rows(summaries, context.kind)
     context.write("layers.csv", rows, LAYER_COLUMNS)
     context.write("channels.csv", channel_rows(summaries), CHANNEL_COLUMNS)

@@ -78,12 +78,14 @@ class ActivationRecords(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
         """Add the gradient norms of a step; nothing is waited for."""
+        self._steps += 1
         held = [place for place, weight in enumerate(self._weights) if weight.grad is not None]
+        if not held:  # layers without weights, or frozen ones
+            return
         norms = torch._foreach_norm([gradient for place in held if (gradient := self._weights[place].grad) is not None])
         squares = torch.stack(norms).square().float()
         owners = self._owners if len(held) == len(self._weights) else self._owners[held]
         self._norms += torch.zeros_like(self._norms).index_add_(0, owners, squares).sqrt()
-        self._steps += 1
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the epoch's rows."""

@@ -205,7 +205,8 @@ def save_moving_averages(
         for place, values in enumerate(parts):
             spread = np.linspace(-0.28, 0.28, len(values)) if len(values) > 1 else np.zeros(1)
             axes.plot(place + spread, values, ".", markersize=2.5, color=COLORS[0])
-            axes.hlines(np.nanmedian(values), place - 0.35, place + 0.35, color=COLORS[1], linewidth=1.2)
+            if not np.isnan(values).all():
+                axes.hlines(np.nanmedian(values), place - 0.35, place + 0.35, color=COLORS[1], linewidth=1.2)
     tidy(upper, "mean\n(running − exact) / std")
     tidy(lower, "variance\nrunning / exact")
     label_layers(lower, labels)

@@ -94,9 +94,11 @@ def save_comparison(
         for (network, (mean, std)), color in zip(networks.items(), _colors(), strict=False):
             _draw_network(axes, network, mean, std, color)
         tidy(axes, quantity)
-    grid[0].legend(
+    legend = grid[0].legend(
         fontsize=SMALL, frameon=False, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=min(3, len(grid[0].lines))
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     label_layers(grid[-1], labels)
     figure.suptitle(title, fontsize=SMALL + 2, parse_math=False)
     figure.savefig(path)
@@ -127,7 +129,7 @@ def save_side_by_side(
     """
     drawn = [place for place, cells in enumerate(zip(*networks.values(), strict=True)) if any(cells)]
     across = columns - 1
-    blocks = -(-len(drawn) // across)
+    blocks = max(1, -(-len(drawn) // across))  # without any map the image alone
     height = len(networks)
     figure = new_figure(blocks * (1.02 * height + 0.15) + 0.6)
     grid = figure.subplots(blocks * height, columns, squeeze=False)

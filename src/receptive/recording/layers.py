@@ -49,11 +49,13 @@ def chosen_layers(model: nn.Module, patterns: Sequence[str] | None) -> dict[str,
         patterns: names, kinds or shell patterns of either ("layers.0", "Conv2d", "encoder.*"); None: all layers.
 
     Raises:
-        InputError: a pattern fits no layer; the nearest names are said.
+        InputError: a pattern fits no layer, of which the nearest names are said, or there is no pattern.
     """
     layers = layers_of(model)
     if patterns is None:
         return layers
+    if not patterns:
+        raise InputError("layers=[]: give names, kinds or patterns; null: all")
     found: set[str] = set()
     for pattern in patterns:
         fitting = {

@@ -88,8 +88,9 @@ class Histogram:
         self.counts = torch.zeros(channels, BINS, dtype=torch.int64, device=device)
         self.width = 0.0
 
-    def add(self, values: Tensor, largest: float) -> None:
-        """Count finite values (N, C) or (N, C, *positions), none of them above `largest` in size."""
+    def add(self, values: Tensor) -> None:
+        """Count finite values (N, C) or (N, C, *positions)."""
+        largest = float(values.abs().max()) if values.numel() else 0.0
         if not self.width:
             self.width = 2.0 ** math.floor(math.log2(2 * max(largest, 2.0**-60) / BINS))
         while largest >= self.width * BINS / 2:
@@ -146,6 +147,8 @@ class LayerStatistics:
     def _begin(self, values: Tensor) -> None:
         device = device_of_sums(values.device)
         channels = values.shape[1]
+        # deviations are seen from each channel's first value: of values far from zero few digits would be left
+        self._origin = values[0].reshape(channels, -1)[:, 0].float()
         self._sums = torch.zeros(4, channels, dtype=torch.float64, device=device)
         self._sample_sums = torch.zeros(3, channels, dtype=torch.float64, device=device)
         self._histogram = Histogram(channels, values.device)
@@ -155,7 +158,9 @@ class LayerStatistics:
         self._shape = tuple(values.shape[1:])
         last = values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last)
         order = values.movedim(1, -1) if last else values  # as they lie in memory
-        totals = _totals(order.reshape(len(values), -1)).to(self._sums.device)
+        origin = self._origin if last else self._origin.view(-1, *[1] * (values.ndim - 2))
+        origin = origin.expand(order.shape[1:]).reshape(-1)
+        totals = _totals(order.reshape(len(values), -1), origin).to(self._sums.device)
         places = totals.view(4, -1, values.shape[1]) if last else totals.view(4, values.shape[1], -1)
         self._sums += places.sum(1 if last else 2, dtype=torch.float64)
         key = (self._shape, last)
@@ -196,7 +201,7 @@ class LayerStatistics:
         largest = torch.maximum(-low, high)
         if not bool(largest.isfinite().all()):
             raise InputError(f"layer {self.name}: an activation is NaN or infinite")
-        self._histogram.add(values, float(largest.max()))
+        self._histogram.add(values)
         near = values.abs().le_(NEAR_ZERO * largest.amax(1, keepdim=True)).sum((0, 2))
         dark = values.sub(low).le_(DARK * (high - low)).sum((0, 2))
         blank = (low == high).sum((0, 2))
@@ -216,6 +221,7 @@ class LayerStatistics:
             self._sample()
         total, absolute, squares, zeros = (self._sums / self._activations).cpu().numpy()
         near, dark, blank = self._sample_sums.cpu().numpy()
+        shift = total - self._origin.double().cpu().numpy()
         single = math.prod(self._shape[1:]) == 1
         nothing = np.full(len(total), np.nan)
         maps = None if single or (found := self._mean_maps()) is None else found.cpu().numpy()
@@ -223,7 +229,7 @@ class LayerStatistics:
             images=self.images,
             shape=self._shape,
             mean=total,
-            std=np.sqrt(np.maximum(squares - total**2, 0)),
+            std=np.sqrt(np.maximum(squares - shift**2, 0)),
             mean_absolute=absolute,
             zeros=zeros,
             sampled=self._sampled,
@@ -237,8 +243,8 @@ class LayerStatistics:
         )
 
 
-def _totals(values: Tensor) -> Tensor:
-    """Over the rows of (B, n): sums of x, |x| and x**2 and the number of zeros, float32 (4, n).
+def _totals(values: Tensor, origin: Tensor) -> Tensor:
+    """Over the rows x of (B, n): sums of x, |x| and (x - origin)**2 and the number of zeros, float32 (4, n).
 
     Part by part in memory that stays in the CPU's cache and is used again, and the sums as products with ones: written
     the usual way this takes several times as long.
@@ -253,8 +259,8 @@ def _totals(values: Tensor) -> Tensor:
         own.copy_(part)
         one = ones[:, : len(part)]
         totals[0:1].addmm_(one, own)
+        totals[2:3].addmm_(one, torch.sub(own, origin, out=work).square_())
         totals[1:2].addmm_(one, own.abs_())
-        totals[2:3].addmm_(one, torch.mul(own, own, out=work))
         totals[3:4].addmm_(one, own.eq_(0))
     return totals
 

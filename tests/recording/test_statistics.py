@@ -1,0 +1,268 @@
+"""Streaming statistics against numpy over all activations at once, in float64."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
+
+from receptive.errors import InputError
+from receptive.recording.statistics import BINS, Histogram, LayerStatistics, LayerSummary
+
+Array = NDArray[Any]
+
+SHAPES = {"vectors": (5,), "tokens": (6, 3), "maps": (3, 5, 4), "single pixels": (4, 1, 1)}
+
+
+def activations(*shape: int, seed: int = 0) -> Tensor:
+    """Rectified values of many sizes around zero: a third exactly 0, channels of different scale and shift."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(0.3, 1, shape) * np.exp(rng.normal(0, 1.5, shape))
+    values *= rng.uniform(0.5, 2, (1, *shape[1:]))
+    values[rng.random(shape) < 1 / 3] = 0
+    values[0] = 0  # an image for which the layer is silent
+    return torch.from_numpy(values).float()
+
+
+def gathered(batches: Sequence[Tensor], every: int | None = 1) -> LayerSummary:
+    statistics = LayerStatistics("layers.0", every)
+    for batch in batches:
+        statistics.update(batch)
+    return statistics.summary()
+
+
+def channels_first(values: Tensor) -> Array:
+    """(B, C, positions) float64; of tokens (B, T, D) the features are the channels."""
+    array = values.double().numpy()
+    if array.ndim == 3:
+        array = array.transpose(0, 2, 1)
+    return array.reshape(*array.shape[:2], -1)
+
+
+def check_every_image(found: LayerSummary, values: Array) -> None:
+    """Against (B, C, positions)."""
+    assert found.images == len(values)
+    np.testing.assert_allclose(found.mean, values.mean((0, 2)), rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(found.std, values.std((0, 2)), rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(found.mean_absolute, np.abs(values).mean((0, 2)), rtol=2e-5)
+    np.testing.assert_allclose(found.zeros, (values == 0).mean((0, 2)), rtol=1e-12)
+    assert found.overall_std == pytest.approx(values.std(), rel=2e-5)
+
+
+def check_sample(found: LayerSummary, values: Array) -> None:
+    """Near zeros, dark pixels, blank maps and histogram against (B, C, positions), image by image."""
+    near, dark, blank = (np.zeros(values.shape[1]) for _ in range(3))
+    for image in values.astype(np.float32):
+        limit = np.float32(0.01) * np.abs(image).max()
+        for channel, own in enumerate(image):
+            near[channel] += (np.abs(own) <= limit).mean()
+            dark[channel] += (own <= own.min() + np.float32(0.1) * (own.max() - own.min())).mean()
+            blank[channel] += own.min() == own.max()
+    assert found.sampled == len(values)
+    np.testing.assert_allclose(found.near_zeros, near / len(values), rtol=1e-12)
+    if values.shape[2] == 1:
+        assert np.isnan(found.dark).all() and np.isnan(found.blank).all()
+    else:
+        np.testing.assert_allclose(found.dark, dark / len(values), rtol=1e-12)
+        np.testing.assert_allclose(found.blank, blank / len(values), rtol=1e-12)
+    wanted = [np.histogram(values[:, channel], found.edges)[0] for channel in range(values.shape[1])]
+    np.testing.assert_array_equal(found.histogram, wanted)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+def test_uneven_batches_give_what_numpy_gives_over_all(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    values = activations(23, *shape).to(dtype)
+    found = gathered(values.split([1, 9, 2, 11]))
+    wanted = channels_first(values)
+    check_every_image(found, wanted)
+    check_sample(found, wanted)
+    assert found.shape == ((shape[1], shape[0]) if len(shape) == 2 else shape)
+    if wanted.shape[2] == 1:
+        assert found.mean_map is None and found.mean_absolute_map is None
+    else:
+        assert found.mean_map is not None and found.mean_absolute_map is not None
+        assert found.mean_map.shape == found.mean_absolute_map.shape == found.shape
+        np.testing.assert_allclose(found.mean_map.reshape(wanted.shape[1:]), wanted.mean(0), rtol=2e-5, atol=1e-6)
+        absolute = found.mean_absolute_map.reshape(wanted.shape[1:])
+        np.testing.assert_allclose(absolute, np.abs(wanted).mean(0), rtol=2e-5, atol=1e-6)
+
+
+def test_the_layout_in_memory_changes_nothing() -> None:
+    values = activations(12, 6, 7, 5)
+    turned = values.contiguous(memory_format=torch.channels_last)
+    assert not turned.is_contiguous()
+    strided = activations(12, 6, 7, 10)[..., ::2]
+    for given_values in (turned, strided):
+        found = gathered(given_values.split(5))
+        wanted = channels_first(given_values)
+        check_every_image(found, wanted)
+        check_sample(found, wanted)
+        assert found.mean_map is not None
+        np.testing.assert_allclose(found.mean_map, given_values.double().mean(0), rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_row_larger_than_what_is_looked_at_together(layout: torch.memory_format) -> None:
+    values = activations(3, 2, 400, 400).contiguous(memory_format=layout)
+    assert values[0].numel() > 2**18
+    found = gathered(values.split([2, 1]))
+    wanted = channels_first(values)
+    check_every_image(found, wanted)
+    check_sample(found, wanted)
+    assert found.mean_map is not None
+    np.testing.assert_allclose(found.mean_map, values.double().mean(0), rtol=2e-5, atol=1e-6)
+
+
+def test_layers_of_different_widths_do_not_disturb_each_other() -> None:
+    """The memory that sums are made in is one for all."""
+    wide, narrow = activations(3, 2, 400, 400), activations(9, 7, 3, 3, seed=1)
+    statistics = [LayerStatistics("wide"), LayerStatistics("narrow")]
+    for place in range(3):
+        statistics[0].update(wide[place : place + 1])
+        statistics[1].update(narrow[3 * place : 3 * place + 3])
+    check_every_image(statistics[0].summary(), channels_first(wide))
+    check_every_image(statistics[1].summary(), channels_first(narrow))
+
+
+@settings(max_examples=40, deadline=None)
+@given(sizes=st.lists(st.integers(1, 7), min_size=1, max_size=8), every=st.integers(1, 9))
+def test_every_so_many_th_image_whatever_the_batches(sizes: list[int], every: int) -> None:
+    values = activations(sum(sizes), 3, 4, 2, seed=len(sizes))
+    found = gathered(values.split(sizes), every)
+    wanted = channels_first(values)
+    check_every_image(found, wanted)
+    check_sample(found, wanted[::every])
+
+
+def test_without_a_sample_there_is_none() -> None:
+    found = gathered([activations(4, 3, 2, 2)], every=None)
+    assert found.sampled == 0
+    assert np.isnan([found.near_zeros, found.dark, found.blank]).all()
+    assert found.histogram.sum() == 0
+
+
+def test_images_of_several_sizes_have_no_average_map() -> None:
+    parts = [activations(4, 3, 5, 4), activations(2, 3, 2, 7, seed=1), activations(4, 3, 5, 4, seed=2)]
+    found = gathered(parts)
+    joined = np.concatenate([part.double().movedim(1, 0).flatten(1).numpy() for part in parts], axis=1)
+    np.testing.assert_allclose(found.mean, joined.mean(1), rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(found.std, joined.std(1), rtol=2e-5)
+    np.testing.assert_allclose(found.zeros, (joined == 0).mean(1), rtol=1e-12)
+    assert found.shape == (3, 5, 4)
+    assert found.mean_map is None and found.mean_absolute_map is None
+    assert found.histogram.sum(1).tolist() == [joined.shape[1]] * 3
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("mean", [1.0, 1000.0, -30.0])
+def test_deviations_far_from_zero_keep_their_digits(mean: float, layout: torch.memory_format) -> None:
+    values = mean + torch.randn(200, 3, 6, 5, generator=torch.Generator().manual_seed(0)) * 0.1
+    values[:, 1] = mean / 3  # never changes
+    values = values.contiguous(memory_format=layout)
+    found = gathered(values.split(64))
+    np.testing.assert_allclose(found.std, channels_first(values).std((0, 2)), rtol=1e-3, atol=1e-6 * abs(mean))
+    assert found.std[1] == 0
+
+
+def test_a_layer_that_is_always_zero() -> None:
+    found = gathered([torch.zeros(3, 2, 4, 4)])
+    assert found.mean.tolist() == found.std.tolist() == [0, 0]
+    for share in (found.zeros, found.near_zeros, found.dark, found.blank):
+        assert share.tolist() == [1, 1]
+    assert found.histogram[:, BINS // 2].tolist() == [48, 48]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("every", [1, 4, None])
+def test_a_value_that_is_no_number_is_told_with_its_layer(value: float, every: int | None) -> None:
+    values = activations(6, 3, 2, 2)
+    values[5, 1, 0, 0] = value
+    with pytest.raises(InputError, match=r"layer layers\.0: an activation is NaN or infinite"):
+        gathered(values.split(4), every)
+
+
+def held(statistics: LayerStatistics) -> int:
+    """Bytes of all tensors below an object's attributes."""
+    parts = [*vars(statistics).values(), *vars(statistics._histogram).values()]
+    return sum(part.untyped_storage().nbytes() for part in parts if isinstance(part, Tensor))
+
+
+def test_memory_does_not_grow_with_the_images() -> None:
+    statistics = LayerStatistics("layers.0")
+    sizes = []
+    for seed in range(50):
+        statistics.update(activations(8, 3, 6, 6, seed=seed) * 2**seed)
+        sizes.append((held(statistics), len(vars(statistics))))
+    assert sizes[0] == sizes[-1]
+    assert statistics.images == 400
+
+
+class TestHistogram:
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_the_counts_are_those_of_the_final_edges(self, order: int) -> None:
+        """Whatever was seen first: the bins widen from 1e-6 to 1e4, or are wide from the start."""
+        rng = np.random.default_rng(0)
+        parts = [(rng.normal(0, scale, (50, 3, 4))).astype(np.float32) for scale in np.logspace(-6, 4, 9)[::order]]
+        histogram = Histogram(3, torch.device("cpu"))
+        for part in parts:
+            histogram.add(torch.from_numpy(part))
+        whole, edges = np.concatenate(parts), histogram.edges().numpy()
+        for channel in range(3):
+            counts, _ = np.histogram(whole[:, channel], edges)
+            np.testing.assert_array_equal(histogram.counts[channel], counts)
+        assert histogram.counts.sum() == whole.size
+        largest = np.abs(whole).max()
+        assert edges[-1] / 2 <= largest < edges[-1]  # no wider than needed
+
+    def test_vectors(self) -> None:
+        values = activations(40, 6)
+        histogram = Histogram(6, torch.device("cpu"))
+        histogram.add(values)
+        edges = histogram.edges().numpy()
+        wanted = [np.histogram(values[:, channel].numpy(), edges)[0] for channel in range(6)]
+        np.testing.assert_array_equal(histogram.counts, wanted)
+
+    def test_a_value_on_an_edge_belongs_to_the_bin_above_it(self) -> None:
+        histogram = Histogram(1, torch.device("cpu"))
+        histogram.add(torch.tensor([[63.5]]))  # of width 1
+        assert histogram.edges().tolist() == list(range(-64, 65))
+        histogram.add(torch.arange(-63.0, 64.0)[:, None])
+        counts = histogram.counts[0].tolist()
+        assert counts == [0, *[1] * 126, 2]
+        histogram.add(torch.tensor([[64.0]]))  # outside: of width 2
+        assert histogram.edges().tolist() == list(range(-128, 129, 2))
+        assert histogram.counts[0, 96] == 1
+        assert histogram.counts[0, 32:97].tolist() == [1, *[2] * 62, 3, 1]
+
+    def test_zeros_only_and_something_after_them(self) -> None:
+        histogram = Histogram(2, torch.device("cpu"))
+        histogram.add(torch.zeros(5, 2))
+        assert histogram.counts[:, BINS // 2].tolist() == [5, 5]
+        assert histogram.width > 0
+        histogram.add(torch.tensor([[3.0, -1e-3]]))
+        edges = histogram.edges().numpy()
+        for channel, last in enumerate((3.0, -1e-3)):
+            wanted, _ = np.histogram([0, 0, 0, 0, 0, last], edges)
+            np.testing.assert_array_equal(histogram.counts[channel], wanted)
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.lists(
+            st.lists(
+                st.floats(-(2.0**40), 2.0**40, width=32).filter(lambda x: x == 0 or abs(x) > 2.0**-60), min_size=1
+            ),
+            min_size=1,
+        )
+    )
+    def test_any_values_in_any_order(self, parts: list[list[float]]) -> None:
+        histogram = Histogram(1, torch.device("cpu"))
+        for part in parts:
+            histogram.add(torch.tensor(part)[:, None])
+        counts, _ = np.histogram(np.concatenate(parts), histogram.edges().numpy())
+        np.testing.assert_array_equal(histogram.counts[0], counts)

@@ -1,0 +1,44 @@
+"""Tables on consoles of several widths: no value is ever cut off."""
+
+import io
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from receptive.console import print_unfolded
+
+VALUES = [f"{place}.12345678" for place in range(12)]
+
+
+def printed(width: int, terminal: bool) -> tuple[str, Console]:
+    console = Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None, markup=False)
+    table = Table(box=None, pad_edge=False)
+    for place in range(12):
+        table.add_column(f"a long title {place}", overflow="fold")
+    table.add_row(*VALUES)
+    print_unfolded(table, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue(), console
+
+
+@pytest.mark.parametrize("width", [40, 80, 300])
+def test_in_a_log_a_row_is_a_line_whatever_the_width(width: int) -> None:
+    text, console = printed(width, terminal=False)
+    assert [line.split() for line in text.splitlines()][-1] == VALUES
+    assert len(text.splitlines()) == 2
+    assert console.width == width
+
+
+def test_in_a_narrow_terminal_titles_are_folded_and_values_stay() -> None:
+    text, console = printed(150, terminal=True)
+    *titles, values = text.splitlines()
+    assert len(titles) > 1
+    assert values.split() == VALUES
+    assert console.width == 150
+
+
+def test_in_a_wide_terminal_nothing_is_folded() -> None:
+    text, _ = printed(300, terminal=True)
+    assert len(text.splitlines()) == 2
+    assert "a long title 11" in text

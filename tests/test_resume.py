@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from receptive.callbacks.interruption import Interruption
 from receptive.callbacks.resume import ExactResume
-from receptive.checkpoints import HEADER
 from receptive.config import conf_dir, freeze, register_resolvers
 from receptive.job import run_job
 from receptive.runs import Run
@@ -48,7 +47,6 @@ class NoisyNet(nn.Module):
         return logits
 
 
-NOISY = f"+model={{_target_: {__name__}.NoisyNet}}", "~model"
 CLASSIFIER = (
     "data.batch_size=64", "augment=[affine]", "optimizer=sgd", "optimizer.momentum=0.9", "scheduler=one_cycle",
     "trainer.ema_decay=0.9", "trainer.gradient_clip_val=1.0",
@@ -70,7 +68,7 @@ def folder_of(folder: Path, *overrides: str, net: bool = True) -> Run:
     GlobalHydra.instance().clear()
     short = (f"trainer.max_epochs={EPOCHS}", f"trainer.limit_train_batches={STEPS}", "trainer.threads=1")
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = freeze(compose("train", [*short, "trainer.checkpoint_minutes=null", *overrides], return_hydra_config=False))
+        config = freeze(compose("train", [*short, "trainer.checkpoint_minutes=null", *overrides]))
     if net:
         config.model = {"_target_": f"{__name__}.NoisyNet"}
     folder.mkdir(parents=True)
@@ -103,7 +101,9 @@ def run_to_the_end(run: Run, stops: list[int]) -> int:
             assert run.state() == "interrupted"
             attempts += 1
             # what a fresh process would have
-            random.seed(attempts), np.random.seed(attempts), torch.manual_seed(attempts)
+            random.seed(attempts)
+            np.random.seed(attempts)
+            torch.manual_seed(attempts)
 
 
 def same(one: Any, other: Any, place: str = "") -> list[str]:
@@ -177,3 +177,108 @@ def test_a_segmentation_stopped_at_every_step(
     stops.append(step)
     run_to_the_end(run, stops)
     assert same(straight(*MASKS, net=False), everything(run)) == []
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_files_read_by_workers(
+    workers: int, stops: list[int], straight: Callable[..., dict[str, Any]], image_folder_root: Path, tmp_path: Path
+) -> None:
+    where = f"paths.data_dir={image_folder_root.parent}"
+    run = folder_of(tmp_path / "run", *FILES, where, f"data.num_workers={workers}")
+    stops += [1, 2, 4, 6]
+    assert run_to_the_end(run, stops) == 5
+    assert same(straight(*FILES, where), everything(run)) == []
+
+
+def test_without_a_validation_in_every_epoch(
+    stops: list[int], straight: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    options = (*CLASSIFIER, "trainer.val_every_n_epochs=2", "trainer.max_epochs=5")
+    run = folder_of(tmp_path / "run", *options)
+    stops += [2, 5, 7, 8, 11]
+    assert run_to_the_end(run, stops) == 6
+    assert same(straight(*options), everything(run)) == []
+
+
+@pytest.mark.parametrize("last", [5, 8, 11])
+def test_a_run_that_stops_early(
+    last: int, stops: list[int], straight: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """Killed after the epoch that ends it was saved, it does not train another one."""
+    options = ("trainer.early_stopping_patience=1", "trainer.max_epochs=9", "optimizer.lr=1e-7")
+    whole = straight(*options)
+    assert whole["result"]["epochs"] < 9
+    run = folder_of(tmp_path / "run", *options)
+    stops += [1, min(last, whole["result"]["steps"] - 1)]
+    run_to_the_end(run, stops)
+    assert same(whole, everything(run)) == []
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon", "rprop"])
+def test_other_optimizers(
+    optimizer: str, stops: list[int], straight: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    run = folder_of(tmp_path / "run", f"optimizer={optimizer}", "record=activations")
+    stops += [0, 4, 5]
+    run_to_the_end(run, stops)
+    assert same(straight(f"optimizer={optimizer}", "record=activations"), everything(run)) == []
+    assert "gradient_norm" in (run.folder / "activations.csv").read_text()
+
+
+@pytest.mark.parametrize("killed", [1, 2, 3, 6, 7])
+def test_killed_between_two_checkpoints_a_run_goes_on_from_the_older(
+    killed: int, straight: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nothing is saved when it dies: what was trained since the last checkpoint is trained again."""
+    run = folder_of(tmp_path / "run", *CLASSIFIER, "trainer.checkpoint_steps=2")
+
+    def die(self: Interruption, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.global_step == killed:
+            monkeypatch.undo()
+            raise Interrupted(signal.SIGKILL)
+
+    monkeypatch.setattr(Interruption, "on_train_batch_start", die)
+    assert run_to_the_end(run, []) == 2
+    assert same(straight(*CLASSIFIER), everything(run)) == []
+
+
+def test_the_folder_may_be_moved_between_two_attempts(
+    stops: list[int], straight: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    run = folder_of(tmp_path / "run", *CLASSIFIER)
+    stops.append(7)
+    with pytest.raises(Interrupted):
+        run_job(run, QUIET)
+    shutil.move(run.folder, tmp_path / "elsewhere")
+    moved = Run(tmp_path / "elsewhere")
+    assert run_to_the_end(moved, []) == 1
+    assert same(straight(*CLASSIFIER), everything(moved)) == []
+
+
+@pytest.mark.parametrize("forgotten", ["generators", "place", "means", "counters"])
+def test_without_one_of_its_parts_the_end_is_another(
+    forgotten: str,
+    stops: list[int],
+    straight: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The negative control: each part that is saved beside Lightning's own is needed."""
+    if forgotten == "generators":
+        monkeypatch.setattr("receptive.callbacks.resume.set_random_states", lambda states: None)
+    elif forgotten == "place":
+        kept = ExactResume.on_train_start
+
+        def elsewhere(self: ExactResume, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+            kept(self, trainer, module)
+            trainer.train_dataloader.sampler.start = 0
+
+        monkeypatch.setattr(ExactResume, "on_train_start", elsewhere)
+    elif forgotten == "means":
+        monkeypatch.setattr("receptive.tasks.base.Task.on_load_checkpoint", lambda *_: None)
+    else:
+        monkeypatch.setattr("receptive.callbacks.resume._set_counters", lambda *_: None)
+    run = folder_of(tmp_path / "run", *CLASSIFIER)
+    stops += [1, 4, 5, 7]
+    run_to_the_end(run, stops)
+    assert same(straight(*CLASSIFIER), everything(run)) != []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,10 @@ def _fit(
         interruption=interruption,
     )
     try:
-        trainer.fit(experiment.task, datamodule=experiment.data, ckpt_path=checkpoint)
+        with warnings.catch_warnings():
+            # Lightning looks for a loader that keeps its own place: ours is kept by ExactResume
+            warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
+            trainer.fit(experiment.task, datamodule=experiment.data, ckpt_path=checkpoint)
     except SIGTERMException:  # Lightning looked before our callback did
         raise Interrupted(signal.SIGTERM) from None
     return trainer, records.rows

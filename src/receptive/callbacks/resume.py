@@ -111,3 +111,4 @@ def _set_counters(loop: State, epoch: int, batch: int, batches: int) -> None:
     for key in ("ready", "started", "processed", "completed"):
         progress["current"][key], progress["total"][key] = batch, epoch * batches + batch
     progress["is_last_batch"] = at_end
+    loop["epoch_loop.state_dict"]["_batches_that_stepped"] = epoch * batches + batch

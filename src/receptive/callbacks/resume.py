@@ -43,7 +43,10 @@ def set_random_states(states: State) -> None:
 
 
 class ExactResume(pl.Callback):
-    """Saves and restores generators, the place in the data, loop counters and the time that was spent.
+    """Saves and restores generators, the place in the data, an early stop and the time that was spent.
+
+    Lightning's loop counters are right as long as nothing is saved between an epoch's last batch and its end:
+    `RunCheckpoints` sees to that.
 
     Args:
         header: of the run, see `receptive.checkpoints.header`.
@@ -61,12 +64,10 @@ class ExactResume(pl.Callback):
         return self._before + time.perf_counter() - self._started
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: State) -> None:
-        """Add what is needed, and make the loop counters say what they would in a run that never stopped."""
-        loop = trainer.fit_loop
-        batches = int(trainer.num_training_batches)
-        progress = cast(_ProcessedTracker, loop.epoch_loop.batch_progress.current)
+        """Add what is needed."""
+        progress = cast(_ProcessedTracker, trainer.fit_loop.epoch_loop.batch_progress.current)
         epoch, batch = trainer.current_epoch, progress.processed
-        at_end = batch == batches
+        at_end = batch == trainer.num_training_batches
         checkpoint[HEADER] = self.header | {
             "random": random_states(),
             "epoch": epoch + at_end,
@@ -74,7 +75,6 @@ class ExactResume(pl.Callback):
             "stop": bool(trainer.should_stop),
             "seconds": self.seconds,
         }
-        _set_counters(checkpoint["loops"]["fit_loop"], epoch, batch, batches)
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: State) -> None:
         """Take what a checkpoint says."""
@@ -93,22 +93,3 @@ class ExactResume(pl.Callback):
         assert loader is not None
         loader.sampler.epoch, loader.sampler.start = restored["epoch"], restored["batch"]
         set_random_states(restored["random"])
-
-
-def _set_counters(loop: State, epoch: int, batch: int, batches: int) -> None:
-    """Lightning's own counters go wrong with the second resume.
-
-    Args:
-        loop: state of the fit loop.
-        epoch: that runs, counted from 0.
-        batch: batches of it that are done.
-        batches: of an epoch.
-    """
-    at_end = batch == batches
-    done = {"ready": epoch + 1, "started": epoch + 1, "processed": epoch + at_end, "completed": epoch}
-    loop["epoch_progress"] = {part: dict(done) for part in ("total", "current")}
-    progress = loop["epoch_loop.batch_progress"]
-    for key in ("ready", "started", "processed", "completed"):
-        progress["current"][key], progress["total"][key] = batch, epoch * batches + batch
-    progress["is_last_batch"] = at_end
-    loop["epoch_loop.state_dict"]["_batches_that_stepped"] = epoch * batches + batch

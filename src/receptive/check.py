@@ -26,7 +26,7 @@ from receptive.signatures import TARGET_PREFIXES, shown_value, target_faults
 if TYPE_CHECKING:
     from torch import nn
 
-_OPTIONS = ("seed", "test", "init", "rerun", "target_prefixes", "paths", "hydra", "depth")
+_OPTIONS = ("seed", "test", "init", "rerun", "target_prefixes", "paths", "hydra", "depth", "resume")
 _GROUPS = ("data", "augment", "task", "model", "optimizer", "scheduler", "trainer", "record")
 _OPTIONAL = ("augment", "record")
 
@@ -116,6 +116,10 @@ def _top_level_faults(values: dict[str, Any]) -> list[str]:
         found.append(f"test={values['test']}: give true or false")
     if values["init"] is not None and not (Path(values["init"]) / "checkpoints" / "best.ckpt").is_file():
         found.append(f"init={values['init']}: no checkpoints/best.ckpt there; give the folder of a finished run")
+    if values.get("resume") is not None:
+        found.append(
+            f"resume={values['resume']}: goes on with one run; a sweep goes on by itself with the same command"
+        )
     if values["rerun"] not in ("failed", "all", "none"):
         found.append(f"rerun={values['rerun']}: give failed, all or none")
     return found

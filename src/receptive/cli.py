@@ -56,7 +56,7 @@ _PLAIN = {
 }
 
 # Their values are paths: they may hold what Hydra's grammar would split or refuse.
-_PATH_KEYS = re.compile(r"(run|init|input|output|paths\.\w+|([\w.]+\.)?root|hydra\.[\w.]*dir)$")
+_PATH_KEYS = re.compile(r"(run|resume|init|input|output|paths\.\w+|([\w.]+\.)?root|hydra\.[\w.]*dir)$")
 
 _FLAGS_WITH_VALUE = (
     *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"),
@@ -166,7 +166,7 @@ def _run_hydra(verb: str, argv: list[str]) -> int:
         if raised:
             raise raised[0]
     except Interrupted as stop:
-        print(f"receptive: {stop}; the same command goes on", file=sys.stderr)
+        print(f"receptive: {stop}; {stop.remedy}", file=sys.stderr)
         return stop.exit_code
     except KeyboardInterrupt:
         return 130

@@ -126,9 +126,52 @@ def run_single(config: DictConfig, folder: Path, console: Console) -> None:
         if config.rerun == "all":
             run.start_over()
         write_atomically(run.config_path, OmegaConf.to_yaml(frozen))
-    if run_job(run, console) == "failed":
-        raise InputError(f"the run failed: {run.status().error}\nlog: {shown(run.log_path)}")
+    _run(run, console)
     print_result(run, console)
+
+
+def go_on(config: DictConfig, empty: Path, overrides: Sequence[str], console: Console) -> None:
+    """Go on with the run that `config.resume` names: a folder, or "latest".
+
+    Args:
+        config: as composed.
+        empty: the folder that Hydra made for a run; taken away.
+        overrides: of the command line.
+        console: shows progress.
+
+    Raises:
+        InputError: there is no such run, other options were given, or the run failed.
+    """
+    _remove_if_empty(empty)
+    known = ("resume=", "paths.output_dir=")
+    if others := [text for text in overrides if not text.startswith(known)]:
+        raise InputError(f"resume={config.resume} goes on with the run's own config: leave out {', '.join(others)}")
+    runs = Path(config.paths.output_dir) / "runs"
+    run = _latest(runs) if config.resume == "latest" else open_run(config.resume, "resume")
+    if run.state() == "done":
+        console.print(f"{shown(run.folder)} is done already", highlight=False, soft_wrap=True)
+    else:
+        _run(run, console)
+    print_result(run, console)
+
+
+def _run(run: Run, console: Console) -> None:
+    """Run a folder for someone who waits for it."""
+    try:
+        if run_job(run, console) == "failed":
+            raise InputError(f"the run failed: {run.status().error}\nlog: {shown(run.log_path)}")
+    except Interrupted as stop:
+        stop.remedy = f"receptive train resume={shown(run.folder)} goes on"
+        raise
+
+
+def _latest(folder: Path) -> Run:
+    """The run below `folder` that began last, of those that did not come to their end."""
+    runs = [Run(path.parent) for path in folder.glob("*/config.yaml")]
+    open_ones = [run for run in runs if run.state() in ("interrupted", "failed")]
+    if not open_ones:
+        raise InputError(f"resume=latest: no run in {shown(folder)} was interrupted")
+    return max(open_ones, key=lambda run: run.status().started or 0.0)
 
 
 def _refuse_other_config(run: Run, frozen: DictConfig) -> None:

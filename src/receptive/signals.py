@@ -16,6 +16,7 @@ class Interrupted(BaseException):
 
     def __init__(self, number: int) -> None:
         self.signal = signal.Signals(number)
+        self.remedy = "the same command goes on"  # said to the user
         super().__init__(f"stopped by {self.signal.name}")
 
     @property

@@ -56,7 +56,7 @@ def train(
         _start_from(config.init, experiment, console)
     if config.test:
         experiment.data.setup("test")  # a damaged test file is told before the training, not hours after it
-    _introduce(experiment, run, console)
+    _introduce(experiment, run, console, checkpoint)
     trainer, rows = _fit(config, experiment, run, interruption, console, resume, checkpoint)
     best_epoch = load_weights(experiment.task, run)
     best = next(row for row in rows if row["epoch"] == best_epoch)
@@ -169,7 +169,7 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("s" if number != 1 else "")
 
 
-def _introduce(experiment: Experiment, run: Run, console: Console) -> None:
+def _introduce(experiment: Experiment, run: Run, console: Console, checkpoint: Path | None) -> None:
     data, options = experiment.data, experiment.trainer
     sizes = data.sizes()
     shape = "x".join(str(side) for side in (data.facts.in_channels, *data.facts.image_size))
@@ -181,5 +181,7 @@ def _introduce(experiment: Experiment, run: Run, console: Console) -> None:
         "trainer": f"{_counted(options.max_epochs, 'epoch')}, {options.actual_precision()} on {options.device()}"
         + (f", {_counted(torch.get_num_threads(), 'thread')}" if options.device() == "cpu" else ""),
     }
+    if checkpoint is not None:
+        lines["resume"] = f"from {shown(checkpoint)}"
     for name, text in lines.items():
         console.print(f"{name:<8} {text}", highlight=False, soft_wrap=True)

@@ -21,9 +21,14 @@ def train(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from rich.console import Console
 
-    from receptive.job import run_single
+    from receptive.job import go_on, run_single
 
-    run_single(config, Path(HydraConfig.get().runtime.output_dir), Console(markup=False))
+    console = Console(markup=False)
+    if config.resume is not None:
+        hydra = HydraConfig.get()
+        go_on(config, Path(hydra.runtime.output_dir), list(hydra.overrides.task), console)
+        return
+    run_single(config, Path(HydraConfig.get().runtime.output_dir), console)
 
 
 def evaluate(config: DictConfig) -> None:

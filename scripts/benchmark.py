@@ -95,7 +95,7 @@ def table(records: list[dict[str, Any]]) -> Table:
         for name, seconds in line["seconds"].items():
             middle = statistics.median(seconds)
             batch = line["batch"]
-            median = f"{1000 * middle:.2f} ms, {batch / middle:,.0f} images/s" if batch else f"{middle:.2f} s"
+            median = f"{1000 * middle:.2f} ms, {batch / middle:,.0f} images/s" if batch else f"{middle:.3g} s"
             unit, scale = ("ms", 1000) if batch else ("s", 1)
             spread = f"{scale * min(seconds):.2f} to {scale * max(seconds):.2f} {unit}"
             goal = goals.get(name)

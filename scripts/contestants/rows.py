@@ -8,7 +8,7 @@ from functools import partial
 from typing import Literal
 
 import torch
-from scripts.contestants import grid, looking, processes, training
+from scripts.contestants import grid, looking, processes, saving, training
 
 from receptive.build import build
 
@@ -139,6 +139,12 @@ def activations_row(model: str, quick: bool) -> Row:
     return Row({OURS: ours, EVALUATION: alone}, (Goal("speed", 0.5, EVALUATION),), images)
 
 
+def checkpoint_row(quick: bool) -> Row:
+    """Return the row of a checkpoint within an epoch: 1 % of the 12 s that lie between two at least."""
+    turn = partial(saving.seconds_of_a_checkpoint, "net_b", 12 if quick else 60)
+    return Row({OURS: turn}, (Goal("seconds", 0.12),))
+
+
 def start_row(quick: bool) -> Row:
     """Return the row from the launch to the first training step."""
     minimal = partial(processes.first_step_of_minimal_script, training.composed().paths.data_dir)
@@ -169,6 +175,7 @@ ROWS: dict[str, Callable[..., Row]] = {
     "unet_variants": unet_variants_row,
     "activations_a": partial(activations_row, "net_a"),
     "activations_b": partial(activations_row, "net_b"),
+    "checkpoint": checkpoint_row,
     "start": start_row,
     "cfg": partial(command_row, "train", "--cfg", "job"),
     "help": partial(command_row, "--help"),

@@ -56,7 +56,7 @@ def _places(images: Any) -> list[int]:
     return places
 
 
-def _print_rows(rows: Sequence[dict[str, str | float]], console: Any) -> None:
+def _print_rows(rows: Sequence[dict[str, str | float]], console: Any, spare: int = 0) -> None:
     from rich.table import Table
 
     from receptive.console import print_unfolded
@@ -68,7 +68,7 @@ def _print_rows(rows: Sequence[dict[str, str | float]], console: Any) -> None:
         )
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
-    print_unfolded(table, console)
+    print_unfolded(table, console, spare)
 
 
 def _cell(value: object) -> str:
@@ -139,7 +139,7 @@ def activations(config: DictConfig) -> None:
             warn_of_unfinished(run, "activations")
             output = output or default_output(run, options)
             rows = [{key: row[key] for key in PRINTED} for row in inspect(run, output, options, console)]
-    _print_rows(rows, console)
+    _print_rows(rows, console, spare=3)  # they stand in the table
     console.print(f"tables and figures: {shown(output)}", highlight=False, soft_wrap=True)
 
 

@@ -120,6 +120,11 @@ def test_what_a_plain_verb_raises(
         ("init=null", "init=null"),
         ("optimizer.lr=0.1,0.2", "optimizer.lr=0.1,0.2"),
         ("--cfg", "--cfg"),
+        ("compare=[a,my runs/b (2), c=ü]", "compare=['a','my runs/b (2)','c=ü']"),
+        ("compare=['a, b',c]", "compare=['a, b',c]"),
+        ("compare=[]", "compare=[]"),
+        ("compare=null", "compare=null"),
+        ("compare=my run", "compare='my run'"),
     ],
 )
 def test_paths_are_quoted_for_hydra(given: str, passed: str) -> None:

@@ -42,3 +42,23 @@ def test_in_a_wide_terminal_nothing_is_folded() -> None:
     text, _ = printed(300, terminal=True)
     assert len(text.splitlines()) == 2
     assert "a long title 11" in text
+
+
+def test_in_a_very_narrow_terminal_the_last_columns_are_left_out_where_they_may() -> None:
+    def lines(width: int) -> list[str]:
+        console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None, markup=False)
+        table = Table(box=None, pad_edge=False)
+        for title in ("layer", "mean absolute", "near zeros", "blank"):
+            table.add_column(title, overflow="fold")
+        table.add_row("layers.0", "0.1234", "0.2345", "0.3456")
+        print_unfolded(table, console, spare=2)
+        assert isinstance(console.file, io.StringIO)
+        return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+    assert lines(60)[-1].split() == ["layers.0", "0.1234", "0.2345", "0.3456"]
+    assert [line.split() for line in lines(26)] == [
+        ["mean", "near"],
+        ["layer", "absolute", "zeros"],
+        ["layers.0", "0.1234", "0.2345"],
+    ]
+    assert lines(20)[-1].split() == ["layers.0", "0.1234"]

@@ -56,7 +56,7 @@ _PLAIN = {
 }
 
 # Their values are paths: they may hold what Hydra's grammar would split or refuse.
-_PATH_KEYS = re.compile(r"(run|resume|init|input|output|paths\.\w+|([\w.]+\.)?root|hydra\.[\w.]*dir)$")
+_PATH_KEYS = re.compile(r"(run|resume|compare|init|input|output|paths\.\w+|([\w.]+\.)?root|hydra\.[\w.]*dir)$")
 
 _FLAGS_WITH_VALUE = (
     *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"),
@@ -91,7 +91,7 @@ def _help() -> str:
 
 
 def quote_path(argument: str) -> str:
-    """Quote the value of an override whose key names a path, unless the user has."""
+    """Quote the value of an override whose key names a path or a list of paths, unless the user has."""
     key, separator, value = argument.partition("=")
     if (
         not separator
@@ -100,6 +100,11 @@ def quote_path(argument: str) -> str:
         or value in ("", "null", "???")
     ):
         return argument
+    if key == "compare" and value[:1] == "[" and value[-1:] == "]":
+        parts = [part.strip() for part in value[1:-1].split(",")]
+        if any(part[:1] in ("'", '"') for part in parts):  # of a folder with a comma in its name
+            return argument
+        return f"{key}=[{','.join(configs.quoted(part) for part in parts if part)}]"
     return f"{key}={configs.quoted(value)}"
 
 

@@ -12,15 +12,31 @@ _PLAIN_WIDTH = 200  # characters where there is no terminal: a table in a log is
 _NARROWEST = 5  # characters to which a title is folded
 
 
-def print_unfolded(table: Table, console: Console) -> None:
-    """Print a table without cutting a value off: in a narrow terminal titles are folded, elsewhere nothing is."""
+def print_unfolded(table: Table, console: Console, spare: int = 0) -> None:
+    """Print a table without cutting a value off: in a narrow terminal titles are folded, elsewhere nothing is.
+
+    Args:
+        table: with titles and values of text.
+        console: on which.
+        spare: so many of the last columns may be left out in a narrow terminal, where folded titles do not suffice.
+    """
     width = console.width
     titles = [str(column.header) for column in table.columns]
     values = [max((cell_len(str(cell)) for cell in column.cells), default=0) for column in table.columns]
     needed = sum(max(len(title), value) + 2 for title, value in zip(titles, values, strict=True)) - 2
     if console.is_terminal and needed > width:
         for column, title, value in zip(table.columns, titles, values, strict=True):
-            column.header = "\n".join(textwrap.wrap(title, max(value, _NARROWEST)))
+            longest = max((len(word) for word in title.split()), default=0) if spare else 0
+            column.header = "\n".join(textwrap.wrap(title, max(value, _NARROWEST, longest)))
+        sides = [
+            max(value, *map(cell_len, str(column.header).split("\n"))) + 2
+            for column, value in zip(table.columns, values, strict=True)
+        ]
+        kept = next(
+            (count for count in range(len(sides), len(sides) - spare, -1) if sum(sides[:count]) - 2 <= width),
+            len(sides) - spare,
+        )
+        del table.columns[kept:]
     try:
         if not console.is_terminal:
             console.width = max(width, _PLAIN_WIDTH)  # console.print(width=) cannot widen

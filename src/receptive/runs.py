@@ -14,6 +14,7 @@ import io
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -259,6 +260,12 @@ def shown(path: Path) -> str:
     """A path as short as it can be given on the command line: relative when it lies below the working directory."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def warn_of_unfinished(run: Run, what: str) -> None:
+    """Say on stderr that figures, predictions ... are not of a finished run, where they are not."""
+    if (state := run.state()) != "done":
+        print(f"receptive: {shown(run.folder)} is {state}: these are not the {what} of a finished run", file=sys.stderr)
 
 
 def open_run(folder: str | Path, key: str = "run") -> Run:

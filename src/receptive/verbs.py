@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,6 @@ from receptive.signals import listening
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-    from receptive.runs import Run
 
 
 def train(config: DictConfig) -> None:
@@ -37,10 +34,10 @@ def evaluate(config: DictConfig) -> None:
 
     from receptive.evaluate import SINGLE, evaluate_images
     from receptive.evaluate import evaluate as figures_of
-    from receptive.runs import open_run, shown
+    from receptive.runs import open_run, shown, warn_of_unfinished
 
     run, console = open_run(config.run), Console(markup=False)
-    _warn_of_unfinished(run, "figures")
+    warn_of_unfinished(run, "figures")
     if config.split not in ("test", "val"):
         raise InputError(f"split={config.split}: give test or val")
     options = {"split": config.split, "checkpoint": config.checkpoint, "data_dir": config.paths.data_dir}
@@ -57,13 +54,6 @@ def evaluate(config: DictConfig) -> None:
         console.print(f"{name:<22} {value:.6f}{before}", highlight=False)
 
 
-def _warn_of_unfinished(run: Run, what: str) -> None:
-    from receptive.runs import shown
-
-    if (state := run.state()) != "done":
-        print(f"receptive: {shown(run.folder)} is {state}: these are not the {what} of a finished run", file=sys.stderr)
-
-
 def _places(images: Any) -> list[int]:
     places = list(images) if isinstance(images, Sequence) and not isinstance(images, str) else [images]
     if not places or not all(type(place) is int for place in places):  # true and false are int too
@@ -71,7 +61,7 @@ def _places(images: Any) -> list[int]:
     return places
 
 
-def _print_rows(rows: Sequence[dict[str, str | float]], console: Any) -> None:
+def _print_rows(rows: Sequence[dict[str, str | float]], console: Any, spare: int = 0) -> None:
     from rich.table import Table
 
     from receptive.console import print_unfolded
@@ -83,7 +73,7 @@ def _print_rows(rows: Sequence[dict[str, str | float]], console: Any) -> None:
         )
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
-    print_unfolded(table, console)
+    print_unfolded(table, console, spare)
 
 
 def _cell(value: object) -> str:
@@ -98,7 +88,7 @@ def predict(config: DictConfig) -> None:
 
     from receptive.predict import predict as predict_images
     from receptive.predict import print_predictions
-    from receptive.runs import open_run
+    from receptive.runs import open_run, warn_of_unfinished
 
     if config.batch_size is not None and (type(config.batch_size) is not int or config.batch_size < 1):
         raise InputError(f"batch_size={config.batch_size}: give a whole number from 1 on, or null")
@@ -106,7 +96,7 @@ def predict(config: DictConfig) -> None:
         raise InputError(f"overlays={config.overlays}: give true or false")
     run, console = open_run(config.run), Console(markup=False)
     output = Path(config.output) if config.output is not None else run.folder / "predictions"
-    _warn_of_unfinished(run, "predictions")
+    warn_of_unfinished(run, "predictions")
     with listening():
         predictions = predict_images(
             run,
@@ -131,7 +121,7 @@ def activations(config: DictConfig) -> None:
     from receptive.activations.comparison import compare
     from receptive.activations.inspection import PRINTED, Options, default_output, inspect
     from receptive.config import plain, sweep_name
-    from receptive.runs import open_run, shown
+    from receptive.runs import open_run, shown, warn_of_unfinished
     from receptive.signatures import option_faults
 
     values = {key: value for key, value in plain(config).items() if key not in ("run", "compare", "output", "paths")}
@@ -151,10 +141,10 @@ def activations(config: DictConfig) -> None:
             rows = compare(folders, output, options, console)
         else:
             run = open_run(config.run)
-            _warn_of_unfinished(run, "activations")
+            warn_of_unfinished(run, "activations")
             output = output or default_output(run, options)
             rows = [{key: row[key] for key in PRINTED} for row in inspect(run, output, options, console)]
-    _print_rows(rows, console)
+    _print_rows(rows, console, spare=3)  # they stand in the table
     console.print(f"tables and figures: {shown(output)}", highlight=False, soft_wrap=True)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from receptive.activations.batch_norm import MovingAverages, moving_averages, put_exact
+from receptive.activations.batch_norm import MovingAverages, by_batch, moving_averages, put_exact
 from receptive.models.unet import UNet
 from receptive.recording.layers import layers_of
 
@@ -45,6 +45,32 @@ def test_with_them_evaluation_is_what_training_mode_gives_for_all_images_at_once
     torch.testing.assert_close(predictor.outputs(images), wanted, rtol=1e-3, atol=1e-4)
     changed = {key for key, value in known.state_dict().items() if not torch.equal(value, before[key])}
     assert changed == {"norm.running_mean", "norm.running_var"}
+
+
+def test_of_several_layers_those_by_batch_stand_together(make_predictor: Any) -> None:
+    """Put in all at once, statistics of what moving averages gave would mend the first layer's shift twice."""
+    torch.manual_seed(0)
+    images = torch.randn(64, 1, 8, 8)
+    net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten())
+    for norm in (net[1], net[3]):
+        norm.running_var.fill_(4)
+    reference = copy.deepcopy(net).train()
+    with torch.no_grad():
+        wanted = reference(images)
+    predictor, layers = make_predictor(net), layers_of(net)
+    before = copy.deepcopy(net.state_dict())
+
+    put_exact(layers, moving_averages(predictor, [images], layers))
+    assert not torch.allclose(predictor.outputs(images), wanted, atol=0.1)
+    net.load_state_dict(before)
+    with by_batch(layers):
+        found = moving_averages(predictor, [images], layers)
+    averages = {key: value for key, value in net.state_dict().items() if "running" in key}
+    assert all(torch.equal(value, before[key]) for key, value in averages.items())
+    assert not any(module.training for module in net.modules())
+    assert [net[1].momentum, net[3].momentum] == [0.1, 0.1]
+    put_exact(layers, found)
+    torch.testing.assert_close(predictor.outputs(images), wanted, rtol=1e-3, atol=1e-4)
 
 
 def test_a_channel_that_never_changes_has_neither_shift_nor_ratio() -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from tests.conftest import Cli
 
 from receptive.activations import comparison
@@ -78,6 +79,22 @@ class TestNetworks:
         (tmp_path / "sweep" / "figures").mkdir()
         networks = networks_of([str(tmp_path / "sweep")])
         assert [[run.folder.name for run in network.runs] for network in networks] == [["a", "c"], ["b"]]
+
+    def test_of_a_sweep_what_is_not_done_is_left_out(
+        self, digit_run: Run, sibling: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "sweep").mkdir()
+        runs = [sibling("a"), sibling("b", model__activation="elu"), sibling("c", seed=2)]
+        for run in runs:
+            run.folder.rename(tmp_path / "sweep" / run.folder.name)
+        (tmp_path / "sweep" / "c" / "result.json").unlink()
+        networks = networks_of([str(tmp_path / "sweep")])
+        assert [[run.folder.name for run in network.runs] for network in networks] == [["a"], ["b"]]
+        assert capsys.readouterr().err.endswith("sweep: 1 of 3 runs are not done and left out\n")
+        for name in "ab":
+            (tmp_path / "sweep" / name / "result.json").unlink()
+        with pytest.raises(InputError, match="none of its 3 runs is done"):
+            networks_of([str(tmp_path / "sweep")])
 
     def test_names_are_of_the_model_alone_where_that_tells_them_apart(self, digit_run: Run, sibling: Any) -> None:
         other = sibling("other", model__activation="elu", optimizer__lr=0.5)
@@ -177,6 +194,23 @@ def test_statistics_that_lie_there_are_used_again(
     assert compare("limit=21") == ["run"]
     request = three[0].folder / "activations" / "train" / "request.json"
     assert json.loads(request.read_text())["limit"] == 21
+    assert compare("limit=21", f"paths.data_dir={tmp_path / 'elsewhere'}") == ["run", "elu"]  # digits lie nowhere
+    for value in (0, 100):  # another image of the same size under the same name
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.new("L", (8, 8), value).save(tmp_path / "in" / "a.bmp")
+        os.utime(tmp_path / "in" / "a.bmp", (0, 0))
+        assert compare("input=in") == ["run", "elu"]
+        assert compare("input=in") == []
+
+
+def test_an_unfinished_run_is_compared_with_a_warning(
+    cli: Cli, three: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison, "save_comparison", lambda *_: None)
+    three[2].result_path.unlink()
+    code, _, err = cli("activations", "compare=[run,elu]", *FEW)
+    assert code == 0
+    assert err == "receptive: elu is interrupted: these are not the activations of a finished run\n"
 
 
 def test_layers_without_maps_are_compared_too(cli: Cli, three: list[Run], tmp_path: Path) -> None:
@@ -209,6 +243,9 @@ def test_runs_of_one_network_with_other_layers_are_told(
         (["compare=run"], "all these runs are of one network"),
         (["compare=3"], "compare=3: this folder does not exist"),
         (["compare=[run,nowhere]"], "compare=nowhere: this folder does not exist"),
+        (["compare=[run,elu]", "probe=true"], "probe=true is of one network: give run=FOLDER"),
+        (["compare=[run,elu]", "batch_norm=true"], "batch_norm=true is of one network"),
+        (["compare=[run,elu]", "correlation=true"], "correlation=true is of one network"),
         (["compare=[run,elu]", "run=run"], "give run=FOLDER, or compare"),
         (["compare=[run,elu]", "output=run/config.yaml"], "output=run/config.yaml cannot be written"),
     ],

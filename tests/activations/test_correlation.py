@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from receptive.activations import correlation
 from receptive.activations.correlation import Correlation, channel_correlations
 from receptive.recording.layers import layers_of
 
@@ -53,6 +54,15 @@ def test_a_layer_that_never_changes(images: Tensor, make_predictor: Any, constan
     [own] = channel_correlations(make_predictor(net), images.split(10), layers_of(net)).values()
     assert own.constant == 3
     assert np.isnan([own.mean_absolute, own.strong]).all()
+
+
+def test_of_wide_layers_some_channels(images: Tensor, make_predictor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(correlation, "MOST_CHANNELS", 16)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 61))
+    found = channel_correlations(make_predictor(net), images.split(10), layers_of(net))["1"]
+    with torch.no_grad():
+        wanted = np.corrcoef(by_channel(net(images)[:, ::4]))
+    np.testing.assert_allclose(found.matrix, wanted, atol=1e-4)
 
 
 def test_channels_far_from_zero(images: Tensor, make_predictor: Any) -> None:

@@ -110,6 +110,10 @@ def test_everything_of_a_run_of_digits(cli: Cli, digit_run: Run, tmp_path: Path)
     facts = json.loads((folder / "survey.json").read_text())
     assert facts["images"] == 30 and facts["of"] == "30 images of train" and facts["precision"] == "32-true"
     lines = out.splitlines()
+    [told] = [line for line in lines if line.startswith("30 images of train: ")]
+    assert told.endswith(f" {facts['images_per_second']:,} images/s, peak memory {facts['peak_memory_mib']:,.0f} MiB")
+    [told] = [line for line in lines if line.startswith("moving averages: ")]
+    assert told.endswith(" of the exact ones (median)")  # not folded
     assert lines[-1] == "tables and figures: run/activations/train"
     [told] = [line.split() for line in lines if line.startswith("layers.2 ")]
     assert float(told[3]) == pytest.approx(relu["mean"], abs=1e-4)
@@ -129,11 +133,18 @@ def test_moving_averages_against_all_training_images(cli: Cli, digit_run: Run, u
     np.testing.assert_allclose(found["running_mean"], running_mean, rtol=1e-5)
     np.testing.assert_allclose(found["mean_shift"], (running_mean - mean) / variance**0.5, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(found["variance_ratio"], running_var / variance, rtol=1e-4)
-    [(before, after)] = re.findall(r"val/accuracy +(\S+) with moving averages, (\S+) with exact ones", out)
+    [before] = re.findall(r"val/accuracy +(\S+) with moving averages, \S+ with exact ones", out)
     rows = pd.read_csv(digit_run.metrics_path)
     assert float(before) == pytest.approx(rows["val/accuracy"].iloc[-1], abs=1e-5)
 
-    experiment = trained(digit_run)
+
+def test_what_the_exact_ones_change_on_validation(cli: Cli, sibling: Any, undrawn: None) -> None:
+    """Kernels three times as large shift both normalisations; the second's shift goes with the first's."""
+    run = sibling("scaled", 3.0)
+    code, out, _ = cli("activations", "run=scaled", "limit=10", "maps=[]", "batch_norm=true", "average_maps=false")
+    assert code == 0
+    [(before, after)] = re.findall(r"val/accuracy +(\S+) with moving averages, (\S+) with exact ones", out)
+    experiment = trained(run)
     model = experiment.task.model.train()  # batch statistics of the whole training set are the exact ones
     for own in model.modules():
         if isinstance(own, nn.BatchNorm2d):
@@ -145,6 +156,7 @@ def test_moving_averages_against_all_training_images(cli: Cli, digit_run: Run, u
             (model(images).argmax(1) == labels).float() for images, labels in experiment.data.ordered_loader("val")
         ]
     assert float(after) == pytest.approx(float(torch.cat(right).mean()), abs=0.0101)
+    assert abs(float(after) - float(before)) > 0.03
 
 
 def test_after_a_report_the_net_is_as_before(cli: Cli, digit_run: Run, undrawn: None, monkeypatch: Any) -> None:
@@ -336,12 +348,15 @@ def test_a_run_without_a_checkpoint_is_told(cli: Cli, digit_run: Run) -> None:
         ("probe=true", "probe=true: the run has held out no images (data.validation) to judge the probes on"),
     ],
 )
-def test_a_run_that_held_out_no_images(cli: Cli, sibling: Any, undrawn: None, option: str, told: str) -> None:
+def test_a_run_that_held_out_no_images(
+    cli: Cli, sibling: Any, undrawn: None, tmp_path: Path, option: str, told: str
+) -> None:
     sibling("bare", data__validation=0)
     code, _, err = cli("activations", "run=bare", *NO_MAPS, "limit=5", option)
     assert code == 1
     assert told in err
     assert err.startswith("receptive: ") and len(err.splitlines()) == 1
+    assert not (tmp_path / "bare" / "activations").exists()  # told before anything is computed
 
 
 def test_moving_averages_of_channels_that_never_change(cli: Cli, sibling: Any, undrawn: None) -> None:
@@ -359,3 +374,20 @@ def test_moving_averages_of_a_net_without_them(cli: Cli, digit_run: Run, undrawn
     code, _, err = cli("activations", "run=run", *NO_MAPS, "limit=5", "layers=[Conv2d]", "batch_norm=true")
     assert code == 1
     assert "batch_norm=true: no layer that is looked at keeps moving averages" in err
+    assert not (digit_run.folder / "activations").exists()
+
+
+def test_a_run_that_is_broken_off_leaves_no_answer(
+    cli: Cli, digit_run: Run, undrawn: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables of two questions may lie side by side then: none may pass for the first one's."""
+    assert cli("activations", "run=run", *NO_MAPS, "limit=5")[0] == 0
+    request = digit_run.folder / "activations" / "train" / "request.json"
+    assert request.is_file()
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inspection.correlation, "report", stop)
+    assert cli("activations", "run=run", *NO_MAPS, "limit=6", "correlation=true")[0] == 130
+    assert not request.exists()

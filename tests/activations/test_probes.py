@@ -11,6 +11,7 @@ from sklearn.metrics import r2_score
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
+from receptive.activations import probes
 from receptive.activations.probes import MOST_FEATURES, RIDGE, Probe, probe_layers
 from receptive.recording.layers import layers_of
 
@@ -80,6 +81,22 @@ def test_large_maps_are_averaged_over_a_grid(make_predictor: Any) -> None:
     features = F.adaptive_avg_pool2d(maps, 13).flatten(1).double()
     _, share = scikit(features[:200], labels[:200], features[200:], 0, pictures[:200], pictures[200:])
     assert found["0"].picture_r2 == pytest.approx(share, abs=1e-3)
+
+
+def test_wide_layers_are_read_in_part(make_predictor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every fourth of 61 features, the first and the last among them."""
+    monkeypatch.setattr(probes, "MOST_CHANNELS", 16)
+    (images, labels), (others, truth) = task_of_bars(200, 0), task_of_bars(60, 1)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 61))
+    found = probe_layers(make_predictor(net), pairs(images, labels), pairs(others, truth), layers_of(net), CLASSES)
+    with torch.no_grad():
+        fitted, held_out = (net(part)[:, ::4].double() for part in (images, others))
+    accuracy, share = scikit(
+        fitted, labels, held_out, truth.numpy(), images.flatten(1).numpy(), others.flatten(1).numpy()
+    )
+    assert found["1"].features == 16
+    assert found["1"].class_accuracy == pytest.approx(accuracy, abs=1.01 / 60)
+    assert found["1"].picture_r2 == pytest.approx(share, abs=1e-3)
 
 
 def test_a_layer_that_holds_the_class_is_always_right_and_one_that_holds_nothing_is_not(make_predictor: Any) -> None:

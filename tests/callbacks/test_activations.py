@@ -208,6 +208,14 @@ def test_the_mean_of_gradient_norms_is_over_the_steps(tmp_path: Path) -> None:
     assert (records._norms / records._steps).tolist() == pytest.approx([18 / 3])
 
 
+def test_of_several_processes_the_first_alone_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pl.Trainer, "is_global_zero", False)
+    records = ActivationRecords(tmp_path / "a.csv", images=20)
+    train(tmp_path / "run", network(), records, epochs=1)
+    assert records.rows
+    assert not (tmp_path / "a.csv").exists()
+
+
 def test_a_run_with_it_end_to_end(cli: Cli, tmp_path: Path) -> None:
     states = []
     for options in ((), ("record=activations", "record.images=20")):

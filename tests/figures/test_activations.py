@@ -129,9 +129,9 @@ class TestChannels:
 class TestCorrelations:
     def test_a_matrix_a_layer_on_one_scale(self, figures: list[Figure], tmp_path: Path) -> None:
         matrices = [np.corrcoef(np.random.default_rng(seed).normal(size=(3, 9))) for seed in range(7)]
-        save_correlations([(f"layer {n}", own) for n, own in enumerate(matrices)], "a run", tmp_path / "x.png")
+        save_correlations([(f"layer {n}", n / 10, own) for n, own in enumerate(matrices)], "a run", tmp_path / "x.png")
         shown = [axes for axes in figures[0].axes if axes.get_title()]
-        assert [axes.get_title() for axes in shown] == [f"layer {n}" for n in range(7)]
+        assert [axes.get_title() for axes in shown] == [f"layer {n}\nmean |r| {n / 10:.2f}" for n in range(7)]
         for axes, wanted in zip(shown, matrices, strict=True):
             np.testing.assert_allclose(np.asarray(axes.images[0].get_array()), wanted)
             assert axes.images[0].get_clim() == (-1, 1)
@@ -140,14 +140,30 @@ class TestCorrelations:
     @pytest.mark.parametrize("channels", [1, 2, 300])
     def test_constant_channels(self, tmp_path: Path, channels: int) -> None:
         matrix = np.full((channels, channels), NAN)
-        save_correlations([(STRANGE, matrix)], STRANGE, tmp_path / "x.png")
+        save_correlations([(STRANGE, NAN, matrix)], STRANGE, tmp_path / "x.png")
         matrix[0, 0] = 1
-        save_correlations([(STRANGE, matrix)], STRANGE, tmp_path / "y.png")
+        save_correlations([(STRANGE, NAN, matrix)], STRANGE, tmp_path / "y.png")
         check_picture(tmp_path / "x.png")
         check_picture(tmp_path / "y.png")
 
+    def test_constant_channels_are_not_the_colour_of_no_correlation(
+        self, figures: list[Figure], tmp_path: Path
+    ) -> None:
+        save_correlations([("a ReLU", 0.0, np.array([[1, 0.0], [NAN, NAN]]))], "a run", tmp_path / "x.png")
+        image = figures[0].axes[0].images[0]
+        [_, white], [grey, also] = image.cmap(image.norm(image.get_array()))
+        assert tuple(grey) == tuple(also) != tuple(white)
+        assert grey[0] == grey[1] == grey[2] == pytest.approx(0.6, abs=0.01)
+
 
 class TestProbes:
+    def test_what_is_worse_than_the_mean_does_not_hide_the_others(self, figures: list[Figure], tmp_path: Path) -> None:
+        save_probes(["a", "b"], {"picture": [-2e5, 0.5]}, "a run", tmp_path / "x.png")
+        [axes] = figures[0].axes
+        assert drawn(axes, "picture") == [-0.1, 0.5]
+        assert axes.get_ylim()[0] > -0.3
+        assert "-0.1: or less" in axes.get_ylabel()
+
     def test_a_curve_a_question(self, figures: list[Figure], tmp_path: Path) -> None:
         save_probes(["a", "b"], {"picture": [1, 0.5], "classes": [0.1, 0.9]}, "a run", tmp_path / "x.png")
         [axes] = figures[0].axes
@@ -185,7 +201,7 @@ FIGURES: dict[str, Callable[[Path], None]] = {
     "profile": lambda path: save_profile([row(1)], ["a"], "x", path),
     "histograms": lambda path: save_histograms([("a", np.arange(3), np.array([1, 2]))], "x", path),
     "channels": lambda path: save_channels([("a", np.ones(2))], "x", "x", path),
-    "correlations": lambda path: save_correlations([("a", np.eye(2))], "x", path),
+    "correlations": lambda path: save_correlations([("a", 0.0, np.eye(2))], "x", path),
     "probes": lambda path: save_probes(["a"], {"b": [1]}, "x", path),
     "moving averages": lambda path: save_moving_averages(["a"], [np.ones(2)], [np.ones(2)], "x", path),
 }

@@ -3,12 +3,18 @@
 S. Ioffe and C. Szegedy, Batch Normalization, 2015 (arXiv:1502.03167): in evaluation mean and variance are those moving
 averages, of augmented batches and of weights that were still changing. The exact ones are those of a layer's inputs
 over all training images, unaugmented, in the trained network.
+
+What they change on validation: not those may be put into all layers at once, for they are of inputs that the moving
+averages of the layers before have made; once these are replaced as well, every layer would mend the same shift again.
+Statistics that stand together are of inputs that are normalised by their own batch: Y. Wu and J. Johnson, Rethinking
+"Batch" in BatchNorm, 2021 (arXiv:2105.07576).
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -68,14 +74,14 @@ def is_moving(layer: nn.Module) -> TypeGuard[_BatchNorm]:
     return isinstance(layer, _BatchNorm) and layer.running_mean is not None
 
 
-def report(context: Context) -> None:
-    """Write batch_norm.csv and its figure, and print what the exact statistics change on validation.
-
-    Raises:
-        InputError: no layer that is looked at keeps moving averages.
-    """
+def check(context: Context) -> None:
+    """Raise InputError where no layer that is looked at keeps moving averages."""
     if not any(is_moving(layer) for layer in context.layers.values()):
         raise InputError("batch_norm=true: no layer that is looked at keeps moving averages")
+
+
+def report(context: Context) -> None:
+    """Write batch_norm.csv and its figure, and print what the exact statistics change on validation."""
     loader = context.experiment.data.ordered_loader("train", batch_size=context.batch_size)
     batches = context.progress((inputs for inputs, _ in loader), len(loader.indices), "exact statistics")
     found = moving_averages(context.predictor, batches, context.layers)
@@ -107,18 +113,49 @@ def _print_difference(context: Context, found: Mapping[str, MovingAverages]) -> 
             f"moving averages: means off by {np.nanmean(np.abs(shifts)):.3f} standard deviations on average, "
             f"variances {np.nanmedian(ratios):.3f} of the exact ones (median)",
             highlight=False,
+            soft_wrap=True,
         )
     if not context.experiment.data.sizes()["val"]:
         return
     kept = copy.deepcopy(context.experiment.task.model.state_dict())
     before = _validation(context)
-    put_exact(context.layers, found)
+    put_exact(context.layers, _consistent(context))
     after = _validation(context)
     context.experiment.task.model.load_state_dict(kept)
     for name, value in before.items():
         context.console.print(
-            f"  {name:<22} {value:.6f} with moving averages, {after[name]:.6f} with exact ones", highlight=False
+            f"  {name:<22} {value:.6f} with moving averages, {after[name]:.6f} with exact ones",
+            highlight=False,
+            soft_wrap=True,
         )
+
+
+def _consistent(context: Context) -> dict[str, MovingAverages]:
+    """Exact statistics that stand together, over the training images in batches as large as in training, or larger."""
+    data = context.experiment.data
+    size = max(context.batch_size, data.batch_size)
+    # data sets come sorted by class, and such batches stand for nothing
+    count = len(data.ordered_loader("train").indices)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    loader = data.ordered_loader("train", order[: max(count - count % size, min(count, size))].tolist(), size)
+    batches = context.progress((inputs for inputs, _ in loader), len(loader.indices), "statistics that stand together")
+    with by_batch(context.layers):
+        return moving_averages(context.predictor, batches, context.layers)
+
+
+@contextmanager
+def by_batch(layers: Mapping[str, nn.Module]) -> Iterator[None]:
+    """Within it batch normalisations normalise by each batch's own statistics; their moving averages stay."""
+    kept = [(layer, layer.momentum) for layer in layers.values() if is_moving(layer)]
+    for layer, _ in kept:
+        layer.train()
+        layer.momentum = 0.0
+    try:
+        yield
+    finally:
+        for layer, momentum in kept:
+            layer.eval()
+            layer.momentum = momentum
 
 
 def _validation(context: Context) -> dict[str, float]:

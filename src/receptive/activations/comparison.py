@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from receptive.activations.maps import feature_maps
 from receptive.config import differences, leaves, plain
 from receptive.errors import InputError
 from receptive.figures.networks import save_comparison, save_side_by_side
-from receptive.runs import Run, open_run, shown, write_csv
+from receptive.runs import Run, open_run, shown, warn_of_unfinished, write_csv
 
 Array = NDArray[Any]
 
@@ -50,7 +51,7 @@ def networks_of(folders: Sequence[str]) -> list[Network]:
     """The networks that the runs are of, in the order in which they are named.
 
     Args:
-        folders: of runs, or of sweeps: then of all their runs.
+        folders: of runs, or of sweeps: then of all their runs that are done.
 
     Raises:
         InputError: a folder is none of a run, or all runs are of one network.
@@ -74,7 +75,12 @@ def _runs_in(folder: Path) -> list[Run]:
     if (folder / "config.yaml").is_file() or not folder.is_dir():
         return [open_run(folder, "compare")]
     runs = [Run(path.parent) for path in sorted(folder.glob("*/config.yaml"))]
-    return runs or [open_run(folder, "compare")]
+    done = [run for run in runs if run.state() == "done"]
+    if runs and not done:
+        raise InputError(f"compare={folder}: none of its {len(runs)} runs is done")
+    if left := len(runs) - len(done):
+        print(f"receptive: {shown(folder)}: {left} of {len(runs)} runs are not done and left out", file=sys.stderr)
+    return done or [open_run(folder, "compare")]
 
 
 def _changes(first: DictConfig, second: DictConfig) -> set[str]:
@@ -138,7 +144,11 @@ def compare(folders: Sequence[str], output: Path, options: Options, console: Con
     Raises:
         InputError: a folder cannot be used, there are not two networks, or runs of one have not the same layers.
     """
+    if chosen := [key for key in ("probe", "correlation", "batch_norm") if getattr(options, key)]:
+        raise InputError(f"{chosen[0]}=true is of one network: give run=FOLDER instead of compare")
     networks = networks_of(folders)
+    for run in (run for network in networks for run in network.runs):
+        warn_of_unfinished(run, "activations")
     parts = []
     for network in networks:
         tables: list[Sequence[Mapping[str, Any]]] = []

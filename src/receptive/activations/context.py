@@ -56,7 +56,7 @@ class Context:
         return label_of(layer, self.layers)
 
     def progress(self, batches: Iterable[Batch], size: int, doing: str) -> Iterable[Batch]:
-        """The batches of `size` images, with a bar."""
+        """The batches of `size` images, with a bar on terminals."""
         total = -(-size // self.batch_size)
         return track(batches, doing, total, console=self.console, transient=True, disable=not self.console.is_terminal)
 

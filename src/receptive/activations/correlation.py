@@ -13,16 +13,17 @@ from torch import Tensor, nn
 from receptive.activations.context import Context
 from receptive.figures.activations import save_correlations
 from receptive.inference import Predictor
-from receptive.recording.layers import by_channel, watching
+from receptive.recording.layers import by_channel, spread, watching
 from receptive.recording.statistics import device_of_sums
 
 CORRELATION_COLUMNS = ("layer", "channels", "mean_absolute", "strong", "constant")
 STRONG = 0.5
+MOST_CHANNELS = 1024  # of a layer; of more so many are looked at, spread over all
 
 
 @dataclass(frozen=True, eq=False)
 class Correlation:
-    """Of a layer with C channels.
+    """Of a layer with C channels, or so many of its channels.
 
     Args:
         matrix: (C, C) Pearson correlations; NaN for channels that never change.
@@ -68,7 +69,7 @@ def report(context: Context) -> None:
         for name, own in found.items()
     ]
     context.write("correlation.csv", rows, CORRELATION_COLUMNS)
-    matrices = [(f"{context.label(name)}\nmean |r| {own.mean_absolute:.2f}", own.matrix) for name, own in found.items()]
+    matrices = [(context.label(name), own.mean_absolute, own.matrix) for name, own in found.items()]
     save_correlations(matrices, f"{context.name}: {context.described}", context.output / "correlation.png")
 
 
@@ -100,7 +101,7 @@ class _Moments:
         self.size = 0
 
     def add(self, output: Tensor) -> None:
-        values = by_channel(output).movedim(1, -1).flatten(0, -2).float()
+        values = spread(by_channel(output), MOST_CHANNELS).movedim(1, -1).flatten(0, -2).float()
         if not self.size:
             self.center = values.mean(0)
             channels = values.shape[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from receptive.activations import batch_norm, correlation, maps, probes, survey
 from receptive.activations.context import Context
 from receptive.activations.images import FileImages, Images, SplitImages
 from receptive.build import Experiment, load_weights, rebuild, trained
+from receptive.data.images import image_files
 from receptive.data.module import Part
 from receptive.errors import InputError
 from receptive.inference import Predictor
@@ -67,8 +69,14 @@ def inspect(run: Run, output: Path, options: Options, console: Console) -> list[
             written.
     """
     context = look_at(run, output, options, console)
+    if options.probe:
+        probes.check(context)
+    if options.batch_norm:
+        batch_norm.check(context)
+    request = _request(run, options, output)
     try:
         output.mkdir(parents=True, exist_ok=True)
+        (output / REQUEST).unlink(missing_ok=True)  # of tables that are now replaced one by one
         maps.report(context, options.places)  # first: a place that is none is told at once
         rows = survey.report(context, histogram_images=options.histogram_images, average_maps=options.average_maps)
         if options.correlation:
@@ -77,7 +85,7 @@ def inspect(run: Run, output: Path, options: Options, console: Console) -> list[
             probes.report(context, options.limit)
         if options.batch_norm:
             batch_norm.report(context)
-        write_atomically(output / REQUEST, json.dumps(_request(options), indent=2) + "\n")
+        write_atomically(output / REQUEST, json.dumps(request, indent=2) + "\n")
     except OSError as error:
         raise InputError(f"output={output} cannot be written: {error}") from None
     return rows
@@ -112,7 +120,7 @@ def surveyed(run: Run, options: Options) -> list[dict[str, str]] | None:
     folder = default_output(run, options)
     checkpoint = run.checkpoints / f"{options.checkpoint}.ckpt"
     try:
-        if read_json(folder / REQUEST) != _request(options):
+        if read_json(folder / REQUEST) != _request(run, options, folder):
             return None
         if checkpoint.stat().st_mtime > (folder / REQUEST).stat().st_mtime:
             return None
@@ -121,12 +129,24 @@ def surveyed(run: Run, options: Options) -> list[dict[str, str]] | None:
         return None
 
 
-def _request(options: Options) -> dict[str, Any]:
-    """What the statistics depend on, as plain containers."""
+def _request(run: Run, options: Options, output: Path) -> dict[str, Any]:
+    """What the statistics depend on, as plain containers; raises InputError where the input is not there."""
     asked = {
         key: getattr(options, key) for key in ("split", "images", "limit", "layers", "histogram_images", "checkpoint")
     }
-    return asked | {"input": None if options.input is None else str(options.input.resolve())}
+    if options.input is not None:
+        return asked | {"input": str(options.input.resolve()), "sha256": _checksum(options.input, output)}
+    data_dir = Path(options.data_dir or run.config().paths.data_dir).expanduser().absolute()
+    return asked | {"input": None, "data_dir": str(data_dir)}
+
+
+def _checksum(source: Path, output: Path) -> str:
+    """Of names and content of one's own images."""
+    checksum = hashlib.sha256()
+    for name, path in image_files(source, output).items():
+        checksum.update(f"{name}\0{path.stat().st_size}\0".encode())
+        checksum.update(path.read_bytes())
+    return checksum.hexdigest()
 
 
 def _experiment(run: Run, options: Options) -> Experiment:

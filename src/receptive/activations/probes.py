@@ -19,10 +19,11 @@ from receptive.activations.context import Context
 from receptive.errors import InputError
 from receptive.figures.activations import save_probes
 from receptive.inference import Predictor
-from receptive.recording.layers import by_channel, watching
+from receptive.recording.layers import by_channel, spread, watching
 from receptive.recording.statistics import device_of_sums
 
 MOST_FEATURES = 1024  # of a layer: maps are averaged over the cells of a grid, so that no more are left
+MOST_CHANNELS = 2048  # of a layer that has more features for want of positions: so many are read, spread over all
 PICTURE_SIDE = 8  # pixels; the picture that is asked for
 PROBE_COLUMNS = ("layer", "features", "class_accuracy", "picture_r2")
 RIDGE = 1e-3  # on features of unit variance, as a share of the number of images
@@ -45,19 +46,20 @@ class Probe:
     picture_r2: float
 
 
+def check(context: Context) -> None:
+    """Raise InputError where the run has held out no images."""
+    if not context.experiment.data.sizes()["val"]:
+        raise InputError("probe=true: the run has held out no images (data.validation) to judge the probes on")
+
+
 def report(context: Context, limit: int | None) -> None:
     """Write probe.csv and its figure: probes of the training images, judged on the held-out ones.
 
     Args:
         context: network and layers.
         limit: fit to the first so many training images; None: all.
-
-    Raises:
-        InputError: the run has held out no images.
     """
     data, size = context.experiment.data, context.batch_size
-    if not data.sizes()["val"]:
-        raise InputError("probe=true: the run has held out no images (data.validation) to judge the probes on")
     fitted = data.ordered_loader("train", data.training_positions()[:limit], size)
     held_out = data.ordered_loader("val", batch_size=size)
     batches = context.progress(fitted, len(fitted.indices), "linear probes")
@@ -116,14 +118,14 @@ def _wanted(inputs: Tensor, labels: Tensor, num_classes: int | None) -> Tensor:
 
 
 def _features(output: Tensor) -> Tensor:
-    """(B, D), D at most MOST_FEATURES unless there are more channels."""
+    """(B, D), D at most MOST_FEATURES; of more channels at most MOST_CHANNELS."""
     values = by_channel(output).float()
     if values.ndim == 4:
         side = max(1, math.isqrt(MOST_FEATURES // values.shape[1]))
         values = F.adaptive_avg_pool2d(values, (min(side, values.shape[2]), min(side, values.shape[3])))
     elif values.ndim > 2:
         values = values.flatten(2).mean(2, keepdim=True)
-    return values.flatten(1)
+    return spread(values.flatten(1), MOST_CHANNELS)
 
 
 class _Fit:

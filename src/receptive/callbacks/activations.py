@@ -22,8 +22,8 @@ class ActivationRecords(pl.Callback):
     """Keeps for each layer and epoch mean, deviation and zeros of its activations, and the norm of its gradient.
 
     The activations are those of the same held-out images at the end of every epoch, and once before the first (epoch
-    0), computed as in validation. The gradient norm (L2, over all weights of a layer) is the mean over the epoch's
-    steps. The training itself goes as it would without.
+    0), computed as in validation; on several devices those of the first device's share of them. The gradient norm (L2,
+    over all weights of a layer) is the mean over the epoch's steps. The training itself goes as it would without.
 
     Args:
         path: of the table.
@@ -118,7 +118,8 @@ class ActivationRecords(pl.Callback):
             row |= {key: float(f"{value:.6g}") for key, value in (values | {"zeros": found.zeros.mean()}).items()}
             norm = norms[places[first]] if epoch and name in trained else None
             self.rows.append(row | {"gradient_norm": None if norm is None else float(f"{norm:.6g}")})
-        write_csv(self.path, COLUMNS, self.rows)
+        if trainer.is_global_zero:  # of several devices each would replace the others' table
+            write_csv(self.path, COLUMNS, self.rows)
 
     def _batches(self, trainer: pl.Trainer) -> Any:
         data = trainer.datamodule  # type: ignore[attr-defined]

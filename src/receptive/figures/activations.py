@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from receptive.figures.style import COLORS, SMALL, new_figure
+from receptive.figures.style import COLORS, SMALL, fold_labels, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +22,9 @@ SHARES = {
     "dark": "dark pixels",
     "blank": "blank maps",
 }
+
+
+LOWEST = -0.1  # of the shares that are drawn: probes of few images can be worse than the mean without bound
 
 
 def label_layers(axes: Axes, labels: Sequence[str]) -> None:
@@ -134,32 +137,38 @@ def save_channels(channels: Sequence[tuple[str, Array]], quantity: str, title: s
     axes.set_xticks([])
     axes.set_title(title, fontsize=SMALL + 2, parse_math=False)
     assert image is not None
-    figure.colorbar(image, ax=axes, pad=0.01).set_label(quantity, fontsize=SMALL + 1)
+    figure.colorbar(image, ax=axes, pad=0.01, aspect=max(20, 1.2 * len(channels))).set_label(
+        quantity, fontsize=SMALL + 1
+    )
     figure.axes[-1].tick_params(labelsize=SMALL)
     figure.savefig(path)
 
 
-def save_correlations(matrices: Sequence[tuple[str, Array]], title: str, path: Path, columns: int = 6) -> None:
+def save_correlations(matrices: Sequence[tuple[str, float, Array]], title: str, path: Path, columns: int = 6) -> None:
     """Draw the correlation matrix of every layer's channels.
 
     Args:
-        matrices: (label, (C, C) in [-1, 1], NaN for constant channels) of each layer.
+        matrices: (label, mean absolute correlation, (C, C) in [-1, 1], NaN for constant channels) of each layer.
         title: of the figure.
         path: of the PNG.
         columns: of the grid.
     """
+    from matplotlib import colormaps
+
     rows = -(-len(matrices) // columns)
-    figure = new_figure(1.4 * rows + 0.4)
+    figure = new_figure(1.45 * rows + 0.4)
+    shades = colormaps["RdBu_r"].with_extremes(bad="0.6")  # white would be a correlation of 0
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
     image = None
-    for axes, (label, matrix) in zip(grid, matrices, strict=False):
-        image = axes.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
-        axes.set_title(label, fontsize=SMALL - 1, parse_math=False, pad=2)
+    labels = fold_labels([label for label, _, _ in matrices])
+    for axes, label, (_, mean, matrix) in zip(grid, labels, matrices, strict=False):
+        image = axes.imshow(matrix, cmap=shades, vmin=-1, vmax=1, interpolation="nearest")
+        axes.set_title(f"{label}\nmean |r| {mean:.2f}", fontsize=SMALL - 1, parse_math=False, pad=2)
     assert image is not None
-    bar = figure.colorbar(image, ax=list(grid), shrink=0.8 if rows > 1 else 1, aspect=30)
-    bar.set_label("correlation of two channels", fontsize=SMALL + 1)
+    bar = figure.colorbar(image, ax=list(grid), shrink=0.8 if rows > 1 else 1, aspect=15 * (rows + 1))
+    bar.set_label("correlation of two channels; grey: a channel that never changes", fontsize=SMALL + 1)
     bar.ax.tick_params(labelsize=SMALL)
     figure.suptitle(title, fontsize=SMALL + 2, parse_math=False)
     figure.savefig(path)
@@ -170,15 +179,18 @@ def save_probes(labels: Sequence[str], curves: Mapping[str, Sequence[float]], ti
 
     Args:
         labels: of the layers.
-        curves: name -> a share in [0, 1] for every layer.
+        curves: name -> a share, at most 1, for every layer.
         title: of the figure.
         path: of the PNG.
     """
     figure = new_figure(3.2)
     axes = figure.subplots()
     for (name, values), color in zip(curves.items(), COLORS, strict=False):
-        axes.plot(range(len(values)), values, "o-", markersize=3, linewidth=0.9, color=color, label=name)
-    tidy(axes, "share, on images held out")
+        axes.plot(
+            range(len(values)), np.maximum(values, LOWEST), "o-", markersize=3, linewidth=0.9, color=color, label=name
+        )
+    below = any(value < LOWEST for values in curves.values() for value in values)
+    tidy(axes, "share, on images held out" + (f"\n(at {LOWEST}: or less)" if below else ""))
     axes.set_ylim(top=1.02)
     axes.legend(fontsize=SMALL, frameon=False)
     label_layers(axes, labels)

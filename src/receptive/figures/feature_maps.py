@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from receptive.figures.style import SMALL, WIDTH, new_figure, show_pixels
+from receptive.figures.style import SMALL, WIDTH, fold_labels, new_figure, show_pixels
 
 Array = NDArray[Any]
 
@@ -75,9 +75,10 @@ def save_overview(
         columns: of the grid.
     """
     cells: list[tuple[str, Array | None, Array | None]] = [] if pixels is None else [("image", None, None)]
-    cells += list(layers)
+    labels = fold_labels([label for label, _, _ in layers])
+    cells += [(label, raw, absolute) for label, (_, raw, absolute) in zip(labels, layers, strict=True)]
     rows = -(-len(cells) // columns)
-    figure = new_figure(2.0 * rows + 0.5)
+    figure = new_figure(2.1 * rows + 0.5)
     grid = figure.subplots(2 * rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()

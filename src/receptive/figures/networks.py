@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from receptive.figures.activations import label_layers, tidy
-from receptive.figures.style import COLORS, SMALL, new_figure, show_pixels
+from receptive.figures.style import COLORS, SMALL, fold_labels, new_figure, show_pixels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,6 +55,9 @@ def save_training(rows: Sequence[Mapping[str, str]], path: Path) -> None:
         ticks = [low, 0.0 if key == "mean" else float(np.sqrt(low * high)), high]
         bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
         bar.ax.tick_params(labelsize=SMALL)
+        left, _, right = bar.ax.get_xticklabels()  # within the bar: neighbours' ends would meet
+        left.set_horizontalalignment("left")
+        right.set_horizontalalignment("right")
     panels[0].set_yticks(range(len(labels)), labels, fontsize=SMALL - 1, parse_math=False)
     figure.suptitle(
         "activations of the same held-out images at the end of each epoch; gradient norm: mean over its steps",
@@ -131,6 +134,8 @@ def save_side_by_side(
     across = columns - 1
     blocks = max(1, -(-len(drawn) // across))  # without any map the image alone
     height = len(networks)
+    names = iter(fold_labels([cell[0] for cells in networks.values() for cell in cells if cell is not None]))
+    networks = {name: [cell and (next(names), cell[1]) for cell in cells] for name, cells in networks.items()}
     figure = new_figure(blocks * (1.02 * height + 0.15) + 0.6)
     grid = figure.subplots(blocks * height, columns, squeeze=False)
     for axes in grid.flat:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -22,6 +23,17 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
     from matplotlib.figure import Figure  # heavy
 
     return Figure(figsize=(width, height), layout="constrained", dpi=DPI)
+
+
+def fold_labels(labels: Sequence[str], most: int = 18) -> list[str]:
+    """Labels ("encoder.0.1 BatchNorm2d") for titles of small panels: name above kind where one is longer than `most`.
+
+    Of a name that is longer even so the end is kept.
+    """
+    if all(len(label) <= most for label in labels):
+        return list(labels)
+    pairs = [label.rpartition(" ") for label in labels]
+    return [f"{name if len(name) <= most else '…' + name[1 - most :]}\n{kind}" for name, _, kind in pairs]
 
 
 def show_pixels(axes: Axes, pixels: NDArray[Any]) -> None:

@@ -109,6 +109,14 @@ def watching(
             handle.remove()
 
 
+def spread(values: Tensor, most: int) -> Tensor:
+    """At most so many channels of (B, C) or (B, C, *positions), from the first to the last, evenly."""
+    count = values.shape[1]
+    if count <= most:
+        return values
+    return values[:, torch.linspace(0, count - 1, most, dtype=torch.float64, device=values.device).round().long()]
+
+
 def by_channel(output: Tensor) -> Tensor:
     """A layer's output with its channels in dimension 1: (B, C), or (B, C, *positions).
 

@@ -20,6 +20,7 @@ DARK = 0.1  # the lowest part of a map's own range, from its smallest to its lar
 
 _PART, _PART_OF_GPU = 2**19, 2**26  # values that are looked at together
 _MOST_KEPT = 64  # images
+_FAR = 30  # deviations
 
 Array = NDArray[np.float64]
 
@@ -147,8 +148,7 @@ class LayerStatistics:
     def _begin(self, values: Tensor) -> None:
         device = device_of_sums(values.device)
         channels = values.shape[1]
-        # deviations are seen from each channel's first value: of values far from zero few digits would be left
-        self._origin = values[0].reshape(channels, -1)[:, 0].float()
+        self._origin = _origin(values.reshape(len(values), channels, -1).float())
         self._sums = torch.zeros(4, channels, dtype=torch.float64, device=device)
         self._sample_sums = torch.zeros(3, channels, dtype=torch.float64, device=device)
         self._histogram = Histogram(channels, values.device)
@@ -158,8 +158,10 @@ class LayerStatistics:
         self._shape = tuple(values.shape[1:])
         last = values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last)
         order = values.movedim(1, -1) if last else values  # as they lie in memory
-        origin = self._origin if last else self._origin.view(-1, *[1] * (values.ndim - 2))
-        origin = origin.expand(order.shape[1:]).reshape(-1)
+        origin = self._origin
+        if origin is not None:
+            origin = origin if last else origin.view(-1, *[1] * (values.ndim - 2))
+            origin = origin.expand(order.shape[1:]).reshape(-1)
         totals = _totals(order.reshape(len(values), -1), origin).to(self._sums.device)
         places = totals.view(4, -1, values.shape[1]) if last else totals.view(4, values.shape[1], -1)
         self._sums += places.sum(1 if last else 2, dtype=torch.float64)
@@ -221,7 +223,7 @@ class LayerStatistics:
             self._sample()
         total, absolute, squares, zeros = (self._sums / self._activations).cpu().numpy()
         near, dark, blank = self._sample_sums.cpu().numpy()
-        shift = total - self._origin.double().cpu().numpy()
+        shift = total if self._origin is None else total - self._origin.double().cpu().numpy()
         single = math.prod(self._shape[1:]) == 1
         nothing = np.full(len(total), np.nan)
         maps = None if single or (found := self._mean_maps()) is None else found.cpu().numpy()
@@ -243,7 +245,16 @@ class LayerStatistics:
         )
 
 
-def _totals(values: Tensor, origin: Tensor) -> Tensor:
+def _origin(values: Tensor) -> Tensor | None:
+    """What deviations are seen from, (C,): each channel's first value, where some channel lies far from zero for its
+    spread, since few digits would be left of it; None where none does. From the first batch (B, C, positions).
+    """
+    means, deviations = values.mean((0, 2)), values.std((0, 2), correction=0)
+    far = bool((means.abs() > _FAR * deviations).any())
+    return values[0, :, 0].clone() if far else None
+
+
+def _totals(values: Tensor, origin: Tensor | None) -> Tensor:
     """Over the rows x of (B, n): sums of x, |x| and (x - origin)**2 and the number of zeros, float32 (4, n).
 
     Part by part in memory that stays in the CPU's cache and is used again, and the sums as products with ones: written
@@ -259,7 +270,8 @@ def _totals(values: Tensor, origin: Tensor) -> Tensor:
         own.copy_(part)
         one = ones[:, : len(part)]
         totals[0:1].addmm_(one, own)
-        totals[2:3].addmm_(one, torch.sub(own, origin, out=work).square_())
+        seen = own if origin is None else torch.sub(own, origin, out=work)
+        totals[2:3].addmm_(one, torch.mul(seen, seen, out=work))
         totals[1:2].addmm_(one, own.abs_())
         totals[3:4].addmm_(one, own.eq_(0))
     return totals

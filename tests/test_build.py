@@ -23,7 +23,7 @@ from receptive.build import (
     load_weights,
     start_from,
 )
-from receptive.callbacks.checkpoints import AtomicCheckpointIO
+from receptive.checkpoints import AtomicCheckpointIO
 from receptive.config import conf_dir
 from receptive.data.augment import HorizontalFlip, Rotation
 from receptive.data.digits import Digits

@@ -12,7 +12,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from receptive.callbacks.checkpoints import AtomicCheckpointIO, RunCheckpoints
+from receptive.callbacks.checkpoints import RunCheckpoints
+from receptive.checkpoints import AtomicCheckpointIO
 from receptive.tasks.steps import NonFiniteLoss
 
 

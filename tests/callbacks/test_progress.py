@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from receptive.callbacks import progress
-from receptive.callbacks.checkpoints import AtomicCheckpointIO
+from receptive.checkpoints import AtomicCheckpointIO
 from receptive.callbacks.progress import RunProgress, epoch_text
 
 

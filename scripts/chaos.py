@@ -4,9 +4,10 @@
 
 Real jobs, `python -m receptive.job FOLDER`, classification and segmentation in turn. Each gets SIGKILL, with all its
 processes, up to --each times, is started again after each and then left to end. Moments are drawn from the seed: one
-in six while the job starts, the others within 2 seconds of its first checkpoint. Then last.ckpt and best.ckpt with
-all that they hold, metrics.csv, activations.csv and result.json are compared with those of a straight run, but for
-times. Where the folder holds finished runs of an earlier call their kills count. Exit code 1 when a run differs.
+in six while the job starts, the others within 8 seconds of its first checkpoint, early ones more often. Then last.ckpt
+and best.ckpt with all that they hold, metrics.csv, activations.csv and result.json are compared with those of a
+straight run, but for times. Where the folder holds finished runs of an earlier call their kills count. Exit code 1
+when a run differs.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ KINDS = {
         "augment=[rotation]", "optimizer=adamw", "record=activations",
     ),
 }  # fmt: skip
-WINDOW = 2.0  # seconds after the first checkpoint of an attempt in which it is killed
+WINDOW = 8.0  # seconds after the first checkpoint of an attempt in which it is killed
 STARTS = 6  # one of so many attempts is killed while it starts
 
 
@@ -92,7 +93,7 @@ def saved_at(run: Run) -> int:
 
 def attempt(run: Run, draw: random.Random) -> Kill | None:
     """Start a job and kill it; None where it ended before that."""
-    early, delay, before = draw.randrange(STARTS) == 0, draw.uniform(0, 1), saved_at(run)
+    early, delay, before = draw.randrange(STARTS) == 0, draw.uniform(0, 1) ** 2, saved_at(run)
     process, started = start(run), time.monotonic()
     try:
         while process.poll() is None and not early and saved_at(run) == before:

@@ -79,10 +79,11 @@ def explain(error: BaseException) -> str:
 
 def _train(config: DictConfig, run: Run, status: Status, console: Console) -> None:
     from receptive.callbacks.interruption import Interruption  # torch only now
-    from receptive.checkpoints import header, resumable
+    from receptive.checkpoints import header, remove_strays, resumable
     from receptive.train import train
 
     origin = header(status.fingerprint, status.code)
+    remove_strays(run.checkpoints)
     checkpoint, messages = resumable(run, origin)
     for message in messages:
         console.print(message, highlight=False, soft_wrap=True)

@@ -44,8 +44,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 _keep(target)
             os.replace(name, target)
             _sync_folder(target.parent)
-        except BaseException:
+        except BaseException as error:
             Path(name).unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.filename is None:  # a full disk does not say of which file
+                error.filename = str(target)
             raise
 
     def load_checkpoint(self, path: Any, map_location: Any | None = None, weights_only: bool | None = None) -> Any:

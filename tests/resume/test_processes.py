@@ -60,7 +60,7 @@ def test_signals_save_a_run_and_the_same_command_goes_on(cli: Cli, tmp_path: Pat
             128 + stop,
             f"receptive: stopped by {stop.name}; the same command goes on\n",
         )
-        assert (run.state(), run.status().attempts) == ("interrupted", number)
+        assert (run.status().state, run.status().attempts) == ("interrupted", number)
         assert chaos.saved_at(run) > before
     assert cli("train", *SMALL, "hydra.run.dir=run")[0] == 0
     assert cli("train", *SMALL, "hydra.run.dir=straight")[0] == 0
@@ -76,7 +76,8 @@ def jobs(folder: Path) -> list[Run]:
 
 
 @pytest.mark.parametrize(
-    ("launcher", "whom"), [("local", "the command"), ("packed", "the command"), ("packed", "a worker")]
+    ("launcher", "whom"),
+    [("local", "the command"), ("packed", "a worker"), pytest.param("packed", "the command", marks=pytest.mark.slow)],
 )
 def test_a_sweeps_interrupted_job_goes_on_with_the_same_command(
     cli: Cli, tmp_path: Path, launcher: str, whom: str

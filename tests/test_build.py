@@ -19,11 +19,10 @@ from receptive.build import (
     build_trainer_options,
     factory,
     facts_for,
-    load_state,
     load_weights,
     start_from,
 )
-from receptive.callbacks.checkpoints import AtomicCheckpointIO
+from receptive.checkpoints import AtomicCheckpointIO
 from receptive.config import conf_dir
 from receptive.data.augment import HorizontalFlip, Rotation
 from receptive.data.digits import Digits
@@ -185,48 +184,6 @@ def test_overfitting_takes_the_same_few_batches_for_both() -> None:
 @pytest.fixture
 def task() -> Task:
     return build(composed()).task
-
-
-def test_a_checkpoint_is_read_as_plain_data(tmp_path: Path, task: Task) -> None:
-    run = saved_run(tmp_path, task)
-    assert load_state(run.checkpoints / "best.ckpt")["epoch"] == 4
-
-
-def test_a_missing_checkpoint_is_said_to_be_missing(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"best\.ckpt does not exist: the run has not saved it"):
-        load_state(tmp_path / "best.ckpt")
-
-
-def truncated(content: bytes) -> list[bytes]:
-    return [content[:length] for length in (0, 1, 2, 4, 100, len(content) // 2, len(content) - 1)]
-
-
-def test_a_damaged_checkpoint_is_one_message(tmp_path: Path, task: Task) -> None:
-    path = saved_run(tmp_path, task).checkpoints / "best.ckpt"
-    garbage = [b"garbage", b"\x80\x02", b"\x80\x02].", b"K\x01.", bytes(1000), b"PK\x03\x04" + bytes(300)]
-    for content in [*truncated(path.read_bytes()), *garbage]:
-        path.write_bytes(content)
-        with pytest.raises(InputError, match=r"best\.ckpt cannot be read as a checkpoint \(.+\): restore it") as told:
-            load_state(path)
-        assert "\n" not in str(told.value), content[:20]
-
-
-class Malicious:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return pytest.fail, ("code of the file was run",)
-
-
-def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
-    torch.save({"state_dict": Malicious()}, tmp_path / "best.ckpt")
-    with pytest.raises(InputError, match="cannot be read as a checkpoint"):
-        load_state(tmp_path / "best.ckpt")
-
-
-@pytest.mark.parametrize("content", [{"epoch": 1}, [1], 3, None, torch.zeros(2), "state_dict"], ids=repr)
-def test_a_file_of_something_else_is_no_checkpoint(tmp_path: Path, content: Any) -> None:
-    torch.save(content, tmp_path / "best.ckpt")
-    with pytest.raises(InputError, match=r"best\.ckpt is no checkpoint of a run: it has no state_dict"):
-        load_state(tmp_path / "best.ckpt")
 
 
 @pytest.mark.parametrize("name", ["best", "last"])

@@ -9,7 +9,7 @@ import pytest
 
 from receptive.signals import STOPPING, Interrupted, interrupt, listening
 
-EXIT_CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+EXIT_CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGUSR2, 140)]
 
 
 @pytest.fixture(autouse=True)

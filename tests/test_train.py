@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
 from tests.conftest import Cli
 
+from receptive.callbacks.records import EpochRecords
 from receptive.runs import Run
 
 SHORT = ("hydra.run.dir=run", "trainer.max_epochs=2", "trainer.limit_train_batches=6")
@@ -33,7 +35,7 @@ def test_a_run_writes_its_folder(cli: Cli, tmp_path: Path) -> None:
     names = {path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*") if path.is_file()}
     assert names == {
         "config.yaml", "status.json", "lock", "result.json", "metrics.csv", "log.txt", "checkpoints/last.ckpt",
-        "checkpoints/best.ckpt", "figures/confusion_matrix.png",
+        "checkpoints/last.previous.ckpt", "checkpoints/best.ckpt", "figures/confusion_matrix.png",
     }  # fmt: skip
     assert run.state() == "done"
     assert run.status().attempts == 1
@@ -135,26 +137,7 @@ def test_every_data_set_trains(
     assert cli("evaluate", "run=run")[0] == 0
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_a_run_as_interrupted(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "receptive", "train", "hydra.run.dir=run", "trainer.max_epochs=100000"],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    run = Run(tmp_path / "run")
-    deadline = time.monotonic() + 120
-    while not run.metrics() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == code
-    assert f"stopped by {number.name}" in err
-    assert run.state() == "interrupted"
-    assert run.status().state == "interrupted"
-    assert torch.load(run.checkpoints / "last.ckpt", weights_only=True)["epoch"] >= 0
-
-
-def test_a_killed_run_counts_as_interrupted_and_starts_anew(cli: Cli, tmp_path: Path) -> None:
+def test_a_killed_run_counts_as_interrupted_and_with_a_changed_config_starts_anew(cli: Cli, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "receptive", "train", *SHORT[:1], "trainer.max_epochs=100000"], cwd=tmp_path,
         stdout=subprocess.DEVNULL,
@@ -171,10 +154,35 @@ def test_a_killed_run_counts_as_interrupted_and_starts_anew(cli: Cli, tmp_path: 
     process.wait()
     assert run.state() == "interrupted"
     config = OmegaConf.load(run.config_path)
-    config.trainer.max_epochs = 1  # so that the rest of this test is short
+    config.trainer.max_epochs = 1  # by hand: the command refuses another config
     OmegaConf.save(config, run.config_path)
-    code, _out, err = cli("train", "hydra.run.dir=run", "trainer.max_epochs=1")
+    code, out, err = cli("train", "hydra.run.dir=run", "trainer.max_epochs=1")
     assert (code, err) == (0, "")
+    assert f"{run.checkpoints / 'last.ckpt'} is of another run" in out
+    assert "the run starts anew" in out
     assert run.state() == "done"
     assert run.status().attempts == 2
     assert len(run.metrics()) == 1
+
+
+@pytest.mark.parametrize(("options", "first"), [((), 2), (("rerun=all",), 1)])
+def test_a_failed_run_goes_on_where_it_was_unless_all_is_to_be_run_again(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], first: int
+) -> None:
+    trained: list[int] = []
+    kept = EpochRecords.on_train_epoch_start
+
+    def fail(self: EpochRecords, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        trained.append(trainer.current_epoch + 1)
+        if trained == [1, 2]:
+            raise OSError("the network is down")
+        kept(self, trainer, module)
+
+    monkeypatch.setattr(EpochRecords, "on_train_epoch_start", fail)
+    assert cli("train", *SHORT)[0] == 1
+    run = Run(tmp_path / "run")
+    assert run.state() == "failed"
+    assert cli("train", *SHORT, *options)[0] == 0
+    assert trained[2:] == list(range(first, 3))
+    assert run.status().attempts == 2
+    assert [row["epoch"] for row in run.metrics()] == [1, 2]

@@ -67,6 +67,7 @@ def train(tmp_path: Path) -> Train:
             "precision": "32-true",
             "limit_train_batches": 3,
         }
+        (tmp_path / folder).mkdir(exist_ok=True)
         trainer = build_trainer(
             TrainerOptions(**(defaults | options)),
             checkpoints=tmp_path / folder / "checkpoints",
@@ -215,7 +216,7 @@ def test_a_fit_writes_its_checkpoints_and_nothing_else(
     monkeypatch.chdir(tmp_path / "here")
     train(max_epochs=2)
     files = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()]
-    assert sorted(files) == ["run/checkpoints/best.ckpt", "run/checkpoints/last.ckpt"]
+    assert sorted(files) == [f"run/checkpoints/{name}.ckpt" for name in ("best", "last", "last.previous")]
     assert capsys.readouterr().out == ""
 
 

@@ -44,8 +44,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 _keep(target)
             os.replace(name, target)
             _sync_folder(target.parent)
-        except BaseException:
+        except BaseException as error:
             Path(name).unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.filename is None:  # a full disk does not say of which file
+                error.filename = str(target)
             raise
 
     def load_checkpoint(self, path: Any, map_location: Any | None = None, weights_only: bool | None = None) -> Any:
@@ -56,11 +58,19 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 def _keep(target: Path) -> None:
     """Give the file a second name, last.previous.ckpt, without a moment in which it has none."""
     spare = target.with_name(f".{PREVIOUS}.{os.getpid()}")
+    spare.unlink(missing_ok=True)  # of a process that was killed here: in a container all have the same number
     try:
         os.link(target, spare)
     except OSError:  # a file system without hard links
         shutil.copyfile(target, spare)
     os.replace(spare, target.with_name(PREVIOUS))
+
+
+def remove_strays(folder: Path) -> None:
+    """Remove the parts of checkpoints that killed processes have left in a folder; whoever calls holds the run."""
+    for name in (LAST, PREVIOUS, BEST):
+        for path in folder.glob(f".{name}.*"):
+            path.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ job's state, so that a worker can be fed one job after the other. The exit code 
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
@@ -64,6 +65,8 @@ def run_job(run: Run, console: Console) -> State:
             status.state, status.error = "failed", explain(error)
         finally:
             status.ended = time.time()
+            if not run.folder.is_dir():
+                raise FileNotFoundError(errno.ENOENT, "the run's folder has vanished while it ran", str(run.folder))
             run.write_status(status)
         return status.state
 
@@ -79,10 +82,12 @@ def explain(error: BaseException) -> str:
 
 def _train(config: DictConfig, run: Run, status: Status, console: Console) -> None:
     from receptive.callbacks.interruption import Interruption  # torch only now
-    from receptive.checkpoints import header, resumable
+    from receptive.checkpoints import header, remove_strays, resumable
     from receptive.train import train
 
-    origin = header(status.fingerprint, status.code)
+    # of the config as it lies there: status.json keeps that of a config which was changed by hand since
+    origin = header(configs.fingerprint(config), status.code)
+    remove_strays(run.checkpoints)
     checkpoint, messages = resumable(run, origin)
     for message in messages:
         console.print(message, highlight=False, soft_wrap=True)

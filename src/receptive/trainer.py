@@ -153,31 +153,7 @@ def build_trainer(
         loggers: Lightning loggers.
         interruption: tells whether the run is to stop.
     """
-    mode = options.mode(monitor)
-    extra: list[pl.Callback] = []
-    if options.ema_decay is not None:
-        extra.append(_ExponentialMovingAverage(options.ema_decay))
-    if options.early_stopping_patience is not None:
-        extra.append(
-            EarlyStopping(
-                monitor,
-                mode=mode,
-                patience=options.early_stopping_patience,
-                check_on_train_epoch_end=monitor.startswith("train/"),
-            )
-        )
-    if interruption is not None:
-        extra.append(interruption)
-    extra.append(
-        RunCheckpoints(
-            checkpoints,
-            monitor=monitor,
-            mode=mode,
-            minutes=options.checkpoint_minutes,
-            steps=options.checkpoint_steps,
-            interruption=interruption,
-        )
-    )
+    own = _own_callbacks(options, checkpoints, monitor, interruption)
     return pl.Trainer(
         accelerator="gpu" if options.device() == "cuda" else options.device(),
         devices=options.devices,
@@ -189,7 +165,7 @@ def build_trainer(
         limit_train_batches=options.limit_train_batches,
         limit_val_batches=options.limit_eval_batches,
         limit_test_batches=options.limit_eval_batches,
-        callbacks=[*callbacks, *extra],
+        callbacks=[*callbacks, *own],
         plugins=[AtomicCheckpointIO()],
         profiler=_NoProfiler(),
         logger=loggers or False,
@@ -200,3 +176,35 @@ def build_trainer(
         use_distributed_sampler=False,
         log_every_n_steps=10**9,
     )
+
+
+def _own_callbacks(
+    options: TrainerOptions, checkpoints: Path, monitor: str, interruption: Interruption | None
+) -> list[pl.Callback]:
+    """What the options ask for; the checkpoints last, so that they hold what all others did in a step."""
+    mode = options.mode(monitor)
+    own: list[pl.Callback] = []
+    if options.ema_decay is not None:
+        own.append(_ExponentialMovingAverage(options.ema_decay))
+    if options.early_stopping_patience is not None:
+        own.append(
+            EarlyStopping(
+                monitor,
+                mode=mode,
+                patience=options.early_stopping_patience,
+                check_on_train_epoch_end=monitor.startswith("train/"),
+            )
+        )
+    if interruption is not None:
+        own.append(interruption)
+    own.append(
+        RunCheckpoints(
+            checkpoints,
+            monitor=monitor,
+            mode=mode,
+            minutes=options.checkpoint_minutes,
+            steps=options.checkpoint_steps,
+            interruption=interruption,
+        )
+    )
+    return own

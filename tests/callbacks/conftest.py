@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from receptive.callbacks.interruption import Interruption
 from receptive.optimizers import schedules
 from receptive.tasks.base import Task
 from receptive.trainer import TrainerOptions, build_trainer
@@ -93,6 +94,7 @@ def fit(tmp_path: Path) -> Fit:
         epochs: int = 1,
         batches: int = 3,
         monitor: str = "val/score",
+        interruption: Interruption | None = None,
         **options: Any,
     ) -> pl.Trainer:
         trainer = build_trainer(
@@ -101,6 +103,7 @@ def fit(tmp_path: Path) -> Fit:
             monitor=monitor,
             callbacks=list(callbacks),
             loggers=[],
+            interruption=interruption,
         )
         trainer.fit(_ScriptedTask(losses, validation), _Batches(batches), _Batches(batches))
         return trainer

@@ -1,9 +1,6 @@
-"""Which epochs' weights lie in last.ckpt and best.ckpt, and what a failing save leaves behind."""
+"""Which epochs' weights lie in last.ckpt and best.ckpt."""
 
 import math
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from receptive.callbacks.checkpoints import AtomicCheckpointIO, RunCheckpoints
+from receptive.callbacks.checkpoints import RunCheckpoints
 from receptive.tasks.steps import NonFiniteLoss
 
 
@@ -59,7 +56,9 @@ def test_last_is_every_epoch_and_best_the_best(fit: Any, folder: Path, monitor: 
     watcher = Watcher(folder)
     validation = [{"val/score": score, "val/loss": score} for score in SCORES]
     fit(watcher, validation=validation, epochs=6, monitor=monitor)
-    assert watcher.seen == [{"best.ckpt": epoch, "last.ckpt": last} for last, epoch in enumerate(best, 1)]
+    previous = [{}, *({"last.previous.ckpt": epoch} for epoch in range(1, 6))]
+    expected = [{"best.ckpt": epoch, "last.ckpt": last} for last, epoch in enumerate(best, 1)]
+    assert watcher.seen == [files | before for files, before in zip(expected, previous, strict=True)]
 
 
 @pytest.mark.parametrize("monitor", ["val/score", "val/loss"])
@@ -101,89 +100,6 @@ def test_weights_that_the_last_step_spoilt_are_not_saved(fit: Any, folder: Path)
     with pytest.raises(NonFiniteLoss):
         fit(Spoil(), validation=[{"val/score": 0.1}, {"val/score": 0.9}], epochs=3)
     assert saved(folder) == {"best.ckpt": 1, "last.ckpt": 1}
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    """A checkpoint of before."""
-    path = tmp_path / "last.ckpt"
-    AtomicCheckpointIO().save_checkpoint({"epoch": 1}, path)
-    return path
-
-
-def assert_untouched(target: Path) -> None:
-    assert torch.load(target, weights_only=True) == {"epoch": 1}
-    assert [path.name for path in target.parent.iterdir()] == [target.name]
-
-
-@contextmanager
-def small_files(most: int) -> Iterator[None]:
-    """Let no file of this process grow beyond `most` bytes: a disk that is full, root or not."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_save_replaces_the_file(target: Path) -> None:
-    AtomicCheckpointIO().save_checkpoint({"epoch": 2, "weight": torch.arange(3.0)}, target)
-    state = torch.load(target, weights_only=True)
-    assert state["epoch"] == 2
-    assert state["weight"].tolist() == [0.0, 1.0, 2.0]
-    assert [path.name for path in target.parent.iterdir()] == ["last.ckpt"]
-    assert target.stat().st_mode & 0o777 == 0o644
-
-
-def test_missing_folders_are_made(tmp_path: Path) -> None:
-    AtomicCheckpointIO().save_checkpoint({"epoch": 1}, tmp_path / "a" / "b" / "last.ckpt")
-    assert_untouched(tmp_path / "a" / "b" / "last.ckpt")
-
-
-def test_a_full_disk_leaves_the_old_file(target: Path) -> None:
-    with small_files(50_000), pytest.raises(OSError, match="File too large"):
-        AtomicCheckpointIO().save_checkpoint({"epoch": 2, "weights": torch.ones(100_000)}, target)
-    assert_untouched(target)
-
-
-@pytest.mark.parametrize("error", [OSError("no space"), RuntimeError("broken"), KeyboardInterrupt()])
-def test_a_save_that_breaks_off_leaves_the_old_file(
-    target: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
-) -> None:
-    def save(checkpoint: Any, file: Any) -> None:
-        file.write(b"the first part")
-        raise error
-
-    monkeypatch.setattr(torch, "save", save)
-    with pytest.raises(type(error)):
-        AtomicCheckpointIO().save_checkpoint({"epoch": 2}, target)
-    monkeypatch.undo()
-    assert_untouched(target)
-
-
-def test_the_old_file_stays_until_the_new_one_is_on_disk(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fsync(_: int) -> None:
-        assert torch.load(target, weights_only=True) == {"epoch": 1}
-        raise OSError("pulled out")
-
-    monkeypatch.setattr("os.fsync", fsync)
-    with pytest.raises(OSError, match="pulled out"):
-        AtomicCheckpointIO().save_checkpoint({"epoch": 2}, target)
-    assert_untouched(target)
-
-
-def test_a_folder_that_is_a_file_is_an_oserror(target: Path) -> None:
-    with pytest.raises(OSError, match=r"last\.ckpt"):
-        AtomicCheckpointIO().save_checkpoint({"epoch": 2}, target / "last.ckpt")
-    assert_untouched(target)
-
-
-def test_a_target_that_is_a_folder_is_an_oserror(tmp_path: Path) -> None:
-    (tmp_path / "last.ckpt").mkdir()
-    with pytest.raises(OSError, match=r"last\.ckpt"):
-        AtomicCheckpointIO().save_checkpoint({"epoch": 2}, tmp_path / "last.ckpt")
-    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
 
 
 def test_the_key_that_is_kept_is_lightnings(tmp_path: Path) -> None:

@@ -3,15 +3,19 @@
 import os
 import signal
 import threading
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytorch_lightning as pl
+import torch
 
+from receptive.callbacks.checkpoints import RunCheckpoints
 from receptive.callbacks.interruption import Interruption
 from receptive.signals import Interrupted, listening
 
-EXIT_CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+EXIT_CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGUSR2, 140)]
 
 
 class Signals(pl.Callback):
@@ -51,51 +55,78 @@ class Signals(pl.Callback):
     def on_train_epoch_end(self, *_: Any) -> None:
         self.note("epoch end")
 
+    def on_save_checkpoint(self, *_: Any) -> None:
+        self.note("save")
+
     def on_test_batch_start(self, *arguments: Any) -> None:
         self.note("test start")
 
 
-def stopped(
-    fit: Any, number: int, at: dict[str, int], exit_code: int, *, late: bool = False, epochs: int = 1
-) -> list[str]:
-    """The events of a fit that signals stop; they are sent before the interruption's own hooks, or after them."""
-    before = signal.getsignal(number)
-    signals, interruption = Signals(number, at), Interruption()
-    callbacks = (interruption, signals) if late else (signals, interruption)
-    with pytest.raises(Interrupted) as stop, listening(interruption.receive):
-        fit(*callbacks, epochs=epochs)
-    assert stop.value.exit_code == exit_code
-    assert signal.getsignal(number) == before
-    return signals.events
+@pytest.fixture
+def stopped(fit: Any, tmp_path: Path) -> Callable[..., list[str]]:
+    """The events of a fit that signals stop; what is saved when it ends holds all steps that were done."""
+
+    def run(number: int, at: dict[str, int], exit_code: int, *, epochs: int = 1, saved: bool = True) -> list[str]:
+        before = signal.getsignal(number)
+        signals, interruption = Signals(number, at), Interruption()
+        with pytest.raises(Interrupted) as stop, listening(interruption.receive):
+            fit(signals, interruption=interruption, epochs=epochs)
+        assert stop.value.exit_code == exit_code
+        assert signal.getsignal(number) == before
+        if saved:
+            assert "save" in signals.events[-2:]  # last.ckpt, at the end of an epoch best.ckpt too
+            signals.events[:] = [event for event in signals.events if event != "save"]
+            state = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+            assert state["global_step"] == signals.events.count("step")
+        return signals.events
+
+    return run
 
 
 @pytest.mark.parametrize(("number", "exit_code"), EXIT_CODES)
-def test_in_training_it_waits_for_the_end_of_the_batch(fit: Any, number: int, exit_code: int) -> None:
-    events = stopped(fit, number, {"train 1 start": 1}, exit_code)
+def test_in_training_it_waits_for_the_end_of_the_batch(stopped: Any, number: int, exit_code: int) -> None:
+    events = stopped(number, {"train 1 start": 1}, exit_code)
     assert events == ["train 0 start", "step", "train 0 end", "train 1 start", "step", "train 1 end"]
 
 
 @pytest.mark.parametrize(("number", "exit_code"), EXIT_CODES)
-def test_a_second_signal_stops_at_once(fit: Any, number: int, exit_code: int) -> None:
-    events = stopped(fit, number, {"train 1 start": 2}, exit_code)
+def test_a_second_signal_stops_at_once(stopped: Any, number: int, exit_code: int) -> None:
+    events = stopped(number, {"train 1 start": 2}, exit_code, saved=False)
     assert events == ["train 0 start", "step", "train 0 end", "train 1 start"]
 
 
 @pytest.mark.parametrize(("number", "exit_code"), EXIT_CODES)
-def test_in_validation_it_waits_for_the_end_of_the_batch(fit: Any, number: int, exit_code: int) -> None:
-    events = stopped(fit, number, {"validation 1 start": 1}, exit_code)
-    assert events[-3:] == ["validation 0 end", "validation 1 start", "validation 1 end"]
+@pytest.mark.parametrize("event", ["train 2 start", "train 2 end", "validation 1 start", "validation end"])
+def test_in_the_last_batch_and_in_validation_it_waits_for_the_end_of_the_epoch(
+    stopped: Any, number: int, exit_code: int, event: str
+) -> None:
+    """What is saved between the two would neither be the old epoch's nor the new one's."""
+    events = stopped(number, {event: 1}, exit_code, epochs=2)
+    assert events.count("step") == 3
+    assert events[-3:] == ["validation 2 end", "validation end", "epoch end"]
 
 
 @pytest.mark.parametrize(("number", "exit_code"), EXIT_CODES)
-@pytest.mark.parametrize("event", ["train 1 end", "train 2 end", "validation end", "epoch end"])
-@pytest.mark.parametrize("epochs", [1, 2])
-def test_a_signal_between_two_batches_is_not_forgotten(
-    fit: Any, number: int, exit_code: int, event: str, epochs: int
+def test_twice_in_validation_it_stops_at_once(stopped: Any, number: int, exit_code: int) -> None:
+    events = stopped(number, {"validation 1 start": 2}, exit_code, saved=False)
+    assert events[-2:] == ["validation 0 end", "validation 1 start"]
+
+
+@pytest.mark.parametrize(("number", "exit_code"), EXIT_CODES)
+@pytest.mark.parametrize(("hook", "at", "steps"), [("batch", 2, 3), ("batch", 4, 5), ("epoch", 3, 4), ("epoch", 6, 6)])
+def test_a_signal_after_the_checkpoints_turn_is_not_forgotten(
+    stopped: Any, monkeypatch: pytest.MonkeyPatch, number: int, exit_code: int, hook: str, at: int, steps: int
 ) -> None:
-    """As when a checkpoint is written. Lightning's own SystemExit for SIGTERM would end the process with 0."""
-    events = stopped(fit, number, {event: 1}, exit_code, late=True, epochs=epochs)
-    assert events[events.index(event) :].count("step") <= 1
+    """The next batch is the last one. Lightning's own SystemExit for SIGTERM would end the process with 0."""
+    kept = getattr(RunCheckpoints, f"on_train_{hook}_end")
+
+    def late(self: RunCheckpoints, trainer: pl.Trainer, *arguments: Any) -> None:
+        kept(self, trainer, *arguments)
+        if trainer.global_step == at:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(RunCheckpoints, f"on_train_{hook}_end", late)
+    assert stopped(number, {}, exit_code, epochs=2).count("step") == steps
 
 
 @pytest.mark.parametrize(("number", "exit_code"), EXIT_CODES)
@@ -110,7 +141,7 @@ def test_outside_of_training_it_stops_at_once(number: int, exit_code: int) -> No
 def test_after_training_it_stops_at_once(fit: Any) -> None:
     signals, interruption = Signals(signal.SIGINT, {"test start": 1}), Interruption()
     with listening(interruption.receive):
-        trainer = fit(signals, interruption)
+        trainer = fit(signals, interruption=interruption)
         loader = trainer.val_dataloaders
         with pytest.raises(Interrupted):
             trainer.test(trainer.lightning_module, loader, verbose=False)
@@ -120,7 +151,7 @@ def test_after_training_it_stops_at_once(fit: Any) -> None:
 def test_no_signal_stops_nothing(fit: Any) -> None:
     signals, interruption = Signals(signal.SIGINT, {}), Interruption()
     with listening(interruption.receive):
-        trainer = fit(signals, interruption, epochs=2)
+        trainer = fit(signals, interruption=interruption, epochs=2)
     assert trainer.global_step == signals.events.count("step") == 6
 
 
@@ -131,7 +162,7 @@ def test_a_fit_in_another_thread_listens_to_nothing(fit: Any) -> None:
     def run() -> None:
         interruption = Interruption()
         with listening(interruption.receive):
-            done.append(fit(interruption).global_step)
+            done.append(fit(interruption=interruption).global_step)
 
     before = [signal.getsignal(number) for number, _ in EXIT_CODES]
     thread = threading.Thread(target=run)

@@ -10,8 +10,8 @@ import torch
 from rich.console import Console
 
 from receptive.callbacks import progress
-from receptive.callbacks.checkpoints import AtomicCheckpointIO
 from receptive.callbacks.progress import RunProgress, epoch_text
+from receptive.checkpoints import AtomicCheckpointIO
 
 
 def console(terminal: bool) -> tuple[Console, io.StringIO]:

@@ -95,7 +95,9 @@ class _Pool:
                 answer = worker.answers.readline()
                 if not answer:
                     self.selector.unregister(worker.answers)
-                    _record_death(worker.job, worker.cause_of_death())
+                    cause, status = worker.cause_of_death(), worker.job.status()
+                    if (status.state, status.pid) != ("interrupted", worker.process.pid):  # it told itself
+                        _record_death(worker.job, cause)
                 elif answer.startswith("failed "):  # the job could not even record it
                     _record_death(worker.job, answer.partition(" ")[2].strip())
                 self.ended += 1

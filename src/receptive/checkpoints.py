@@ -46,7 +46,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             _sync_folder(target.parent)
         except BaseException as error:
             Path(name).unlink(missing_ok=True)
-            if isinstance(error, OSError) and error.filename is None:  # a full disk does not say of which file
+            if (
+                isinstance(error, OSError) and error.errno and error.filename is None
+            ):  # a full disk does not say of which file
                 error.filename = str(target)
             raise
 

@@ -46,9 +46,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             _sync_folder(target.parent)
         except BaseException as error:
             Path(name).unlink(missing_ok=True)
-            if (
-                isinstance(error, OSError) and error.errno and error.filename is None
-            ):  # a full disk does not say of which file
+            # a full disk does not say of which file
+            if isinstance(error, OSError) and error.errno and error.filename is None:
                 error.filename = str(target)
             raise
 

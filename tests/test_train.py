@@ -78,9 +78,10 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit(cli: Cli, tmp_path: Pat
     assert not all(torch.equal(weights[0][name], weights[2][name]) for name in weights[0])
 
 
-@pytest.mark.parametrize("model", ["mnist_net", "resnet18"])
-def test_evaluate_repeats_the_figures_from_the_folder_alone(cli: Cli, tmp_path: Path, model: str) -> None:
-    assert cli("train", "hydra.run.dir=a b,ü", f"model={model}", "trainer=debug", "trainer.ema_decay=0.5")[0] == 0
+# oneDNN's bf16 gradient of resnet18's strided convolutions is garbage on maps of one pixel (docs/log.md)
+@pytest.mark.parametrize("model", [("model=mnist_net",), ("model=resnet18", "trainer.precision=32-true")], ids=str)
+def test_evaluate_repeats_the_figures_from_the_folder_alone(cli: Cli, tmp_path: Path, model: tuple[str, ...]) -> None:
+    assert cli("train", "hydra.run.dir=a b,ü", *model, "trainer=debug", "trainer.ema_decay=0.5")[0] == 0
     (tmp_path / "a b,ü").rename(tmp_path / "moved")
     metrics = result(tmp_path / "moved")["metrics"]
     assert isinstance(metrics, dict)

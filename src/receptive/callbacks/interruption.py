@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
@@ -34,9 +35,8 @@ class Interruption(pl.Callback):
         return self._pending is not None
 
     def stop(self) -> NoReturn:
-        """Leave the training; raises Interrupted."""
-        assert self._pending is not None
-        raise Interrupted(self._pending)
+        """Leave the training; raises Interrupted, as by SIGTERM where another of several processes was signalled."""
+        raise Interrupted(self._pending if self._pending is not None else signal.SIGTERM)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """From here on a signal waits for the end of a batch."""

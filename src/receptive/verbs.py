@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from receptive.errors import InputError
-from receptive.signals import listening
+from receptive.signals import Interrupted, listening
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+
+@contextmanager
+def _starting_over() -> Iterator[None]:
+    """Of verbs that a signal stops, and that begin again with the same command."""
+    try:
+        with listening():
+            yield
+    except Interrupted as stop:
+        stop.remedy = "the same command begins again"
+        raise
 
 
 def train(config: DictConfig) -> None:
@@ -97,7 +109,7 @@ def predict(config: DictConfig) -> None:
     run, console = open_run(config.run), Console(markup=False)
     output = Path(config.output) if config.output is not None else run.folder / "predictions"
     warn_of_unfinished(run, "predictions")
-    with listening():
+    with _starting_over():
         predictions = predict_images(
             run,
             Path(config.input),
@@ -133,7 +145,7 @@ def activations(config: DictConfig) -> None:
     values["input"] = None if config.input is None else Path(config.input)
     options, console = Options(**values), Console(markup=False)
     output = None if config.output is None else Path(config.output)
-    with listening():
+    with _starting_over():
         if config.compare is not None:
             named = plain(config)["compare"]
             folders = [str(folder) for folder in (named if isinstance(named, list) else [named])]

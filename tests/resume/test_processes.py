@@ -47,18 +47,18 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) ->
         time.sleep(0.02)
 
 
-def test_signals_save_a_run_and_the_same_command_goes_on(cli: Cli, tmp_path: Path) -> None:
+def test_signals_save_a_run_and_it_goes_on(cli: Cli, tmp_path: Path) -> None:
     """All four that stop, one after the other, each an epoch later."""
     run = Run(tmp_path / "run")
     for number, stop in enumerate(SIGNALS, 1):
-        with command(tmp_path, *SMALL, "hydra.run.dir=run") as process:
+        with command(tmp_path, *((*SMALL, "hydra.run.dir=run") if number % 2 else ("resume=run",))) as process:
             wait_for(lambda number=number: run.state() == "running" and len(run.metrics()) >= number, process)  # type: ignore[misc]
             before = chaos.saved_at(run)
             process.send_signal(stop)
             _, err = process.communicate(timeout=60)
         assert (process.returncode, err) == (
             128 + stop,
-            f"receptive: stopped by {stop.name}; the same command goes on\n",
+            f"receptive: stopped by {stop.name}; receptive train resume=run goes on\n",
         )
         assert (run.status().state, run.status().attempts) == ("interrupted", number)
         assert chaos.saved_at(run) > before

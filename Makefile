@@ -39,7 +39,7 @@ demo: $(STAMP)  ## a sweep over learning rates and seeds on a small data set, en
 	$(BIN)/receptive train -m data=digits model=mnist_net optimizer.lr=0.001,0.01 seed=0,1 trainer.max_epochs=3 hydra/launcher=packed </dev/null
 
 test: $(STAMP)  ## the suite on two processes, with coverage
-	$(PYTEST) --cov --numprocesses 2 </dev/null
+	$(PYTEST) --cov --numprocesses 2 --dist worksteal </dev/null
 
 slow: $(STAMP)  ## the proofs that take minutes; with RECEPTIVE_DATA_DIR those on the real data too
 	$(PYTEST) -m 'slow$(if $(RECEPTIVE_DATA_DIR), or real_data)' </dev/null

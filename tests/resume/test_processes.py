@@ -47,6 +47,7 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) ->
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_signals_save_a_run_and_it_goes_on(cli: Cli, tmp_path: Path) -> None:
     """All four that stop, one after the other, each an epoch later."""
     run = Run(tmp_path / "run")
@@ -75,9 +76,9 @@ def jobs(folder: Path) -> list[Run]:
     return [Run(folder / entry["folder"]) for entry in json.loads((folder / "sweep.json").read_text())["jobs"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("launcher", "whom"),
-    [("local", "the command"), ("packed", "a worker"), pytest.param("packed", "the command", marks=pytest.mark.slow)],
+    ("launcher", "whom"), [("local", "the command"), ("packed", "a worker"), ("packed", "the command")]
 )
 def test_a_sweeps_interrupted_job_goes_on_with_the_same_command(
     cli: Cli, tmp_path: Path, launcher: str, whom: str

@@ -217,6 +217,7 @@ ENDLESS = ("trainer.max_epochs=100000", "trainer.limit_train_batches=2")
 LONG = ("trainer.max_epochs=25", "trainer.limit_train_batches=10", "seed=0,1,2")
 
 
+@pytest.mark.slow
 def test_a_dead_worker_costs_one_job(tmp_path: Path) -> None:
     process = start(tmp_path, *LONG, "hydra.launcher.workers=1")
     folder = tmp_path / "sweep"
@@ -236,6 +237,7 @@ def test_a_dead_worker_costs_one_job(tmp_path: Path) -> None:
     assert sorted(run.status().attempts for run in runs(folder)) == [1, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_driver_is_killed_ends_complete_with_the_same_command(tmp_path: Path) -> None:
     process = start(tmp_path, *LONG)
     folder = tmp_path / "sweep"
@@ -251,6 +253,7 @@ def test_a_sweep_whose_driver_is_killed_ends_complete_with_the_same_command(tmp_
     ] * 3  # what lived on was waited for, done jobs were not run twice
 
 
+@pytest.mark.slow
 def test_two_drivers_share_a_sweep(tmp_path: Path) -> None:
     """Each waits for the jobs of the other; no job is run twice."""
     first = start(tmp_path, *LONG, "hydra.launcher.workers=1")
@@ -304,7 +307,9 @@ def test_two_drivers_that_extend_a_sweep_at_once_lose_nothing(tmp_path: Path) ->
     assert said[0][20:] == said[1][:20]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)]
+)
 def test_a_signal_stops_a_sweep_in_order(tmp_path: Path, number: signal.Signals, code: int) -> None:
     process = start(tmp_path, *ENDLESS, "seed=0,1,2")
     folder = tmp_path / "sweep"

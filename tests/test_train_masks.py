@@ -45,7 +45,8 @@ def test_a_run_writes_its_folder_and_evaluate_repeats_its_figures(
     names = {path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*") if path.is_file()}
     assert names == {
         "config.yaml", "status.json", "lock", "result.json", "metrics.csv", "log.txt", "test_images.csv",
-        "checkpoints/last.ckpt", "checkpoints/last.previous.ckpt", "checkpoints/best.ckpt", "figures/history.png", "figures/examples.png",
+        "checkpoints/last.ckpt", "checkpoints/last.previous.ckpt",
+        "checkpoints/best.ckpt", "figures/history.png", "figures/examples.png",
         "figures/worst.png", "figures/best.png",
     }  # fmt: skip
     for path in run.figures.iterdir():

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from receptive.errors import InputError
 from receptive.models.unet import UNet
-from receptive.recording.layers import by_channel, chosen_layers, kind_of, label_of, layers_of, watching
+from receptive.recording.layers import by_channel, chosen_layers, is_nonnegative, kind_of, label_of, layers_of, watching
 
 
 class Shared(nn.Module):
@@ -200,3 +200,15 @@ def test_channels_are_in_dimension_1() -> None:
     assert by_channel(torch.zeros(2, 5, 3, 4)).shape == (2, 5, 3, 4)
     tokens = torch.arange(24.0).view(2, 4, 3)
     assert torch.equal(by_channel(tokens), tokens.transpose(1, 2))
+
+
+@pytest.mark.parametrize("layer", [nn.ReLU(), nn.ReLU6(), nn.Sigmoid(), nn.Hardsigmoid(), nn.Softplus()], ids=repr)
+def test_layers_that_are_called_nonnegative_are(layer: nn.Module) -> None:
+    assert is_nonnegative(layer)
+    assert layer(torch.linspace(-100, 100, 1001)).min() >= 0
+
+
+def test_other_layers_are_not_called_so() -> None:
+    assert not any(
+        is_nonnegative(layer) for layer in (nn.ELU(), nn.LeakyReLU(), nn.GELU(), nn.SiLU(), nn.Conv2d(1, 1, 1))
+    )

@@ -17,7 +17,7 @@ from receptive.errors import InputError
 from receptive.figures.activations import save_channels, save_histograms, save_profile
 from receptive.figures.feature_maps import save_sheet
 from receptive.inference import Predictor
-from receptive.recording.layers import watching
+from receptive.recording.layers import is_nonnegative, watching
 from receptive.recording.statistics import LayerStatistics, LayerSummary
 from receptive.runs import write_atomically
 
@@ -49,7 +49,7 @@ def survey(
 
     def visit(name: str, output: Tensor) -> None:
         if name not in statistics:
-            statistics[name] = LayerStatistics(name, every)
+            statistics[name] = LayerStatistics(name, every, is_nonnegative(layers[name.partition("#")[0]]))
         statistics[name].update(output)
 
     with watching(predictor.task.model, layers, visit):

@@ -20,6 +20,14 @@ Visit = Callable[[str, Tensor], None]
 _TRANSPARENT = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 
 
+_NONNEGATIVE = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Hardsigmoid, nn.Softplus)
+
+
+def is_nonnegative(module: nn.Module) -> bool:
+    """Whether a layer gives no value below 0, whatever it gets."""
+    return isinstance(module, _NONNEGATIVE)
+
+
 def layers_of(model: nn.Module) -> dict[str, nn.Module]:
     """Name -> module of every layer: the modules without modules of their own, in the order of their registration."""
     return {

@@ -117,10 +117,12 @@ class LayerStatistics:
     Args:
         name: of the layer, for messages.
         every: histogram, near-zero values, dark pixels and blank maps are of every so many-th image; None: of none.
+        nonnegative: no value is below 0, as behind a ReLU: each is its own absolute value.
     """
 
-    def __init__(self, name: str, every: int | None = 1) -> None:
+    def __init__(self, name: str, every: int | None = 1, nonnegative: bool = False) -> None:
         self.name = name
+        self.nonnegative = nonnegative
         self.every = every
         self.images = 0
         self._activations = 0  # of a channel
@@ -162,7 +164,7 @@ class LayerStatistics:
         if origin is not None:
             origin = origin if last else origin.view(-1, *[1] * (values.ndim - 2))
             origin = origin.expand(order.shape[1:]).reshape(-1)
-        totals = _totals(order.reshape(len(values), -1), origin).to(self._sums.device)
+        totals = _totals(order.reshape(len(values), -1), origin, self.nonnegative).to(self._sums.device)
         places = totals.view(4, -1, values.shape[1]) if last else totals.view(4, values.shape[1], -1)
         self._sums += places.sum(1 if last else 2, dtype=torch.float64)
         key = (self._shape, last)
@@ -254,7 +256,7 @@ def _origin(values: Tensor) -> Tensor | None:
     return values[0, :, 0].clone() if far else None
 
 
-def _totals(values: Tensor, origin: Tensor | None) -> Tensor:
+def _totals(values: Tensor, origin: Tensor | None, nonnegative: bool) -> Tensor:
     """Over the rows x of (B, n): sums of x, |x| and (x - origin)**2 and the number of zeros, float32 (4, n).
 
     Part by part in memory that stays in the CPU's cache and is used again, and the sums as products with ones: written
@@ -272,8 +274,11 @@ def _totals(values: Tensor, origin: Tensor | None) -> Tensor:
         totals[0:1].addmm_(one, own)
         seen = own if origin is None else torch.sub(own, origin, out=work)
         totals[2:3].addmm_(one, torch.mul(seen, seen, out=work))
-        totals[1:2].addmm_(one, own.abs_())
+        if not nonnegative:
+            totals[1:2].addmm_(one, own.abs_())
         totals[3:4].addmm_(one, own.eq_(0))
+    if nonnegative:
+        totals[1] = totals[0]
     return totals
 
 

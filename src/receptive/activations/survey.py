@@ -17,8 +17,8 @@ from receptive.errors import InputError
 from receptive.figures.activations import save_channels, save_histograms, save_profile
 from receptive.figures.feature_maps import save_sheet
 from receptive.inference import Predictor
-from receptive.recording.layers import is_nonnegative, watching
-from receptive.recording.statistics import LayerStatistics, LayerSummary
+from receptive.recording.layers import watching
+from receptive.recording.statistics import LayerSummary, NetworkStatistics
 from receptive.runs import write_atomically
 
 Row = dict[str, Any]
@@ -45,17 +45,11 @@ def survey(
     Raises:
         InputError: an activation is NaN or infinite.
     """
-    statistics: dict[str, LayerStatistics] = {}
-
-    def visit(name: str, output: Tensor) -> None:
-        if name not in statistics:
-            statistics[name] = LayerStatistics(name, every, is_nonnegative(layers[name.partition("#")[0]]))
-        statistics[name].update(output)
-
-    with watching(predictor.task.model, layers, visit):
+    statistics = NetworkStatistics(layers, every)
+    with watching(predictor.task.model, layers, statistics.visit):
         for inputs in batches:
             predictor.outputs(inputs)
-    return {name: gathered.summary() for name, gathered in statistics.items()}
+    return statistics.summaries()
 
 
 def report(context: Context, *, histogram_images: int, average_maps: bool) -> list[Row]:

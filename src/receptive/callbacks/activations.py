@@ -8,11 +8,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pydantic import PositiveInt
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from receptive.recording.layers import chosen_layers, kind_of, label_of, watching
-from receptive.recording.statistics import LayerStatistics
+from receptive.recording.statistics import NetworkStatistics
 from receptive.runs import write_csv
 
 COLUMNS = ("epoch", "layer", "label", "kind", "mean", "std", "mean_absolute", "zeros", "gradient_norm")
@@ -92,25 +92,22 @@ class ActivationRecords(pl.Callback):
         self._record(trainer, pl_module, trainer.current_epoch + 1)
 
     def _record(self, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int) -> None:
-        statistics: dict[str, LayerStatistics] = {}
-
-        def visit(name: str, output: Tensor) -> None:
-            if name not in statistics:
-                statistics[name] = LayerStatistics(name, every=None)
-            statistics[name].update(output)
-
+        statistics = NetworkStatistics(self._layers, every=None)
         model = pl_module.get_submodule("model")
         training = pl_module.training
         pl_module.eval()
-        with torch.no_grad(), trainer.precision_plugin.forward_context(), watching(model, self._layers, visit):
+        with (
+            torch.no_grad(),
+            trainer.precision_plugin.forward_context(),
+            watching(model, self._layers, statistics.visit),
+        ):
             for images in self._batches(trainer):
                 pl_module(images.to(pl_module.device))
         pl_module.train(training)
         norms = (self._norms / max(self._steps, 1)).tolist()
         trained = {name for name, layer in self._layers.items() if [*layer.parameters(recurse=False)]}
         places = {name: place for place, name in enumerate(self._layers)}
-        for name, gathered in statistics.items():
-            found = gathered.summary()
+        for name, found in statistics.summaries().items():
             first = name.partition("#")[0]
             values = {"mean": found.mean.mean(), "std": found.overall_std, "mean_absolute": found.mean_absolute.mean()}
             kind = kind_of(self._layers[first])

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from receptive.errors import InputError
-from receptive.recording.layers import by_channel
+from receptive.recording.histogram import Histogram
+from receptive.recording.layers import by_channel, is_nonnegative
 
-BINS = 128  # of a histogram, on both sides of zero together
 NEAR_ZERO = 0.01  # of the largest absolute activation of the layer for the same image
 DARK = 0.1  # the lowest part of a map's own range, from its smallest to its largest value
 
@@ -74,41 +75,29 @@ def device_of_sums(device: torch.device) -> torch.device:
     return torch.device("cpu") if device.type == "mps" else device
 
 
-class Histogram:
-    """Counts by channel in bins around zero whose width doubles whenever a value lies outside.
-
-    The width is always a power of two, and two neighbours are put together exactly: the counts are those that the final
-    bins would have had from the start.
+class NetworkStatistics:
+    """The statistics of several layers, each begun when it first runs; `visit` is what `watching` calls.
 
     Args:
-        channels: number of rows.
-        device: of the counts.
+        layers: that may run, by name.
+        every: see LayerStatistics.
     """
 
-    def __init__(self, channels: int, device: torch.device) -> None:
-        self.counts = torch.zeros(channels, BINS, dtype=torch.int64, device=device)
-        self.width = 0.0
+    def __init__(self, layers: Mapping[str, nn.Module], every: int | None) -> None:
+        self._layers = layers
+        self._every = every
+        self._gathered: dict[str, LayerStatistics] = {}
 
-    def add(self, values: Tensor) -> None:
-        """Count finite values (N, C) or (N, C, *positions)."""
-        largest = float(values.abs().max()) if values.numel() else 0.0
-        if not self.width:
-            self.width = 2.0 ** math.floor(math.log2(2 * max(largest, 2.0**-60) / BINS))
-        while largest >= self.width * BINS / 2:
-            self._double()
-        rows = torch.arange(len(self.counts), device=values.device, dtype=torch.int32).mul_(BINS).add_(BINS // 2)
-        bins = values.mul(1 / self.width).floor_().to(torch.int32).add_(rows.view(-1, *[1] * (values.ndim - 2)))
-        self.counts += torch.bincount(bins.flatten(), minlength=self.counts.numel()).view_as(self.counts)
+    def visit(self, name: str, output: Tensor) -> None:
+        """Add a batch of a layer's outputs."""
+        if name not in self._gathered:
+            nonnegative = is_nonnegative(self._layers[name.partition("#")[0]])
+            self._gathered[name] = LayerStatistics(name, self._every, nonnegative)
+        self._gathered[name].update(output)
 
-    def edges(self) -> Tensor:
-        """(BINS + 1,) float64."""
-        return torch.arange(-BINS // 2, BINS // 2 + 1, dtype=torch.float64) * self.width
-
-    def _double(self) -> None:
-        pairs = self.counts.view(len(self.counts), -1, 2).sum(2)  # BINS / 2 is even: no pair holds zero within
-        self.counts.zero_()
-        self.counts[:, BINS // 4 : -BINS // 4] = pairs
-        self.width *= 2
+    def summaries(self) -> dict[str, LayerSummary]:
+        """What was gathered so far, in the order in which the layers run."""
+        return {name: gathered.summary() for name, gathered in self._gathered.items()}
 
 
 class LayerStatistics:

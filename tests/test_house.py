@@ -28,8 +28,8 @@ HOUSE = {
     "cli": "arguments config signals sweeps verbs",
     "verbs": "activations check config console evaluate export job operators predict report runs signals signatures "
     "summary tracking",
-    "sweeps": "check config console job runs signals",  # check and job within functions: torch_free holds it
-    "report": "config runs",
+    "sweeps": "check config console job manifest report runs signals",  # check, job within functions
+    "report": "config console figures manifest runs",
     "job": "callbacks check checkpoints config logs runs signals tracking train",
     "evaluate": "build config figures illustrate inference logs runs train trainer",
     "predict": "build config data figures inference logs runs tasks trainer",
@@ -58,6 +58,7 @@ HOUSE = {
     "figures": "",
     "logs": "",
     "console": "",
+    "manifest": "runs",
     "runs": "config",
     "provenance": "config",
     "config": "",
@@ -80,7 +81,7 @@ TORCH_FREE = {
     "runs",
     "verbs",
 }
-TORCH_FREE |= {"console", "logs", "signals", "sweeps"}
+TORCH_FREE |= {"console", "logs", "manifest", "signals", "sweeps"}
 TORCH = ("torch", "torchvision", "torchmetrics", "pytorch_lightning", "lightning_fabric", "timm")
 LIGHTNING_FREE = {"models", "operators", "optimizers"}
 LIGHTNING = {"pytorch_lightning", "lightning", "lightning_fabric"}

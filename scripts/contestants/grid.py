@@ -12,7 +12,7 @@ from hydra.types import RunMode
 
 from receptive.config import conf_dir, register_resolvers
 from receptive.sweeps.expansion import expand
-from receptive.sweeps.sweep import compose
+from receptive.sweeps.jobs import compose
 
 
 def composed_and_checked(points: int) -> float:

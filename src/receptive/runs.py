@@ -27,7 +27,7 @@ from yaml import YAMLError
 
 from receptive.errors import InputError
 
-State = Literal["waiting", "running", "done", "failed", "interrupted"]
+State = Literal["waiting", "running", "done", "pruned", "failed", "interrupted"]
 
 _LOCK_PATIENCE = 0.5  # seconds; a reader of the state holds the lock for microseconds
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
@@ -14,39 +14,70 @@ from omegaconf import DictConfig
 
 from receptive.config import register_resolvers
 
+if TYPE_CHECKING:
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+    from receptive.sweeps.sweep import Plan
+
 register_resolvers()
 
 
-class GridSweeper(Sweeper):
-    """Grid times variants; see receptive.sweeps.sweep."""
+class FolderSweeper(Sweeper):
+    """Sweepers of ours freeze the points of a sweep into folders; see receptive.sweeps.sweep.
 
-    def __init__(self, params: dict[str, Any] | None = None, variants: dict[str, list[str]] | None = None) -> None:
-        self.params = params or {}
-        self.variants = variants or {}
+    Args:
+        claims: of a study; see receptive.report.claims.
+    """
+
+    def __init__(self, claims: Sequence[dict[str, Any]] | None = None) -> None:
+        self.claims = tuple(claims or ())
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra hands over, and make the launcher."""
         from hydra.core.plugins import Plugins
 
-        self.config, self._loader = config, hydra_context.config_loader
+        self.config, self._loader = config, cast("ConfigLoaderImpl", hydra_context.config_loader)
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
+    def plan(self) -> Plan:
+        """What all points share."""
+        from receptive.sweeps.launching import by_folders, by_overrides
+        from receptive.sweeps.sweep import Plan
+
+        assert self.config is not None and self.launcher is not None
+        launch = (
+            by_folders(self.launcher.run) if isinstance(self.launcher, FolderLauncher) else by_overrides(self.launcher)
+        )
+        return Plan(self._loader, self.config, launch, self.claims)
+
+
+class GridSweeper(FolderSweeper):
+    """Grid times variants.
+
+    Args:
+        params: key -> values, as on the command line.
+        variants: name -> list of overrides.
+        claims: of a study; see receptive.report.claims.
+    """
+
+    def __init__(
+        self,
+        params: dict[str, Any] | None = None,
+        variants: dict[str, list[str]] | None = None,
+        claims: Sequence[dict[str, Any]] | None = None,
+    ) -> None:
+        super().__init__(claims)
+        self.params = params or {}
+        self.variants = variants or {}
+
     def sweep(self, arguments: list[str]) -> Any:
         """Run all points of the grid."""
-        from receptive.sweeps.sweep import by_folders, by_overrides, sweep
+        from receptive.sweeps.expansion import expand
+        from receptive.sweeps.sweep import sweep
 
-        launcher = self.launcher
-        assert self.config is not None and launcher is not None
-        return sweep(
-            self._loader,
-            self.config,
-            by_folders(launcher.run) if isinstance(launcher, FolderLauncher) else by_overrides(launcher),
-            arguments,
-            self.params,
-            self.variants,
-        )
+        return sweep(self.plan(), expand(self._loader, arguments, self.params, self.variants))
 
 
 class FolderLauncher(Launcher):

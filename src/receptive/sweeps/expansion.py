@@ -15,18 +15,26 @@ from receptive.errors import InputError
 
 @dataclass(frozen=True)
 class Point:
-    """One job to be: its overrides, and the name of its variant ("" without variants)."""
+    """One job to be.
+
+    Args:
+        variant: its name; "" without variants.
+        overrides: all that the point sets.
+        swept: keys that differ between points.
+        axes: those of them that a table shows; of a variant its name stands for what it changes.
+    """
 
     variant: str
     overrides: tuple[str, ...]
-    swept: tuple[str, ...]  # keys that differ between points
+    swept: tuple[str, ...]
+    axes: tuple[str, ...]
 
     @property
     def labels(self) -> dict[str, str]:
-        """What tells this point from the others: swept key -> value, and the variant."""
+        """What tells this point from the others: the variant, and swept key -> value."""
         values = dict(override.lstrip("+~").partition("=")[::2] for override in self.overrides)
         named = {"variant": self.variant} if self.variant else {}
-        return named | {key: values[key] for key in self.swept if key in values}
+        return named | {key: values[key] for key in self.axes if key in values}
 
 
 def expand(
@@ -63,7 +71,7 @@ def expand(
         changed = tuple(line.lstrip("+~").partition("=")[0] for line in extra)
         for choice in itertools.product(*axes.values()):
             keys = tuple(dict.fromkeys([*changed, *(key for key in swept if key not in changed)]))
-            points.append(Point(name, (*choice, *extra) if name else choice, keys))
+            points.append(Point(name, (*choice, *extra) if name else choice, keys, tuple(swept)))
     return points
 
 

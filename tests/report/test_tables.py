@@ -4,10 +4,10 @@ import io
 from pathlib import Path
 
 import pytest
+from receptive.sweeps.table import print_table
 from rich.console import Console
 
 from receptive.runs import Run, Status
-from receptive.sweeps.table import print_table
 
 LABELS = {
     "model.upsampling": "transposed",

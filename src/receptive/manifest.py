@@ -1,0 +1,84 @@
+"""`sweep.json`: the jobs of a sweep's folder, and what its study claims. Imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from receptive.errors import InputError
+from receptive.runs import Run, read_json, write_atomically
+
+NAME = "sweep.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A job of a sweep.
+
+    Args:
+        overrides: all that tell its config from the sweep's.
+        labels: what a table shows of them: the variant, and swept key -> value as typed.
+        fingerprint: of its config.
+        folder: its name below the sweep's folder.
+        trial: its number in a search; None in a grid.
+    """
+
+    overrides: tuple[str, ...]
+    labels: dict[str, str]
+    fingerprint: str
+    folder: str
+    trial: int | None = None
+
+    def run(self, root: Path) -> Run:
+        """The job's run, in the sweep's folder `root`."""
+        return Run(root / self.folder)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What `sweep.json` holds.
+
+    Args:
+        entries: the jobs, in the order in which they came, by fingerprint.
+        name: of the study; "" of other sweeps.
+        claims: of the study, as its file has them.
+    """
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    name: str = ""
+    claims: tuple[dict[str, Any], ...] = ()
+
+    @staticmethod
+    def read(root: Path) -> Manifest:
+        """The manifest of a sweep's folder, empty where it has none.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        path = root / NAME
+        if not path.is_file():
+            return Manifest()
+        content = read_json(path)
+        try:
+            entries = [_entry(job) for job in content["jobs"]]
+            return Manifest({entry.fingerprint: entry for entry in entries}, content["name"], tuple(content["claims"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+            raise InputError(f"{path} is damaged ({reason}): restore it or delete it") from None
+
+    def write(self, root: Path) -> None:
+        """Replace the manifest of a sweep's folder; raises OSError."""
+        jobs = [dataclasses.asdict(entry) for entry in self.entries.values()]
+        content = {"name": self.name, "claims": list(self.claims), "jobs": jobs}
+        write_atomically(root / NAME, json.dumps(content, indent=1) + "\n")
+
+
+def _entry(job: dict[str, Any]) -> Entry:
+    for key in ("folder", "fingerprint"):
+        if not isinstance(job[key], str):
+            raise TypeError(f"{key}: no text")
+    texts = {key: str(value) for key, value in job["labels"].items()}
+    return Entry(tuple(job["overrides"]), texts, job["fingerprint"], job["folder"], job["trial"])

@@ -1,0 +1,120 @@
+"""Claims as data: what a study says beforehand, and what its runs say to it.
+
+A claim stands in a study's file as a mapping with `id`, `text`, what it says of which `metric` (see
+`receptive.report.curves`), and `reported`, the figure of the report in its own words. What it says is one of
+
+    of, figure, tolerance     the mean is the figure, within the tolerance
+    of, at_least | below      the mean is at least, or below, the value
+    better, than              one selection is better than the other
+    ranking                   each selection is better than the next
+    best                      this selection is the best of all
+    close, tolerance          the means of two selections differ by less than the tolerance
+    steadier, than            one selection scatters less over seeds than the other
+    flatter, than, over       the metric depends less on the key `over` in one selection than in the other
+
+A selection is the name of a variant, or a mapping of labels ({variant: b, optimizer.lr: 0.01}). Figures are judged by
+the 95 % interval of the mean, comparisons by Welch's test (scatter: Brown and Forsythe's), all tests of a study
+corrected together (Holm), at 0.05.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from receptive.errors import InputError
+from receptive.report.curves import Measure
+from receptive.report.selections import Selection
+
+_ABOUT = {"id", "text", "metric", "reported"}
+KINDS = {
+    frozenset({"of", "figure", "tolerance"}): "figure",
+    frozenset({"of", "at_least"}): "figure",
+    frozenset({"of", "below"}): "figure",
+    frozenset({"better", "than"}): "ranking",
+    frozenset({"ranking"}): "ranking",
+    frozenset({"best"}): "best",
+    frozenset({"close", "tolerance"}): "close",
+    frozenset({"steadier", "than"}): "steadier",
+    frozenset({"flatter", "than", "over"}): "flatter",
+}
+
+
+class Claim(BaseModel):
+    """A claim; the module says what each kind needs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    id: str
+    text: str
+    metric: str
+    reported: str = ""
+    of: Selection | None = None
+    figure: float | None = None
+    at_least: float | None = None
+    below: float | None = None
+    tolerance: float | None = Field(default=None, gt=0)
+    better: Selection | None = None
+    than: Selection | None = None
+    ranking: tuple[Selection, ...] = ()
+    best: Selection | None = None
+    close: tuple[Selection, ...] = ()
+    steadier: Selection | None = None
+    flatter: Selection | None = None
+    over: str | None = None
+
+    @field_validator("metric")
+    @classmethod
+    def _is_a_measure(cls, text: str) -> str:
+        try:
+            Measure.parse(text)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return text
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Claim:
+        given = self.model_fields_set - _ABOUT
+        if given not in KINDS:
+            kinds = "; ".join(", ".join(sorted(kind)) for kind in KINDS)
+            raise ValueError(f"{', '.join(sorted(given)) or 'nothing'} says no claim; the kinds are {kinds}")
+        if len(self.close) not in (0, 2) or len(self.ranking) == 1:
+            raise ValueError("close needs two selections, ranking at least two")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """One of the values of `KINDS`."""
+        return KINDS[frozenset(self.model_fields_set - _ABOUT)]
+
+    @property
+    def measure(self) -> Measure:
+        """What is measured."""
+        return Measure.parse(self.metric)
+
+    @property
+    def selections(self) -> list[Selection]:
+        """All that it speaks of."""
+        single = (self.of, self.better, self.than, self.best, self.steadier, self.flatter)
+        return [*(one for one in single if one is not None), *self.ranking, *self.close]
+
+
+def parse_claims(claims: Iterable[Mapping[str, Any]]) -> tuple[Claim, ...]:
+    """The claims of a study.
+
+    Raises:
+        InputError: one of them says nothing that can be judged; the text names it and the remedy.
+    """
+    parsed = []
+    for number, claim in enumerate(claims):
+        try:
+            parsed.append(Claim.model_validate(claim))
+        except ValidationError as error:
+            [first, *_] = error.errors()
+            where = ".".join(str(part) for part in ("", *first["loc"]))
+            name = dict(claim).get("id", number)
+            reason = first["msg"].removeprefix("Value error, ")
+            raise InputError(f"hydra.sweeper.claims[{name}]{where}: {reason}") from None
+    return tuple(parsed)

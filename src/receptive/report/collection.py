@@ -1,0 +1,248 @@
+"""The runs of a sweep's folder as a report sees them: read from files alone, whatever state they are in."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from receptive.config import NOT_FINGERPRINTED, leaves, plain
+from receptive.errors import InputError
+from receptive.manifest import Manifest
+from receptive.runs import Run, State, Status
+
+_MONITOR = "val/accuracy"  # of a collection without a single result
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run.
+
+    Args:
+        run: its folder.
+        labels: what tells it from the others: the variant, and swept key -> value as typed.
+        state: the true one.
+        status: what `status.json` says.
+        config: dotted key -> value; {} where the file is damaged.
+        result: `result.json`; {} of a run that is not done.
+        history: the rows of `metrics.csv`, one an epoch.
+    """
+
+    run: Run
+    labels: dict[str, str]
+    state: State
+    status: Status
+    config: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Those of `result.json`."""
+        return dict(self.result.get("metrics", {}))
+
+    @property
+    def seed(self) -> str:
+        """The seed, as text; "" where the config cannot be read."""
+        return str(self.config.get("seed", self.labels.get("seed", "")))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in the seed alone.
+
+    Args:
+        labels: what tells it from the other groups.
+        records: its runs, done or not.
+    """
+
+    labels: dict[str, str]
+    records: tuple[Record, ...]
+
+    @property
+    def name(self) -> str:
+        """The labels in a line: `elu` of a variant alone, `elu, lr=0.01`; "all" where nothing tells it apart."""
+        words = [value if key == "variant" else f"{_last(key)}={value}" for key, value in self.labels.items()]
+        return ", ".join(words) or "all"
+
+    def values(self, metric: str) -> list[float]:
+        """The metric of each done run that has it."""
+        done = (record.metrics for record in self.records if record.state == "done")
+        return [metrics[metric] for metrics in done if metric in metrics]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """The runs of a folder.
+
+    Args:
+        root: the folder.
+        name: of the study; "" of other sweeps.
+        records: its runs.
+        claims: of the study, as its file has them.
+        notes: what could not be read, a sentence each.
+    """
+
+    root: Path
+    name: str
+    records: tuple[Record, ...]
+    claims: tuple[dict[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The study's name, else the folder's."""
+        return self.name or self.root.name
+
+    @functools.cached_property
+    def labels(self) -> list[str]:
+        """The keys that tell runs apart, the seed among them, in the order in which they came."""
+        return list(dict.fromkeys(key for record in self.records for key in record.labels))
+
+    @functools.cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """The runs by everything but the seed."""
+        found: dict[str, list[Record]] = {}
+        for record in self.records:
+            found.setdefault(_kind(record), []).append(record)
+        groups = [Group(_without_seed(records[0].labels), tuple(records)) for records in found.values()]
+        return tuple(_told_apart(groups))
+
+    @functools.cached_property
+    def monitor(self) -> str:
+        """The metric by which most of its runs chose their best checkpoint."""
+        known = Counter(record.result["monitor"] for record in self.records if record.result.get("monitor"))
+        return known.most_common(1)[0][0] if known else _MONITOR
+
+    @functools.cached_property
+    def metrics(self) -> list[str]:
+        """All metrics of all results, `monitor` and its test first."""
+        first = [self.monitor, self.monitor.replace("val/", "test/")]
+        known = list(dict.fromkeys(key for record in self.records for key in record.metrics))
+        return [key for key in first if key in known] + [key for key in known if key not in first]
+
+
+def smaller_is_better(metric: str) -> bool:
+    """Whether less of a metric is better: of losses, and of the deviation of a score."""
+    return "loss" in metric or metric.endswith("_std")
+
+
+def collect(root: Path) -> Collection:
+    """The runs of a folder: those of its `sweep.json`, without one all folders in it that hold a config.
+
+    What is damaged is told in `notes`, and left out or shown as failed; nothing is raised for it.
+
+    Raises:
+        InputError: there is no such folder, or no run in it.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root}: there is no such folder")
+    notes: list[str] = []
+    try:
+        manifest = Manifest.read(root)
+    except InputError as error:
+        notes.append(f"{error}. The runs were found by their folders instead")
+        manifest = Manifest()
+    entries = list(manifest.entries.values())
+    gone = [entry for entry in entries if not entry.run(root).folder.is_dir()]
+    notes += [f"{entry.folder} has vanished: the same command runs it again" for entry in gone]
+    records = [_record(entry.run(root), entry.labels) for entry in entries if entry not in gone]
+    if not entries:
+        records = _found(root)
+    if not records:
+        raise InputError(f"{root} holds no run; give the folder of a sweep, a study or a run")
+    notes += [
+        f"{record.run.folder.name}: {record.status.error}"
+        for record in records
+        if not record.config and record.status.error
+    ]
+    return Collection(root, manifest.name, tuple(records), manifest.claims, tuple(notes))
+
+
+def _record(run: Run, labels: Mapping[str, str]) -> Record:
+    """A run with whatever of it can be read; a damaged file makes it a failed one that says so."""
+    status, state = run.status(), run.state()
+    faults: list[str] = []
+
+    def read(what: Any, otherwise: Any) -> Any:
+        try:
+            return what()
+        except InputError as error:
+            faults.append(str(error))
+        except (OSError, ValueError) as error:
+            faults.append(f"{run.folder.name} cannot be read ({error})")
+        return otherwise
+
+    config = read(lambda: leaves(plain(run.config())), {})
+    result = read(run.result, {}) if state in ("done", "pruned") else {}
+    history = read(run.metrics, [])
+    if not isinstance(result.get("metrics", {}), dict):
+        faults.append(f"{run.result_path} is damaged (no metrics): restore it or delete it")
+        result = {}
+    if faults:
+        status = Status(**{**vars(status), "state": "failed", "error": "; ".join(faults)})
+        state = "failed"
+    return Record(run, dict(labels), state, status, config, result, history)
+
+
+def _found(root: Path) -> list[Record]:
+    """The run that a folder is, or those that lie in it, told apart by what differs in their configs."""
+    if (root / "config.yaml").is_file():
+        return [_record(Run(root), {})]
+    records = [_record(Run(path.parent), {}) for path in sorted(root.glob("*/config.yaml"))]
+    return _labelled(records, _differing([record.config for record in records if record.config]))
+
+
+def _labelled(records: Iterable[Record], keys: Sequence[str]) -> list[Record]:
+    return [
+        Record(**{**vars(record), "labels": {key: _text(record.config[key]) for key in keys if key in record.config}})
+        for record in records
+    ]
+
+
+def _differing(all_values: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Keys whose values are not the same in all, without those that say where and how a run is computed."""
+    keys = dict.fromkeys(key for values in all_values for key in values)
+    return [
+        key
+        for key in keys
+        if not _is_driver_option(key) and len({json.dumps(values.get(key), default=str) for values in all_values}) > 1
+    ]
+
+
+def _is_driver_option(key: str) -> bool:
+    return any(f"{key}.".startswith(f"{place}.") for place in NOT_FINGERPRINTED)
+
+
+def _kind(record: Record) -> str:
+    """What the runs of a group share: all of the config but the seed, and the labels but the seed."""
+    config = {key: value for key, value in record.config.items() if key != "seed" and not _is_driver_option(key)}
+    return json.dumps([config, _without_seed(record.labels)], sort_keys=True, default=str)
+
+
+def _without_seed(labels: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in labels.items() if key != "seed"}
+
+
+def _told_apart(groups: list[Group]) -> list[Group]:
+    """Groups of one name (say, of commands with other options) with what differs in their configs added."""
+    names = Counter(group.name for group in groups)
+    told = []
+    for group in groups:
+        same = [other.records[0].config for other in groups if other.name == group.name]
+        extra = [key for key in _differing(same) if key != "seed"] if names[group.name] > 1 else []
+        config = group.records[0].config
+        told.append(Group(group.labels | {key: _text(config.get(key)) for key in extra}, group.records))
+    return told
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[2]

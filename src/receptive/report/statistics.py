@@ -1,0 +1,104 @@
+"""Mean, deviation and interval over seeds, and tests between groups of runs."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scipy import stats
+
+CONFIDENCE = 0.95
+ALPHA = 0.05  # after Holm's correction
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A metric over the runs of a group.
+
+    Args:
+        values: one a run.
+        mean: NaN of no run.
+        deviation: with ddof 1; NaN of fewer than two runs.
+        low: of the 95 % interval of the mean (Student's t); NaN of fewer than two runs.
+        high: of it.
+    """
+
+    values: tuple[float, ...]
+    mean: float
+    deviation: float
+    low: float
+    high: float
+
+    @property
+    def n(self) -> int:
+        """Number of runs."""
+        return len(self.values)
+
+    def best(self, smaller: bool = False) -> float:
+        """The best run's value; NaN of no run."""
+        return (min if smaller else max)(self.values, default=math.nan)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of one group minus mean of another.
+
+    Args:
+        value: the difference; NaN where a group has no run.
+        low: of its 95 % interval (Welch-Satterthwaite); NaN where a group has fewer than two runs.
+        high: of it.
+        p: two-sided, of Welch's test; NaN where a group has fewer than two runs.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Mean, deviation and 95 % interval of values that scatter."""
+    kept = tuple(float(value) for value in values)
+    mean = math.fsum(kept) / len(kept) if kept else math.nan
+    if len(kept) < 2:
+        return Spread(kept, mean, math.nan, math.nan, math.nan)
+    deviation = float(stats.tstd(kept))
+    half = deviation / math.sqrt(len(kept)) * float(stats.t.ppf((1 + CONFIDENCE) / 2, len(kept) - 1))
+    return Spread(kept, mean, deviation, mean - half, mean + half)
+
+
+def difference(first: Sequence[float], second: Sequence[float]) -> Difference:
+    """How far the mean of `first` lies above that of `second`, by Welch's test (Welch 1947)."""
+    value = spread(first).mean - spread(second).mean
+    if min(len(first), len(second)) < 2:
+        return Difference(value, math.nan, math.nan, math.nan)
+    if len(set(first)) == len(set(second)) == 1:  # no scatter at all: the test would divide by nothing
+        return Difference(value, value, value, 1.0 if value == 0 else 0.0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Precision loss occurred", RuntimeWarning)  # values that are nearly the same
+        result = stats.ttest_ind(first, second, equal_var=False)
+    interval = result.confidence_interval(CONFIDENCE)
+    return Difference(value, float(interval.low), float(interval.high), float(result.pvalue))
+
+
+def spread_ratio(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """Deviation of `first` over that of `second`, and p of the Brown-Forsythe test (1974) that they are one.
+
+    NaN where a group has fewer than two runs; p is NaN of fewer than three: their distances to the median say nothing.
+    """
+    one, other = spread(first).deviation, spread(second).deviation
+    ratio = one / other if other else math.nan
+    if min(len(first), len(second)) < 3 or not (one or other):
+        return ratio, math.nan
+    return ratio, float(stats.levene(first, second, center="median").pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P values corrected for their number (Holm 1979); NaN stays NaN and does not count."""
+    from statsmodels.stats.multitest import multipletests  # heavy
+
+    known = [p for p in p_values if not math.isnan(p)]
+    corrected = iter(multipletests(known, method="holm")[1].tolist() if known else ())
+    return [p if math.isnan(p) else next(corrected) for p in p_values]

@@ -1,0 +1,229 @@
+"""The tables of a report: a row a run, a row a group of runs over seeds, a row a claim; console, CSV and Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from receptive.config import code_hash
+from receptive.console import print_unfolded
+from receptive.report.collection import Collection, Group, Record, smaller_is_better
+from receptive.report.statistics import Spread, difference, holm, spread
+from receptive.report.verdicts import Judged
+from receptive.runs import metric_text, shown, write_atomically, write_csv
+
+COLORS = {
+    "done": "green",
+    "pruned": "blue",
+    "failed": "red",
+    "interrupted": "yellow",
+    "running": "cyan",
+    "waiting": "dim",
+    "holds": "green",
+    "does not hold": "red",
+    "undecided": "yellow",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A group with the statistics of its metrics.
+
+    Args:
+        group: the runs.
+        spreads: metric -> statistics over its done runs.
+        p_against_best: of Welch's test of the monitored metric against the best group, corrected among all groups
+            (Holm); NaN for the best group itself and where there are too few runs.
+    """
+
+    group: Group
+    spreads: dict[str, Spread]
+    p_against_best: float
+
+
+def write_tables(collection: Collection, judged: Sequence[Judged]) -> None:
+    """Write runs.csv (a row a run), summary.csv (a row a group) and summary.md into the folder; raises OSError."""
+    records = [_run_row(collection, record) for record in collection.records]
+    columns = list(dict.fromkeys(key for record in records for key in record))
+    last = ["error", "folder"]
+    write_csv(collection.root / "runs.csv", [key for key in columns if key not in last] + last, records)
+    lines = summary_lines(collection)
+    rows = [_summary_row(collection, line) for line in lines]
+    write_csv(collection.root / "summary.csv", list(dict.fromkeys(key for row in rows for key in row)), rows)
+    write_atomically(collection.root / "summary.md", _markdown(collection, lines, judged))
+
+
+def summary_lines(collection: Collection) -> list[Line]:
+    """The statistics of every group, best first where the monitored metric is known."""
+    monitor, smaller = collection.monitor, smaller_is_better(collection.monitor)
+    spreads = [{m: spread(group.values(m)) for m in collection.metrics} for group in collection.groups]
+    known = [one[monitor] for one in spreads if monitor in one and one[monitor].n]
+    best = (min if smaller else max)(known, key=lambda one: one.mean, default=None)
+    rivals = [one.get(monitor) for one in spreads]
+    p_values = holm(
+        [
+            difference(rival.values, best.values).p if rival and best and rival is not best else math.nan
+            for rival in rivals
+        ]
+    )
+    return [Line(*parts) for parts in zip(collection.groups, spreads, p_values, strict=True)]
+
+
+def _run_row(collection: Collection, record: Record) -> dict[str, Any]:
+    return {
+        **record.labels,
+        "state": record.state,
+        "code": code_age(record),
+        **record.metrics,
+        "best_epoch": record.result.get("best_epoch"),
+        "seconds": record.result.get("seconds"),
+        "attempts": record.status.attempts,
+        "error": record.status.error,
+        "folder": record.run.folder.name,
+    }
+
+
+def code_age(record: Record) -> str:
+    """Whether the run was computed by the code as it is: "current", "older", or "" of one that never began."""
+    code = record.status.code
+    return "" if not code else "current" if code == code_hash() else "older"
+
+
+def _summary_row(collection: Collection, line: Line) -> dict[str, Any]:
+    row: dict[str, Any] = {**line.group.labels, "runs": len(line.group.records)}
+    for metric, known in line.spreads.items():
+        row |= {
+            f"{metric} n": known.n,
+            f"{metric} mean": _cell(known.mean),
+            f"{metric} deviation": _cell(known.deviation),
+            f"{metric} low": _cell(known.low),
+            f"{metric} high": _cell(known.high),
+            f"{metric} best": _cell(known.best(smaller_is_better(metric))),
+        }
+    return row | {"p against best": _cell(line.p_against_best)}
+
+
+def _cell(value: float) -> float | str:
+    return "" if math.isnan(value) else value
+
+
+def shown_metrics(collection: Collection) -> list[str]:
+    """The metrics that a table shows: the monitored one and its counterpart on the test set."""
+    return collection.metrics[:2] if collection.metrics else [collection.monitor]
+
+
+def print_tables(collection: Collection, judged: Sequence[Judged], console: Console) -> None:
+    """Print a row a run, a row a group where there are several seeds, a row a claim, and the causes of failures."""
+    print_unfolded(_runs_table(collection), console)
+    if any(len(group.records) > 1 for group in collection.groups):
+        console.print()
+        print_unfolded(_table(*_summary_cells(collection, summary_lines(collection))), console)
+    for one in judged:
+        console.print()
+        console.print(f"{one.claim.id}  {one.claim.text}", highlight=False, soft_wrap=True)
+        console.print(Text(f"  {one.verdict}", style=COLORS[one.verdict]), Text(f"{one.ours}"), soft_wrap=True)
+        console.print(f"  {one.why}", highlight=False, soft_wrap=True)
+    for text in [*_causes(collection), *collection.notes]:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _causes(collection: Collection) -> list[str]:
+    return [
+        f"{record.state}: {record.status.error or 'its process died'}\n  {shown(record.run.log_path)}"
+        for record in collection.records
+        if record.state in ("failed", "interrupted")
+    ]
+
+
+def _runs_table(collection: Collection) -> Table:
+    metrics = shown_metrics(collection)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in _short(collection.labels):
+        table.add_column(title, no_wrap=True)
+    for title in (*metrics, "seconds"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for record in collection.records:
+        seconds = record.result.get("seconds")
+        old = " (older code)" if record.state == "done" and code_age(record) == "older" else ""
+        table.add_row(
+            *(Text(record.labels.get(name, "")) for name in collection.labels),
+            *(_number(name, record.metrics.get(name)) for name in metrics),
+            f"{seconds:.1f}" if seconds is not None else "",
+            Text(record.state + old, style=COLORS[record.state]),
+        )
+    return table
+
+
+def _summary_cells(collection: Collection, lines: Iterable[Line]) -> tuple[list[str], list[list[str]]]:
+    """Titles and rows of the summary: labels, then of each shown metric mean, deviation and interval."""
+    keys = list(dict.fromkeys(key for group in collection.groups for key in group.labels))
+    metrics = shown_metrics(collection)
+    titles = [*_short(keys), "n"]
+    for metric in metrics:
+        titles += [metric, "95 % interval", "best"]
+    rows = []
+    for line in lines:
+        first = line.spreads.get(metrics[0])
+        row = [*(line.group.labels.get(key, "") for key in keys), str(first.n if first else 0)]
+        for metric in metrics:
+            row += _spread_cells(metric, line.spreads.get(metric))
+        rows.append([*row, "" if math.isnan(line.p_against_best) else f"{line.p_against_best:.2g}"])
+    return [*titles, "p against best"], rows
+
+
+def _spread_cells(metric: str, known: Spread | None) -> list[str]:
+    if known is None or known.n == 0:
+        return ["", "", ""]
+    best = _number(metric, known.best(smaller_is_better(metric)))
+    if known.n == 1:
+        return [_number(metric, known.mean), "", best]
+    interval = f"{_number(metric, known.low)} to {_number(metric, known.high)}"
+    return [f"{_number(metric, known.mean)} ± {_number(metric, known.deviation)}", interval, best]
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in titles:
+        table.add_column(
+            title, justify="right" if "/" in title or " " in title or title == "n" else "left", no_wrap=True
+        )
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def _markdown(collection: Collection, lines: Sequence[Line], judged: Sequence[Judged]) -> str:
+    parts = [f"# {collection.title}", _markdown_table(*_summary_cells(collection, lines))]
+    if judged:
+        titles = ["claim", "what it says", "reported", "ours", "verdict", "why"]
+        rows = [[one.claim.id, one.claim.text, one.claim.reported, one.ours, one.verdict, one.why] for one in judged]
+        parts += ["## Claims", _markdown_table(titles, rows)]
+    if troubles := [*_causes(collection), *collection.notes]:
+        parts += ["## Not done", "\n".join(f"- {' '.join(text.split())}" for text in troubles)]
+    parts.append(
+        "Mean ± deviation (ddof 1) over seeds; the interval is of the mean (Student's t); p of Welch's test, corrected "
+        "by Holm's method."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def _short(keys: Sequence[str]) -> list[str]:
+    """The last part of each key where that is enough to tell them apart."""
+    last = [key.rpartition(".")[2] for key in keys]
+    return [short if last.count(short) == 1 else key for short, key in zip(last, keys, strict=True)]
+
+
+def _number(name: str, value: float | None) -> str:
+    return "" if value is None else metric_text(name, value)

@@ -1,0 +1,226 @@
+"""What the runs of a study say to its claims; `receptive.report.claims` tells what a claim is."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from receptive.report.claims import Claim, parse_claims
+from receptive.report.collection import Collection
+from receptive.report.curves import Measure
+from receptive.report.selections import Selection, figures, figures_over, select
+from receptive.report.statistics import ALPHA, difference, holm, spread, spread_ratio
+from receptive.runs import metric_text
+
+Verdict = Literal["holds", "does not hold", "undecided"]
+
+_NO_SCATTER = "fewer than two finished runs on a side"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim and what the runs say to it.
+
+    Args:
+        claim: as the study's file has it.
+        ours: our figures: mean, deviation and n of what it speaks of.
+        verdict: whether it holds.
+        why: the reason, a sentence.
+    """
+
+    claim: Claim
+    ours: str
+    verdict: Verdict
+    why: str
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What the runs say before the tests of a study are corrected together."""
+
+    ours: str
+    decide: Callable[[Sequence[float]], tuple[Verdict, str]]  # of the corrected p values
+    p_values: tuple[float, ...] = ()
+
+
+def judge(collection: Collection) -> tuple[Judged, ...]:
+    """The verdict on each claim of a collection; raises InputError for a claim that says nothing."""
+    claims = parse_claims(collection.claims)
+    evidence = [_JUDGES[claim.kind](claim, collection) for claim in claims]
+    corrected = iter(holm([p for one in evidence for p in one.p_values]))
+    judged = []
+    for claim, one in zip(claims, evidence, strict=True):
+        verdict, why = one.decide([next(corrected) for _ in one.p_values])
+        judged.append(Judged(claim, one.ours, verdict, why))
+    return tuple(judged)
+
+
+def shown_mean(measure: Measure, values: Sequence[float]) -> str:
+    """`97.83 ± 0.12 % (n=3)`: mean, deviation, number of runs."""
+    if not values:
+        return "no finished run"
+    known = spread(values)
+    if known.n == 1:
+        return f"{_text(measure, known.mean)} (n=1)"
+    return f"{_text(measure, known.mean)} ± {_text(measure, known.deviation)} (n={known.n})"
+
+
+def _text(measure: Measure, value: float) -> str:
+    return f"{value:.3g}" if measure.function == "epochs_to" else metric_text(measure.metric, value)
+
+
+def _pair_text(claim: Claim, named: Sequence[tuple[Selection, list[float]]]) -> str:
+    return "; ".join(f"{name}: {shown_mean(claim.measure, values)}" for name, values in named)
+
+
+def _judge_figure(claim: Claim, collection: Collection) -> _Evidence:
+    """Within a tolerance of a figure, at least a value, or below one."""
+    assert claim.of is not None
+    values = figures(collection, claim.of, claim.measure)
+    low, high = -math.inf, math.inf
+    if claim.figure is not None:
+        assert claim.tolerance is not None
+        low, high = claim.figure - claim.tolerance, claim.figure + claim.tolerance
+    elif claim.at_least is not None:
+        low = claim.at_least
+    else:
+        assert claim.below is not None
+        high = claim.below
+    return _Evidence(shown_mean(claim.measure, values), lambda _: _within(claim.measure, values, low, high))
+
+
+def _within(measure: Measure, values: Sequence[float], low: float, high: float) -> tuple[Verdict, str]:
+    known = spread(values)
+    if known.n < 2:
+        return "undecided", "fewer than two finished runs: no interval"
+    edges = [f"{word} {_text(measure, edge)}" for word, edge in (("from", low), ("to", high)) if math.isfinite(edge)]
+    said = f"95 % interval of the mean {_text(measure, known.low)} to {_text(measure, known.high)}"
+    asked = f"claimed {' '.join(edges)}"
+    if low <= known.low and known.high <= high:
+        return "holds", f"{said} lies within; {asked}"
+    if known.high < low or known.low > high:
+        return "does not hold", f"{said} lies outside; {asked}"
+    return "undecided", f"{said} lies across the edge; {asked}"
+
+
+def _judge_ranking(claim: Claim, collection: Collection) -> _Evidence:
+    """Each better than the next; of two: one better than the other."""
+    order = claim.ranking or (claim.better, claim.than)
+    named = [(one, figures(collection, one, claim.measure)) for one in order if one is not None]
+    return _ordered(claim, named, claim.measure.smaller)
+
+
+def _judge_flatter(claim: Claim, collection: Collection) -> _Evidence:
+    """The range of the metric over the values of a key, seed by seed: smaller in one selection."""
+    assert claim.over is not None and claim.flatter is not None and claim.than is not None
+    pair = (claim.flatter, claim.than)
+    named = [(one, figures_over(collection, one, claim.measure, claim.over)) for one in pair]
+    return _ordered(claim, named, smaller=True)
+
+
+def _ordered(claim: Claim, named: list[tuple[Selection, list[float]]], smaller: bool) -> _Evidence:
+    """Evidence that each selection's mean is better than the next one's."""
+    pairs = list(itertools.pairwise(named))
+    sign = -1 if smaller else 1
+    found = [difference(first, second) for (_, first), (_, second) in pairs]
+
+    def decide(corrected: Sequence[float]) -> tuple[Verdict, str]:
+        told, verdicts = [], []
+        for ((one, _), (other, _)), gap, p in zip(pairs, found, corrected, strict=True):
+            if math.isnan(p):
+                verdicts.append("undecided")
+                told.append(f"{one} against {other}: {_NO_SCATTER}")
+                continue
+            right = sign * gap.value > 0
+            verdicts.append("undecided" if p >= ALPHA else "holds" if right else "does not hold")
+            told.append(f"{one} minus {other}: {_signed(claim.measure, gap.value)}, p={p:.2g}")
+        verdict: Verdict = (
+            "does not hold" if "does not hold" in verdicts else "undecided" if "undecided" in verdicts else "holds"
+        )
+        return verdict, "; ".join(told)
+
+    return _Evidence(_pair_text(claim, named), decide, tuple(gap.p for gap in found))
+
+
+def _signed(measure: Measure, value: float) -> str:
+    return ("+" if value >= 0 else "-") + _text(measure, abs(value))
+
+
+def _judge_best(claim: Claim, collection: Collection) -> _Evidence:
+    """It holds when no other mean is better, and does not when another one is significantly better."""
+    assert claim.best is not None
+    chosen = select(collection, claim.best)
+    own = figures(collection, claim.best, claim.measure)
+    sign = -1 if claim.measure.smaller else 1
+    rivals = [(group, values) for group in collection.groups if group not in chosen if (values := _of(claim, group))]
+    found = [difference(values, own) for _, values in rivals]
+    ours = shown_mean(claim.measure, own)
+
+    def decide(corrected: Sequence[float]) -> tuple[Verdict, str]:
+        if not own or not rivals:
+            return "undecided", "no finished run of it, or of any other"
+        ranked = sorted(zip(rivals, found, corrected, strict=True), key=lambda item: sign * item[1].value)
+        (group, values), gap, p = ranked[-1]
+        told = f"the best of the others is {group.name}: {shown_mean(claim.measure, values)}, p={p:.2g}"
+        if sign * gap.value <= 0:
+            return "holds", told
+        better = [item for item in ranked if sign * item[1].value > 0 and item[2] < ALPHA]
+        return ("does not hold" if better else "undecided"), told
+
+    return _Evidence(ours, decide, tuple(gap.p for gap in found))
+
+
+def _of(claim: Claim, group: Any) -> list[float]:
+    known = (claim.measure.of(record) for record in group.records)
+    return [value for value in known if value is not None]
+
+
+def _judge_close(claim: Claim, collection: Collection) -> _Evidence:
+    """By the 95 % interval of the difference: within the tolerance, outside of it, or across its edge."""
+    assert claim.tolerance is not None
+    named = [(one, figures(collection, one, claim.measure)) for one in claim.close]
+    gap = difference(named[0][1], named[1][1])
+    tolerance = claim.tolerance
+
+    def decide(_: Sequence[float]) -> tuple[Verdict, str]:
+        if math.isnan(gap.low):
+            return "undecided", _NO_SCATTER
+        measure = claim.measure
+        told = (
+            f"difference {_signed(measure, gap.value)}, 95 % interval {_signed(measure, gap.low)} to "
+            f"{_signed(measure, gap.high)}; claimed: less than {_text(measure, tolerance)}"
+        )
+        if -tolerance <= gap.low and gap.high <= tolerance:
+            return "holds", told
+        return ("does not hold" if gap.low > tolerance or gap.high < -tolerance else "undecided"), told
+
+    return _Evidence(_pair_text(claim, named), decide)
+
+
+def _judge_steadier(claim: Claim, collection: Collection) -> _Evidence:
+    """By Brown and Forsythe's test of the scatter over seeds."""
+    assert claim.steadier is not None and claim.than is not None
+    named = [(one, figures(collection, one, claim.measure)) for one in (claim.steadier, claim.than)]
+    ratio, p_value = spread_ratio(named[0][1], named[1][1])
+
+    def decide(corrected: Sequence[float]) -> tuple[Verdict, str]:
+        [p] = corrected
+        if math.isnan(p):
+            return "undecided", "fewer than three finished runs on a side"
+        told = f"deviations {ratio:.2g} to 1, p={p:.2g}"
+        return ("undecided" if p >= ALPHA else "holds" if ratio < 1 else "does not hold"), told
+
+    return _Evidence(_pair_text(claim, named), decide, (p_value,))
+
+
+_JUDGES: dict[str, Callable[[Claim, Collection], _Evidence]] = {
+    "figure": _judge_figure,
+    "ranking": _judge_ranking,
+    "best": _judge_best,
+    "close": _judge_close,
+    "steadier": _judge_steadier,
+    "flatter": _judge_flatter,
+}

@@ -1,0 +1,127 @@
+"""The jobs of a sweep: points with a frozen config in a folder each.
+
+`sweep.json` maps each job's overrides to its folder and fingerprint, so that the same command picks up where the last
+one stopped, and a config that has changed meanwhile is noticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from receptive import config as configs
+from receptive.errors import InputError
+from receptive.manifest import Entry, Manifest
+from receptive.runs import Run, Status, locked, write_atomically
+from receptive.sweeps.composer import Composer
+from receptive.sweeps.expansion import Point
+
+
+@dataclass(frozen=True)
+class Job:
+    """A point of the sweep with its frozen config, as plain containers, and its folder."""
+
+    point: Point
+    config: dict[str, Any]
+    fingerprint: str
+    run: Run
+    trial: int | None = None
+
+    def entry(self, folder: str) -> Entry:
+        """What `sweep.json` holds of it, in a folder of this name."""
+        return Entry(self.point.overrides, self.point.labels, self.fingerprint, folder, self.trial)
+
+
+def compose(loader: Any, master: DictConfig, points: Iterable[Point], root: Path) -> list[Job]:
+    """Compose and check every point.
+
+    Raises:
+        InputError: all faults of all points, each once with the first point that has it and the number of others.
+    """
+    from receptive.check import Checker  # torch only now
+
+    checker, composer = Checker(), Composer(loader, master)
+    jobs: dict[str, Job] = {}
+    found: dict[str, list[Point]] = {}
+    for point in points:
+        try:
+            config = composer.compose(point.overrides)
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            found.setdefault(composer.explain(error, point.overrides), []).append(point)
+            continue
+        for fault in checker.faults(config):
+            found.setdefault(fault, []).append(point)
+        fingerprint = configs.fingerprint(values := configs.plain(config), point.swept)
+        run = Run(root / configs.slug(point.labels, fingerprint))
+        jobs.setdefault(fingerprint, Job(point, values, fingerprint, run))
+    if found:
+        raise InputError("\n".join(_told(fault, places) for fault, places in found.items()))
+    return list(jobs.values())
+
+
+def _told(fault: str, points: list[Point]) -> str:
+    """A fault with the first point that has it, after its first line, and the number of others."""
+    labels = " ".join(f"{key}={value}" for key, value in points[0].labels.items())
+    more = f" and {len(points) - 1} more" if len(points) > 1 else ""
+    first, *rest = fault.split("\n")
+    return "\n".join([f"{first}   [{labels}{more}]" if labels else first, *rest])
+
+
+def settle(jobs: Sequence[Job], root: Path, about: Mapping[str, Any] | None = None) -> list[Job]:
+    """Write the jobs' folders and `sweep.json`; what is there stays. Gives the jobs with the folders that they have.
+
+    Holds the sweep's lock: another driver may extend it at the same moment.
+
+    Args:
+        jobs: of the sweep, all or some more.
+        root: the sweep's folder.
+        about: of the sweep as a whole, fields of `Manifest`.
+
+    Raises:
+        InputError: the folder cannot be written, or it holds another sweep.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with locked(root / "sweep.lock"):
+            before = Manifest.read(root)
+            _refuse_changed(jobs, before.entries.values(), root)
+            entries = dict(before.entries)
+            for job in jobs:
+                entry = entries.get(job.fingerprint) or job.entry(job.run.folder.name)
+                entries[job.fingerprint] = job.entry(entry.folder)
+            jobs = [replace(job, run=entries[job.fingerprint].run(root)) for job in jobs]
+            for job in jobs:
+                _freeze(job)
+            replace(before, entries=entries, **(about or {})).write(root)
+    except OSError as error:
+        raise InputError(f"hydra.sweep.dir={root} cannot be written: {error.strerror}") from None
+    return list(jobs)
+
+
+def _refuse_changed(jobs: Iterable[Job], entries: Iterable[Entry], root: Path) -> None:
+    """Raise InputError when overrides that the folder knows now mean another config, with the differences."""
+    known = {entry.overrides: entry for entry in entries}
+    for job in jobs:
+        entry = known.get(job.point.overrides)
+        if entry is None or entry.fingerprint == job.fingerprint:
+            continue
+        changes = "\n  ".join(configs.differences(entry.run(root).config(), job.config))
+        raise InputError(
+            f"{root} holds this sweep with another config; {' '.join(job.point.overrides)} was run with\n  {changes}\n"
+            "(old -> new). Give hydra.sweep.dir=NEW_FOLDER, or take the change back."
+        )
+
+
+def _freeze(job: Job) -> None:
+    """Write a job's config and its first status, unless it is done or runs."""
+    job.run.folder.mkdir(parents=True, exist_ok=True)
+    if job.run.state() not in ("done", "running"):
+        write_atomically(job.run.config_path, OmegaConf.to_yaml(job.config))
+        if not job.run.status_path.is_file():
+            job.run.write_status(Status(fingerprint=job.fingerprint))

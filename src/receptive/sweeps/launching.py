@@ -1,0 +1,89 @@
+"""Which jobs of a sweep run, and how they are handed to a launcher."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from hydra.plugins.launcher import Launcher
+from rich.console import Console
+
+from receptive import config as configs
+from receptive.runs import State, shown
+from receptive.sweeps.jobs import Job
+
+Rerun = Literal["failed", "all", "none"]
+Launch = Callable[[list[Job], Path], None]  # runs jobs of the sweep in a folder; raises for no job's failure
+
+_POLL = 1.0  # seconds between two looks at jobs that another process runs
+
+
+def run_missing(jobs: Sequence[Job], launch: Launch, root: Path, rerun: Rerun, console: Console) -> None:
+    """Run the jobs that `rerun` asks for, and wait for those that another process runs.
+
+    Args:
+        jobs: of the sweep, frozen in their folders.
+        launch: runs jobs.
+        root: the sweep's folder.
+        rerun: which ended jobs run again; what is waiting or interrupted always does but with "none".
+        console: is told.
+    """
+    states = {job.fingerprint: job.run.state() for job in jobs}
+    todo = [job for job in jobs if _wanted(states[job.fingerprint], rerun)]
+    counts = {state: list(states.values()).count(state) for state in ("done", "running", "failed", "interrupted")}
+    said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    console.print(
+        f"{len(jobs)} jobs in {shown(root)}{f' ({said})' if said else ''}, {len(todo)} to run",
+        highlight=False,
+        soft_wrap=True,
+    )
+    _warn_of_old_code(jobs, console)
+    if rerun == "all":
+        for job in todo:
+            if job.run.state() != "waiting":
+                job.run.start_over()
+    if todo:
+        launch(todo, root)
+    elsewhere = [job for job in jobs if job.run.state() == "running"]  # none of ours runs any more
+    if elsewhere:
+        console.print(f"waiting for {len(elsewhere)} jobs that another process runs", highlight=False)
+        while any(job.run.state() == "running" for job in elsewhere):
+            time.sleep(_POLL)
+        if left := [job for job in elsewhere if job.run.state() in ("interrupted", "waiting")]:
+            launch(left, root)
+
+
+def _wanted(state: State, rerun: Rerun) -> bool:
+    if state == "running":
+        return False
+    if rerun == "all":
+        return True
+    return state in ("waiting", "interrupted") or (state == "failed" and rerun == "failed")
+
+
+def _warn_of_old_code(jobs: Sequence[Job], console: Console) -> None:
+    old = [job for job in jobs if job.run.state() == "done" and job.run.status().code != configs.code_hash()]
+    if old:
+        console.print(
+            f"{len(old)} done jobs were computed by older code (rerun=all computes them anew)", style="yellow"
+        )
+
+
+def by_folders(run: Callable[[list[Path]], None]) -> Launch:
+    """A launcher of ours runs the frozen configs of folders."""
+    return lambda jobs, root: run([job.run.folder for job in jobs])
+
+
+def by_overrides(launcher: Launcher) -> Launch:
+    """A launcher of others composes each job again: told where, it ends in the same folders."""
+
+    def launch(jobs: list[Job], root: Path) -> None:
+        place = [f"hydra.sweep.dir={configs.quoted(str(root))}"]
+        launcher.launch(
+            [[*job.point.overrides, *place, f"hydra.sweep.subdir={job.run.folder.name}"] for job in jobs],
+            initial_job_idx=0,
+        )
+
+    return launch

@@ -150,6 +150,9 @@ def _data_faults(data: str, files: bool) -> list[str]:
 def _augment_faults(augment: str) -> list[str]:
     found = []
     for name, node in json.loads(augment or "{}").items():
+        if not isinstance(node, dict) or "_target_" not in node:
+            found.append(f"augment.{name}: is set but not chosen; add {name} to augment=[...]")
+            continue
         try:
             _built(json.dumps(node))
         except (ValueError, TypeError) as error:

@@ -10,7 +10,7 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from receptive.config import register_resolvers
 
@@ -30,7 +30,7 @@ class FolderSweeper(Sweeper):
     """
 
     def __init__(self, claims: Sequence[dict[str, Any]] | None = None) -> None:
-        self.claims = tuple(claims or ())
+        self.claims = OmegaConf.to_container(OmegaConf.create(list(claims or ())))  # Hydra gives nodes
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra hands over, and make the launcher."""
@@ -50,7 +50,7 @@ class FolderSweeper(Sweeper):
         launch = (
             by_folders(self.launcher.run) if isinstance(self.launcher, FolderLauncher) else by_overrides(self.launcher)
         )
-        return Plan(self._loader, self.config, launch, self.claims)
+        return Plan(self._loader, self.config, launch, tuple(cast("list[dict[str, Any]]", self.claims)))
 
 
 class GridSweeper(FolderSweeper):

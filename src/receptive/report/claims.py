@@ -7,7 +7,7 @@ A claim stands in a study's file as a mapping with `id`, `text`, what it says of
     of, at_least | below      the mean is at least, or below, the value
     better, than              one selection is better than the other
     ranking                   each selection is better than the next
-    best                      this selection is the best of all
+    best, or best, among      this selection is the best of all, or of those in the other
     close, tolerance          the means of two selections differ by less than the tolerance
     steadier, than            one selection scatters less over seeds than the other
     flatter, than, over       the metric depends less on the key `over` in one selection than in the other
@@ -36,6 +36,7 @@ KINDS = {
     frozenset({"better", "than"}): "ranking",
     frozenset({"ranking"}): "ranking",
     frozenset({"best"}): "best",
+    frozenset({"best", "among"}): "best",
     frozenset({"close", "tolerance"}): "close",
     frozenset({"steadier", "than"}): "steadier",
     frozenset({"flatter", "than", "over"}): "flatter",
@@ -60,6 +61,7 @@ class Claim(BaseModel):
     than: Selection | None = None
     ranking: tuple[Selection, ...] = ()
     best: Selection | None = None
+    among: Selection | None = None
     close: tuple[Selection, ...] = ()
     steadier: Selection | None = None
     flatter: Selection | None = None
@@ -76,7 +78,7 @@ class Claim(BaseModel):
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Claim:
-        given = self.model_fields_set - _ABOUT
+        given = frozenset(self.model_fields_set - _ABOUT)
         if given not in KINDS:
             kinds = "; ".join(", ".join(sorted(kind)) for kind in KINDS)
             raise ValueError(f"{', '.join(sorted(given)) or 'nothing'} says no claim; the kinds are {kinds}")
@@ -97,11 +99,11 @@ class Claim(BaseModel):
     @property
     def selections(self) -> list[Selection]:
         """All that it speaks of."""
-        single = (self.of, self.better, self.than, self.best, self.steadier, self.flatter)
+        single = (self.of, self.better, self.than, self.best, self.among, self.steadier, self.flatter)
         return [*(one for one in single if one is not None), *self.ranking, *self.close]
 
 
-def parse_claims(claims: Iterable[Mapping[str, Any]]) -> tuple[Claim, ...]:
+def parse_claims(claims: Iterable[Any]) -> tuple[Claim, ...]:
     """The claims of a study.
 
     Raises:
@@ -114,7 +116,7 @@ def parse_claims(claims: Iterable[Mapping[str, Any]]) -> tuple[Claim, ...]:
         except ValidationError as error:
             [first, *_] = error.errors()
             where = ".".join(str(part) for part in ("", *first["loc"]))
-            name = dict(claim).get("id", number)
+            name = claim.get("id", number) if isinstance(claim, Mapping) else number
             reason = first["msg"].removeprefix("Value error, ")
             raise InputError(f"hydra.sweeper.claims[{name}]{where}: {reason}") from None
     return tuple(parsed)

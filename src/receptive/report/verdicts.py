@@ -69,7 +69,8 @@ def shown_mean(measure: Measure, values: Sequence[float]) -> str:
 
 
 def _text(measure: Measure, value: float) -> str:
-    return f"{value:.3g}" if measure.function == "epochs_to" else metric_text(measure.metric, value)
+    plain = measure.function in ("epochs_to", "gradient_norm") or "/" not in measure.metric
+    return f"{value:.3g}" if plain else metric_text(measure.metric, value)
 
 
 def _pair_text(claim: Claim, named: Sequence[tuple[Selection, list[float]]]) -> str:
@@ -155,7 +156,8 @@ def _judge_best(claim: Claim, collection: Collection) -> _Evidence:
     chosen = select(collection, claim.best)
     own = figures(collection, claim.best, claim.measure)
     sign = -1 if claim.measure.smaller else 1
-    rivals = [(group, values) for group in collection.groups if group not in chosen if (values := _of(claim, group))]
+    field = collection.groups if claim.among is None else select(collection, claim.among)
+    rivals = [(group, values) for group in field if group not in chosen and (values := _of(claim, group))]
     found = [difference(values, own) for _, values in rivals]
     ours = shown_mean(claim.measure, own)
 

@@ -201,7 +201,7 @@ def test_a_sweep_over_upsampling_and_activation_ends_in_a_table(
     )  # fmt: skip
     assert (code, err) == (0, "")
     assert re.search(r"^upsampling +activation +val/f1_mean +test/f1_mean +seconds +state", out, re.MULTILINE)
-    summary = pd.read_csv(tmp_path / "sweep" / "summary.csv")
+    summary = pd.read_csv(tmp_path / "sweep" / "runs.csv")
     assert list(summary["state"]) == ["done"] * 6
     assert summary[["model.upsampling", "model.activation"]].drop_duplicates().shape[0] == 6
     assert summary["val/f1_mean"].between(0, 1).all()

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
@@ -152,12 +153,14 @@ def _named(details: dict[str, Any], names: tuple[str, ...] | None) -> dict[str, 
 
 
 def _write_test_images(experiment: Experiment, run: Run) -> None:
-    """test_images.csv: the scores of every test image, where the task keeps them."""
+    """test_images.csv and test_masks.npz: scores and predicted mask of every test image, where the task keeps them."""
     if not (scores := experiment.task.test_images()):
         return
     names = experiment.data.test_names() or [""] * len(scores)
     rows = [{"index": place, "name": name, **row} for place, (name, row) in enumerate(zip(names, scores, strict=False))]
     write_csv(run.test_images_path, list(rows[0]), rows)
+    if (masks := experiment.task.test_masks()) is not None:
+        np.savez_compressed(run.test_masks_path, masks=masks.numpy())
 
 
 def parameter_count(experiment: Experiment) -> int:

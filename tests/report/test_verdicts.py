@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from receptive.errors import InputError
@@ -113,6 +114,31 @@ def test_flatter_compares_ranges_over_a_key_seed_by_seed() -> None:
     [judged] = judge(Collection(Path("sweep"), "", tuple(records), (says,)))
     assert judged.verdict == "holds"
     assert "flat: 1.00 % ± 1.00 % (n=3)" in judged.ours
+
+
+def test_masks_agree_where_they_differ_in_few_pixels(tmp_path: Path) -> None:
+    collection = collection_of(
+        {"a": [0.9] * 3, "b": [0.9] * 3}, [claim(metric="masks", agree=["a", "b"], below=0.1)], tmp_path
+    )
+    rng = np.random.default_rng(0)
+    shares = []
+    for seed in range(3):
+        masks = rng.integers(0, 2, (4, 8, 8), dtype=np.uint8)
+        other = masks.copy()
+        other[0, 0, : seed + 2] ^= 1
+        shares.append((seed + 2) / masks.size)
+        for name, values in (("a", masks), ("b", other)):
+            (tmp_path / f"{name}-{seed}").mkdir()
+            np.savez_compressed(tmp_path / f"{name}-{seed}" / "test_masks.npz", masks=values)
+    [judged] = judge(collection)
+    assert judged.verdict == "holds"
+    assert judged.ours.startswith(f"{np.mean(shares):.3g} ± ")
+    (tmp_path / "a-1" / "test_masks.npz").write_bytes(b"no zip")
+    [unread] = judge(collection)
+    assert unread.verdict == "undecided" and "cannot be compared" in unread.why
+    (tmp_path / "a-1" / "test_masks.npz").unlink()
+    (tmp_path / "a-2" / "test_masks.npz").unlink()
+    assert judge(collection)[0].verdict == "undecided"
 
 
 def test_the_tests_of_a_study_are_corrected_together() -> None:

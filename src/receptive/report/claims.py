@@ -10,6 +10,8 @@ A claim stands in a study's file as a mapping with `id`, `text`, what it says of
     best, or best, among      this selection is the best of all, or of those in the other
     close, tolerance          the means of two selections differ by less than the tolerance
     steadier, than            one selection scatters less over seeds than the other
+    agree, below              of two selections the predicted masks of the test images differ in less than this share of
+                              the pixels, seed by seed; `metric` is then the word masks
     flatter, than, over       the metric depends less on the key `over` in one selection than in the other
 
 A selection is the name of a variant, or a mapping of labels ({variant: b, optimizer.lr: 0.01}). Figures are judged by
@@ -38,6 +40,7 @@ KINDS = {
     frozenset({"best"}): "best",
     frozenset({"best", "among"}): "best",
     frozenset({"close", "tolerance"}): "close",
+    frozenset({"agree", "below"}): "agree",
     frozenset({"steadier", "than"}): "steadier",
     frozenset({"flatter", "than", "over"}): "flatter",
 }
@@ -63,6 +66,7 @@ class Claim(BaseModel):
     best: Selection | None = None
     among: Selection | None = None
     close: tuple[Selection, ...] = ()
+    agree: tuple[Selection, ...] = ()
     steadier: Selection | None = None
     flatter: Selection | None = None
     over: str | None = None
@@ -82,8 +86,8 @@ class Claim(BaseModel):
         if given not in KINDS:
             kinds = "; ".join(", ".join(sorted(kind)) for kind in KINDS)
             raise ValueError(f"{', '.join(sorted(given)) or 'nothing'} says no claim; the kinds are {kinds}")
-        if len(self.close) not in (0, 2) or len(self.ranking) == 1:
-            raise ValueError("close needs two selections, ranking at least two")
+        if len(self.close) not in (0, 2) or len(self.agree) not in (0, 2) or len(self.ranking) == 1:
+            raise ValueError("close and agree need two selections, ranking at least two")
         return self
 
     @property
@@ -100,7 +104,7 @@ class Claim(BaseModel):
     def selections(self) -> list[Selection]:
         """All that it speaks of."""
         single = (self.of, self.better, self.than, self.best, self.among, self.steadier, self.flatter)
-        return [*(one for one in single if one is not None), *self.ranking, *self.close]
+        return [*(one for one in single if one is not None), *self.ranking, *self.close, *self.agree]
 
 
 def parse_claims(claims: Iterable[Any]) -> tuple[Claim, ...]:

@@ -82,6 +82,7 @@ def test_a_study_runs_in_small(
     runs = pd.read_csv(folder / "runs.csv")
     assert set(runs["state"]) == {"done"}
     assert set(runs["seed"]) == {0, 1}
+    assert "no verdict means anything" in out
     claims = points_of(name)[1]
     assert len(re.findall(r"^  (holds|does not hold|undecided) ", out, re.MULTILINE)) == len(claims)
     assert not (tmp_path / "outputs" / "studies").exists()

@@ -44,6 +44,12 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
         ["optimizer=rprop", "scheduler=one_cycle", "scheduler.cycle_momentum=true"],
         ["scheduler", "momentum"],
     ),
+    "augmentation set but not chosen": (["+augment.rotation={degrees: 5}"], ["augment.rotation", "not chosen", "augment=["]),
+    "claim that says nothing": (
+        ["-m", "hydra.sweeper.claims=[{id: X1, text: so, metric: val/loss, of: a}]"],
+        ["hydra.sweeper.claims[X1]", "says no claim"],
+    ),
+    "claims that are no list": (["-m", "hydra.sweeper.claims=3"], ["hydra.sweeper.claims"]),
     "foreign target": (["model._target_=os.system"], ["model._target_=os.system"]),
     "target that is not there": (["model._target_=receptive.models.mnist_net.MnistNett"], ["'MnistNet'"]),
     "seed": (["seed=-1"], ["seed=-1"]),

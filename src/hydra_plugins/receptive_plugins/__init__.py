@@ -30,7 +30,7 @@ class FolderSweeper(Sweeper):
     """
 
     def __init__(self, claims: Sequence[dict[str, Any]] | None = None) -> None:
-        self.claims = OmegaConf.to_container(OmegaConf.create(list(claims or ())))  # Hydra gives nodes
+        self.claims = OmegaConf.to_container(claims) if OmegaConf.is_config(claims) else claims or []
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra hands over, and make the launcher."""
@@ -50,7 +50,7 @@ class FolderSweeper(Sweeper):
         launch = (
             by_folders(self.launcher.run) if isinstance(self.launcher, FolderLauncher) else by_overrides(self.launcher)
         )
-        return Plan(self._loader, self.config, launch, tuple(cast("list[dict[str, Any]]", self.claims)))
+        return Plan(self._loader, self.config, launch, self.claims)
 
 
 class GridSweeper(FolderSweeper):

@@ -21,7 +21,7 @@ corrected together (Holm), at 0.05.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -107,12 +107,14 @@ class Claim(BaseModel):
         return [*(one for one in single if one is not None), *self.ranking, *self.close, *self.agree]
 
 
-def parse_claims(claims: Iterable[Any]) -> tuple[Claim, ...]:
+def parse_claims(claims: Any) -> tuple[Claim, ...]:
     """The claims of a study.
 
     Raises:
         InputError: one of them says nothing that can be judged; the text names it and the remedy.
     """
+    if not isinstance(claims, (list, tuple)):
+        raise InputError(f"hydra.sweeper.claims={claims}: give a list of claims")
     parsed = []
     for number, claim in enumerate(claims):
         try:

@@ -1,6 +1,7 @@
 """Variable resolution, against torchvision's resizing and the data set that is wrapped."""
 
 import itertools
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -171,9 +172,10 @@ class TestRefused:
         with pytest.raises(InputError, match=r"data\.source\.source: Own gives no labelled images in memory"):
             _sized(source=Own()).load("train")
 
-    def test_a_size_twice(self) -> None:
-        with pytest.raises(InputError, match=r"data\.source\.sizes=\[8, 5, 8\]: give each size once"):
-            _sized(sizes=[8, 5, 8])
+    @pytest.mark.parametrize("sizes", [[], [8, 5, 8]])
+    def test_no_size_or_one_twice(self, sizes: list[int]) -> None:
+        with pytest.raises(InputError, match=rf"^data\.source\.sizes={re.escape(str(sizes))}: give one .* each once"):
+            _sized(sizes=sizes)
 
     def test_missing_files_are_the_data_sets_own(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="train-images-idx3-ubyte"):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, NoReturn
 
@@ -35,17 +34,17 @@ class VariableResolution(Source):
         seed: of the sizes.
 
     Raises:
-        InputError: a size comes twice, or `source` is none that can be resized.
+        InputError: there is no size, or one comes twice, or `source` is none that can be resized.
     """
 
     source: Source
-    sizes: Annotated[Sequence[Side], Field(min_length=1)]
+    sizes: list[Side] | tuple[Side, ...]
     resize: Side | None = None
     seed: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
-        if len(set(self.sizes)) < len(self.sizes):
-            raise InputError(f"data.source.sizes={list(self.sizes)}: give each size once")
+        if not self.sizes or len(set(self.sizes)) < len(self.sizes):
+            raise InputError(f"data.source.sizes={list(self.sizes)}: give one size or more, each once")
         object.__setattr__(self, "sizes", tuple(sorted(self.sizes)))  # so that it can be hashed
         if reason := _unfit(self.source):
             self._refuse(reason)

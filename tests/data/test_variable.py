@@ -103,8 +103,14 @@ class TestSizes:
     def test_follow_the_seed(self) -> None:
         first = _split(seed=3).kinds
         assert torch.equal(first, _split(seed=3).kinds) and not torch.equal(first, _split(seed=4).kinds)
-        assert not torch.equal(first[:360], _split("test", seed=3).kinds)
         assert _split(seed=3).checksum() == _split(seed=3).checksum() != _split(seed=4).checksum()
+
+    def test_of_training_and_test_are_drawn_apart(self) -> None:
+        class Same(Digits):
+            def load(self, split: SplitName) -> ArraySplit:
+                return super().load("test")
+
+        assert not torch.equal(_split("train", source=Same()).kinds, _split("test", source=Same()).kinds)
 
     def test_do_not_follow_the_label(self) -> None:
         split = _split()

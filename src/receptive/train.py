@@ -175,11 +175,10 @@ def _counted(number: int, noun: str) -> str:
 def _introduce(experiment: Experiment, run: Run, console: Console, checkpoint: Path | None) -> None:
     data, options = experiment.data, experiment.trainer
     sizes = data.sizes()
-    shape = "x".join(str(side) for side in (data.facts.in_channels, *data.facts.image_size))
-    images = f"{sizes['train']:,} training and {sizes['val']:,} validation images of {shape}"
+    images = f"{sizes['train']:,} training and {sizes['val']:,} validation images of {data.facts.shapes}"
     lines = {
         "run": shown(run.folder),
-        "data": f"{type(data.source).__name__}: {images}, {data.facts.num_classes} classes",
+        "data": f"{data.source.title}: {images}, {data.facts.num_classes} classes",
         "model": f"{type(experiment.task.model).__name__}: {parameter_count(experiment):,} parameters",
         "trainer": f"{_counted(options.max_epochs, 'epoch')}, {options.actual_precision()} on {options.device()}"
         + (f", {_counted(torch.get_num_threads(), 'thread')}" if options.device() == "cpu" else ""),

@@ -44,7 +44,10 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
         ["optimizer=rprop", "scheduler=one_cycle", "scheduler.cycle_momentum=true"],
         ["scheduler", "momentum"],
     ),
-    "augmentation set but not chosen": (["+augment.rotation={degrees: 5}"], ["augment.rotation", "not chosen", "augment=["]),
+    "augmentation set but not chosen": (
+        ["+augment.rotation={degrees: 5}"],
+        ["augment.rotation", "not chosen", "augment=["],
+    ),
     "claim that says nothing": (
         ["-m", "hydra.sweeper.claims=[{id: X1, text: so, metric: val/loss, of: a}]"],
         ["hydra.sweeper.claims[X1]", "says no claim"],

@@ -80,6 +80,69 @@ class GridSweeper(FolderSweeper):
         return sweep(self.plan(), expand(self._loader, arguments, self.params, self.variants))
 
 
+class RandomSweeper(FolderSweeper):
+    """Points drawn at random, and with each of them every seed that is listed.
+
+    Args:
+        params: key -> list, range or interval, as on the command line.
+        trials: number of drawn points.
+        sampling_seed: what the points follow from.
+        claims: of a study; see receptive.report.claims.
+    """
+
+    def __init__(
+        self,
+        params: dict[str, Any] | None = None,
+        trials: Any = 20,
+        sampling_seed: Any = 0,
+        claims: Sequence[dict[str, Any]] | None = None,
+    ) -> None:
+        super().__init__(claims)
+        self.params = params or {}
+        self.options = {"trials": trials, "sampling_seed": sampling_seed}
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run all drawn points."""
+        from receptive.sweeps.space import Drawing, draw, options_of, parse_space
+        from receptive.sweeps.sweep import sweep
+
+        drawing = options_of(Drawing, self.options)
+        return sweep(self.plan(), draw(parse_space(self._loader, arguments, self.params), drawing))
+
+
+class OptunaSweeper(FolderSweeper):
+    """Points that Optuna asks for, each with an eye to how those before it went.
+
+    Args:
+        params: key -> list, range or interval, as on the command line.
+        parallel: trials at once of a launcher that is not one of ours.
+        claims: of a study; see receptive.report.claims.
+        options: receptive.sweeps.search.SearchOptions
+    """
+
+    def __init__(
+        self,
+        params: dict[str, Any] | None = None,
+        parallel: Any = 1,
+        claims: Sequence[dict[str, Any]] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(claims)
+        self.params = params or {}
+        self.options = {"parallel": parallel, **options}
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run as many trials as the study still lacks."""
+        from receptive.journal import require_optuna
+
+        require_optuna()
+        from receptive.sweeps.search import SearchOptions, search
+        from receptive.sweeps.space import options_of, parse_space
+
+        options = options_of(SearchOptions, self.options)
+        return search(self.plan(), parse_space(self._loader, arguments, self.params), options)
+
+
 class FolderLauncher(Launcher):
     """Launchers of ours take folders with frozen configs, not overrides."""
 
@@ -88,7 +151,7 @@ class FolderLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Refuse: only our sweepers know folders."""
-        raise NotImplementedError("choose hydra/sweeper=grid: this launcher runs the job folders that it makes")
+        raise NotImplementedError("choose hydra/sweeper=grid, random or optuna: this launcher runs the job folders that it makes")
 
     def run(self, folders: list[Path]) -> None:
         """Run the jobs of these folders; a job's failure is recorded in its folder and raises nothing."""

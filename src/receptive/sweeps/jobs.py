@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from receptive import config as configs
 from receptive.errors import InputError
 from receptive.manifest import Entry, Manifest
-from receptive.runs import Run, Status, locked, write_atomically
+from receptive.runs import ENDED_WELL, Run, Status, locked, write_atomically
 from receptive.sweeps.composer import Composer
 from receptive.sweeps.expansion import Point
 
@@ -59,7 +59,7 @@ def compose(loader: Any, master: DictConfig, points: Iterable[Point], root: Path
             found.setdefault(fault, []).append(point)
         fingerprint = configs.fingerprint(values := configs.plain(config), point.swept)
         run = Run(root / configs.slug(point.labels, fingerprint))
-        jobs.setdefault(fingerprint, Job(point, values, fingerprint, run))
+        jobs.setdefault(fingerprint, Job(point, values, fingerprint, run, point.trial))
     if found:
         raise InputError("\n".join(_told(fault, places) for fault, places in found.items()))
     return list(jobs.values())
@@ -119,9 +119,9 @@ def _refuse_changed(jobs: Iterable[Job], entries: Iterable[Entry], root: Path) -
 
 
 def _freeze(job: Job) -> None:
-    """Write a job's config and its first status, unless it is done or runs."""
+    """Write a job's config and its first status, unless it has ended well or runs."""
     job.run.folder.mkdir(parents=True, exist_ok=True)
-    if job.run.state() not in ("done", "running"):
+    if job.run.state() not in (*ENDED_WELL, "running"):
         write_atomically(job.run.config_path, OmegaConf.to_yaml(job.config))
         if not job.run.status_path.is_file():
             job.run.write_status(Status(fingerprint=job.fingerprint))

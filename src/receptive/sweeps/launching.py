@@ -17,6 +17,7 @@ from receptive.sweeps.jobs import Job
 Rerun = Literal["failed", "all", "none"]
 Launch = Callable[[list[Job], Path], None]  # runs jobs of the sweep in a folder; raises for no job's failure
 
+_TOLD: tuple[State, ...] = ("done", "pruned", "running", "failed", "interrupted")
 _POLL = 1.0  # seconds between two looks at jobs that another process runs
 
 
@@ -32,7 +33,7 @@ def run_missing(jobs: Sequence[Job], launch: Launch, root: Path, rerun: Rerun, c
     """
     states = {job.fingerprint: job.run.state() for job in jobs}
     todo = [job for job in jobs if _wanted(states[job.fingerprint], rerun)]
-    counts = {state: list(states.values()).count(state) for state in ("done", "running", "failed", "interrupted")}
+    counts = {state: list(states.values()).count(state) for state in _TOLD}
     said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     console.print(
         f"{len(jobs)} jobs in {shown(root)}{f' ({said})' if said else ''}, {len(todo)} to run",

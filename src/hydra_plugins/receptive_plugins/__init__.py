@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -41,14 +41,20 @@ class FolderSweeper(Sweeper):
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
-    def plan(self) -> Plan:
-        """What all points share."""
+    def plan(self, at_once: int | None = None) -> Plan:
+        """What all points share.
+
+        Args:
+            at_once: how many jobs a launcher of others is given before they have ended; None: all.
+        """
         from receptive.sweeps.launching import by_folders, by_overrides
         from receptive.sweeps.sweep import Plan
 
         assert self.config is not None and self.launcher is not None
         launch = (
-            by_folders(self.launcher.run) if isinstance(self.launcher, FolderLauncher) else by_overrides(self.launcher)
+            by_folders(self.launcher.run)
+            if isinstance(self.launcher, FolderLauncher)
+            else by_overrides(self.launcher, at_once)
         )
         return Plan(self._loader, self.config, launch, self.claims)
 
@@ -117,7 +123,7 @@ class OptunaSweeper(FolderSweeper):
         params: key -> list, range or interval, as on the command line.
         parallel: trials at once of a launcher that is not one of ours.
         claims: of a study; see receptive.report.claims.
-        options: receptive.sweeps.search.SearchOptions
+        options: see receptive.sweeps.trials.SearchOptions.
     """
 
     def __init__(
@@ -136,11 +142,12 @@ class OptunaSweeper(FolderSweeper):
         from receptive.journal import require_optuna
 
         require_optuna()
-        from receptive.sweeps.search import SearchOptions, search
+        from receptive.sweeps.search import search
         from receptive.sweeps.space import options_of, parse_space
+        from receptive.sweeps.trials import SearchOptions
 
         options = options_of(SearchOptions, self.options)
-        return search(self.plan(), parse_space(self._loader, arguments, self.params), options)
+        return search(self.plan(options.parallel), parse_space(self._loader, arguments, self.params), options)
 
 
 class FolderLauncher(Launcher):
@@ -151,21 +158,28 @@ class FolderLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Refuse: only our sweepers know folders."""
-        raise NotImplementedError("choose hydra/sweeper=grid, random or optuna: this launcher runs the job folders that it makes")
+        raise NotImplementedError(
+            "choose hydra/sweeper=grid, random or optuna: this launcher runs the job folders that it makes"
+        )
 
-    def run(self, folders: list[Path]) -> None:
-        """Run the jobs of these folders; a job's failure is recorded in its folder and raises nothing."""
+    def run(self, folders: Iterable[Path], total: int) -> None:
+        """Run the jobs of these folders; a job's failure is recorded in its folder and raises nothing.
+
+        Args:
+            folders: of the jobs; each is asked for when there is a place for it.
+            total: how many are expected.
+        """
         raise NotImplementedError
 
 
 class LocalLauncher(FolderLauncher):
     """One job after the other in this process."""
 
-    def run(self, folders: list[Path]) -> None:
+    def run(self, folders: Iterable[Path], total: int) -> None:
         """Run the jobs of these folders."""
         from receptive.sweeps.launchers import run_local
 
-        run_local(folders)
+        run_local(folders, total)
 
 
 class PackedLauncher(FolderLauncher):
@@ -178,8 +192,8 @@ class PackedLauncher(FolderLauncher):
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers
 
-    def run(self, folders: list[Path]) -> None:
+    def run(self, folders: Iterable[Path], total: int) -> None:
         """Run the jobs of these folders."""
         from receptive.sweeps.launchers import run_packed
 
-        run_packed(folders, self.workers)
+        run_packed(folders, total, self.workers)

@@ -76,7 +76,7 @@ class Interval:
         if self.whole:
             return str(min(max(math.floor(value + 0.5), int(self.low)), int(self.high)))
         narrowness = max(abs(self.low), abs(self.high)) / (self.high - self.low)
-        digits = min(_DIGITS + max(0, math.ceil(math.log10(narrowness))), 17)
+        digits = min(_DIGITS + max(0, math.floor(math.log10(narrowness))), 17)
         return repr(min(max(float(f"{value:.{digits}g}"), self.low), self.high))
 
     @property

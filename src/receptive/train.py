@@ -61,13 +61,12 @@ def train(
     if config.test:
         experiment.data.setup("test")  # a damaged test file is told before the training, not hours after it
     _introduce(experiment, run, console, checkpoint)
-    callbacks = [resume, *([pruning] if pruning is not None else [])]
-    trainer, rows = _fit(config, experiment, run, interruption, console, callbacks, checkpoint)
+    trainer, rows = _fit(config, experiment, run, interruption, console, [resume, *pruning], checkpoint)
     best_epoch = load_weights(experiment.task, run)
     best = next(row for row in rows if row["epoch"] == best_epoch)
     metrics = {key: value for key, value in best.items() if "/" in key}
     details: dict[str, Any] = {}
-    pruned = pruning is not None and pruning.pruned
+    pruned = any(callback.pruned for callback in pruning)
     if config.test and not pruned:
         metrics |= test_metrics(trainer, experiment)
         details = _named(experiment.task.test_details(), experiment.data.test_names())

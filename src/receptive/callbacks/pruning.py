@@ -69,17 +69,17 @@ class Pruning(pl.Callback):
         return self._study.pruner.prune(self._study, self._storage.get_trial(self._trial))
 
 
-def pruning_of(run: Run, monitor: str) -> Pruning | None:
-    """The callback of a run that is a trial; None of others.
+def pruning_of(run: Run, monitor: str) -> list[Pruning]:
+    """The callback of a run that is a trial; none of others.
 
     Raises:
         InputError: `trial.json` or the journal cannot be used.
     """
     file = TrialFile.read(run)
     if file is None:
-        return None
+        return []
     study = file.study(run)
     try:
-        return Pruning(study, file.number, monitor)
+        return [Pruning(study, file.number, monitor)]
     except KeyError:
         raise InputError(f"{run.trial_path}: the search knows no trial {file.number}: run its command again") from None

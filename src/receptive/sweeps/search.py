@@ -47,7 +47,7 @@ def search(plan: Plan, space: Space, options: SearchOptions) -> None:
             f"seed={','.join(space.seeds)}: a trial is one run: give one seed, and run the best points with several"
         )
     composer = JobComposer(plan.loader, plan.master, plan.root)
-    probes = composer.jobs(space.probes())
+    goal = _goal(probes := composer.jobs(space.probes()))
     try:
         plan.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -55,7 +55,7 @@ def search(plan: Plan, space: Space, options: SearchOptions) -> None:
     with listening(), _alone(plan.root, console):
         if (rerun := plan.master.get("rerun", "failed")) == "all":
             _start_over(plan.root)
-        trials = Trials(plan.root, space, options, goal := _goal(probes), probes[0].fingerprint)
+        trials = Trials(plan.root, space, options, goal, probes[0].fingerprint)
         settle([], plan.root, about)
         driver = Search(plan, space, options, composer, trials, goal, console)
         try:
@@ -219,7 +219,7 @@ class Search:
                 self._todo.append(job)
 
     def _reporting(self, job: Job) -> int:
-        """The trial that a job reports to: the first that is open, of a job that is run anew after its end the first."""
+        """The trial that a job reports to: the first that is open; of a job that is run anew all have ended."""
         numbers = [number for number, fingerprint in self._of.items() if fingerprint == job.fingerprint]
         return min([number for number in numbers if number in self._open] or numbers)
 

@@ -125,7 +125,6 @@ class Trials:
 
     def ask(self) -> Trial:
         """The next point."""
-        self._study.sampler = self._sampler(len(self._frozen()))
         return self._seen(self._storage.get_trial(self._study.ask()._trial_id))
 
     def ask_again(self, number: int, attempts: int) -> Trial:
@@ -162,9 +161,9 @@ class Trials:
         assert best.value is not None
         return best.number, best.value
 
-    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        """A sampler of its own for each trial: a search that goes on does not draw its first points again."""
-        digest = hashlib.sha256(f"{self._options.sampling_seed} {number}".encode()).digest()
+    def _sampler(self, number: int, key: str = "") -> optuna.samplers.BaseSampler:
+        """A sampler of its own for each draw: a search that goes on does not draw its first points again."""
+        digest = hashlib.sha256(f"{self._options.sampling_seed} {number} {key}".encode()).digest()
         return optuna.samplers.TPESampler(
             n_startup_trials=self._options.random_trials, seed=int.from_bytes(digest[:4], "big")
         )
@@ -174,7 +173,9 @@ class Trials:
         if not ended and frozen.params.keys() < self._space.axes.keys():
             self._study.sampler = self._sampler(frozen.number)
             trial = optuna.trial.Trial(self._study, frozen._trial_id)
+            _ = trial.relative_params  # TPE draws all at once, here; at random each is drawn by itself
             for key, axis in self._space.axes.items():
+                self._study.sampler = self._sampler(frozen.number, key)
                 _suggest(trial, key, axis)
             frozen = self._storage.get_trial(frozen._trial_id)
         values = {key: _text(axis, frozen.params[key]) for key, axis in self._space.axes.items()}

@@ -199,7 +199,14 @@ def test_a_failed_trial_is_tried_again_and_counts_once(
 
 
 def test_a_diverging_trial_fails_alone(cli: Cli, tmp_path: Path) -> None:
-    code, out, _ = cli("train", *SEARCH, *BROKEN, "hydra.sweeper.trials=4", "trainer.limit_train_batches=4")
+    code, out, _ = cli(
+        "train",
+        *SEARCH,
+        *BROKEN,
+        "hydra.sweeper.trials=3",
+        "trainer.limit_train_batches=4",
+        "hydra.sweeper.sampling_seed=1",
+    )
     assert code == 1
     assert "failed: the training loss is nan" in out
     assert {"FAIL", "COMPLETE"} == set(states(tmp_path / "search"))
@@ -211,6 +218,7 @@ def test_a_hopeless_trial_is_pruned(cli: Cli, tmp_path: Path) -> None:
     arguments = (
         *SEARCH, "optimizer.lr=0.003,1e-12", "seed=1", "trainer.max_epochs=3", "trainer.limit_train_batches=20",
         "hydra.sweeper.startup_trials=1", "hydra.sweeper.trials=6", "trainer.limit_eval_batches=null",
+        "hydra.sweeper.sampling_seed=1",
     )  # fmt: skip
     code, out, err = cli("train", *arguments)
     assert (code, err) == (0, "")

@@ -66,6 +66,7 @@ class GridSweeper(FolderSweeper):
         params: key -> values, as on the command line.
         variants: name -> list of overrides.
         claims: of a study; see receptive.report.claims.
+        others: refused: options of a search, in a study file that does not choose its sweeper.
     """
 
     def __init__(
@@ -73,16 +74,22 @@ class GridSweeper(FolderSweeper):
         params: dict[str, Any] | None = None,
         variants: dict[str, list[str]] | None = None,
         claims: Sequence[dict[str, Any]] | None = None,
+        **others: Any,
     ) -> None:
         super().__init__(claims)
         self.params = params or {}
         self.variants = variants or {}
+        self.others = others
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run all points of the grid."""
+        from receptive.errors import InputError
         from receptive.sweeps.expansion import expand
         from receptive.sweeps.sweep import sweep
 
+        if self.others:
+            listed = ", ".join(f"hydra.sweeper.{name}" for name in self.others)
+            raise InputError(f"{listed}: a grid has no such option; add hydra/sweeper=random or optuna to the command")
         return sweep(self.plan(), expand(self._loader, arguments, self.params, self.variants))
 
 
@@ -91,21 +98,19 @@ class RandomSweeper(FolderSweeper):
 
     Args:
         params: key -> list, range or interval, as on the command line.
-        trials: number of drawn points.
-        sampling_seed: what the points follow from.
         claims: of a study; see receptive.report.claims.
+        options: see receptive.sweeps.space.Drawing.
     """
 
     def __init__(
         self,
         params: dict[str, Any] | None = None,
-        trials: Any = 20,
-        sampling_seed: Any = 0,
         claims: Sequence[dict[str, Any]] | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(claims)
         self.params = params or {}
-        self.options = {"trials": trials, "sampling_seed": sampling_seed}
+        self.options = options
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run all drawn points."""
@@ -121,7 +126,6 @@ class OptunaSweeper(FolderSweeper):
 
     Args:
         params: key -> list, range or interval, as on the command line.
-        parallel: trials at once of a launcher that is not one of ours.
         claims: of a study; see receptive.report.claims.
         options: see receptive.sweeps.trials.SearchOptions.
     """
@@ -129,13 +133,12 @@ class OptunaSweeper(FolderSweeper):
     def __init__(
         self,
         params: dict[str, Any] | None = None,
-        parallel: Any = 1,
         claims: Sequence[dict[str, Any]] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(claims)
         self.params = params or {}
-        self.options = {"parallel": parallel, **options}
+        self.options = options
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run as many trials as the study still lacks."""

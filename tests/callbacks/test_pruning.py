@@ -12,7 +12,7 @@ import pytest
 from scripts.chaos import differences, everything
 from tests.callbacks.conftest import Fit
 from tests.conftest import Cli
-from tests.resume.conftest import EPOCHS, QUIET, folder_of, run_to_the_end
+from tests.resume.conftest import EPOCHS, QUIET, folder_of, run_to_the_end, stops, straight  # noqa: F401
 
 from receptive.callbacks.pruning import Pruning, pruning_of
 from receptive.callbacks.records import EpochRecords
@@ -22,7 +22,6 @@ from receptive.journal import NAME, STUDY, PrunerOptions, TrialFile, open_journa
 from receptive.report.collection import collect
 from receptive.runs import Run
 
-pytest_plugins = ["tests.resume.conftest"]
 require_optuna()
 
 
@@ -166,7 +165,10 @@ def test_a_run_that_is_killed_after_its_last_epoch_knows_that_it_was_pruned(
 
 @pytest.mark.parametrize("at", [1, 4, 5])
 def test_a_trial_that_is_interrupted_computes_the_same(
-    straight: Callable[..., dict[str, Any]], stops: list[int], tmp_path: Path, at: int
+    straight: Callable[..., dict[str, Any]],  # noqa: F811
+    stops: list[int],  # noqa: F811
+    tmp_path: Path,
+    at: int,
 ) -> None:
     """Also the same as a run that is no trial."""
     study = study_in(tmp_path)

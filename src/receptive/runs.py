@@ -28,6 +28,7 @@ from yaml import YAMLError
 from receptive.errors import InputError
 
 State = Literal["waiting", "running", "done", "pruned", "failed", "interrupted"]
+ENDED_WELL: tuple[State, ...] = ("done", "pruned")  # pruned: stopped by its search as hopeless
 
 _LOCK_PATIENCE = 0.5  # seconds; a reader of the state holds the lock for microseconds
 
@@ -127,8 +128,13 @@ class Run:
 
     @property
     def result_path(self) -> Path:
-        """Metrics and provenance of a finished run."""
+        """Metrics and provenance of a finished run; of a pruned one those of its best epoch."""
         return self.folder / "result.json"
+
+    @property
+    def trial_path(self) -> Path:
+        """Which trial of which search the run is; only trials have it."""
+        return self.folder / "trial.json"
 
     @property
     def metrics_path(self) -> Path:
@@ -186,9 +192,9 @@ class Run:
         write_atomically(self.status_path, json.dumps(dataclasses.asdict(status), indent=2) + "\n")
 
     def state(self) -> State:
-        """The true state: "running" without the lock, or "done" without a result, is interrupted."""
+        """The true state: "running" without the lock, or ended well without a result, is interrupted."""
         state = self.status().state
-        if (state == "running" and not self.locked()) or (state == "done" and not self.result_path.is_file()):
+        if (state == "running" and not self.locked()) or (state in ENDED_WELL and not self.result_path.is_file()):
             return "interrupted"
         return state
 
@@ -248,7 +254,7 @@ class Run:
             yield
 
     def result(self) -> dict[str, Any]:
-        """`result.json` of a done run, {} before."""
+        """`result.json` of a done or pruned run, {} before."""
         return read_json(self.result_path) if self.result_path.is_file() else {}
 
     def write_result(self, result: dict[str, Any]) -> None:

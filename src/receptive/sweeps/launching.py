@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from hydra.plugins.launcher import Launcher
 from rich.console import Console
@@ -15,9 +16,22 @@ from receptive.runs import State, shown
 from receptive.sweeps.jobs import Job
 
 Rerun = Literal["failed", "all", "none"]
-Launch = Callable[[list[Job], Path], None]  # runs jobs of the sweep in a folder; raises for no job's failure
 
+_TOLD: tuple[State, ...] = ("done", "pruned", "running", "failed", "interrupted")
 _POLL = 1.0  # seconds between two looks at jobs that another process runs
+
+
+class Launch(Protocol):
+    """Runs jobs."""
+
+    def __call__(self, jobs: Iterable[Job], root: Path, total: int) -> None:
+        """Run jobs of the sweep in the folder `root`; raises for no job's failure.
+
+        Args:
+            jobs: each is asked for when there is a place for it: a search decides on it only then.
+            root: the sweep's folder.
+            total: how many are expected.
+        """
 
 
 def run_missing(jobs: Sequence[Job], launch: Launch, root: Path, rerun: Rerun, console: Console) -> None:
@@ -32,7 +46,7 @@ def run_missing(jobs: Sequence[Job], launch: Launch, root: Path, rerun: Rerun, c
     """
     states = {job.fingerprint: job.run.state() for job in jobs}
     todo = [job for job in jobs if _wanted(states[job.fingerprint], rerun)]
-    counts = {state: list(states.values()).count(state) for state in ("done", "running", "failed", "interrupted")}
+    counts = {state: list(states.values()).count(state) for state in _TOLD}
     said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     console.print(
         f"{len(jobs)} jobs in {shown(root)}{f' ({said})' if said else ''}, {len(todo)} to run",
@@ -45,14 +59,19 @@ def run_missing(jobs: Sequence[Job], launch: Launch, root: Path, rerun: Rerun, c
             if job.run.state() != "waiting":
                 job.run.start_over()
     if todo:
-        launch(todo, root)
+        launch(todo, root, len(todo))
     elsewhere = [job for job in jobs if job.run.state() == "running"]  # none of ours runs any more
     if elsewhere:
-        console.print(f"waiting for {len(elsewhere)} jobs that another process runs", highlight=False)
-        while any(job.run.state() == "running" for job in elsewhere):
-            time.sleep(_POLL)
+        await_others(elsewhere, console)
         if left := [job for job in elsewhere if job.run.state() in ("interrupted", "waiting")]:
-            launch(left, root)
+            launch(left, root, len(left))
+
+
+def await_others(jobs: Sequence[Job], console: Console) -> None:
+    """Wait until no job runs that another process runs."""
+    console.print(f"waiting for {len(jobs)} jobs that another process runs", highlight=False)
+    while any(job.run.state() == "running" for job in jobs):
+        time.sleep(_POLL)
 
 
 def _wanted(state: State, rerun: Rerun) -> bool:
@@ -71,19 +90,26 @@ def _warn_of_old_code(jobs: Sequence[Job], console: Console) -> None:
         )
 
 
-def by_folders(run: Callable[[list[Path]], None]) -> Launch:
+def by_folders(run: Callable[[Iterable[Path], int], None]) -> Launch:
     """A launcher of ours runs the frozen configs of folders."""
-    return lambda jobs, root: run([job.run.folder for job in jobs])
+    return lambda jobs, root, total: run((job.run.folder for job in jobs), total)
 
 
-def by_overrides(launcher: Launcher) -> Launch:
-    """A launcher of others composes each job again: told where, it ends in the same folders."""
+def by_overrides(launcher: Launcher, at_once: int | None = None) -> Launch:
+    """A launcher of others composes each job again: told where, it ends in the same folders.
 
-    def launch(jobs: list[Job], root: Path) -> None:
+    Args:
+        launcher: Hydra's or of others.
+        at_once: how many jobs it is given before they have ended; None: all.
+    """
+
+    def launch(jobs: Iterable[Job], root: Path, total: int) -> None:
         place = [f"hydra.sweep.dir={configs.quoted(str(root))}"]
-        launcher.launch(
-            [[*job.point.overrides, *place, f"hydra.sweep.subdir={job.run.folder.name}"] for job in jobs],
-            initial_job_idx=0,
-        )
+        left = iter(jobs)
+        while batch := list(itertools.islice(left, at_once)):
+            launcher.launch(
+                [[*job.point.overrides, *place, f"hydra.sweep.subdir={job.run.folder.name}"] for job in batch],
+                initial_job_idx=0,
+            )
 
     return launch

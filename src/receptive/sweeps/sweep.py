@@ -12,6 +12,7 @@ from rich.console import Console
 
 from receptive.report.claims import parse_claims
 from receptive.report.report import write_report
+from receptive.runs import ENDED_WELL
 from receptive.signals import listening
 from receptive.sweeps.expansion import Point
 from receptive.sweeps.jobs import compose, settle
@@ -51,7 +52,7 @@ def sweep(plan: Plan, points: Iterable[Point]) -> None:
 
     Raises:
         InputError: a point cannot run (none is started then), or the folder holds another sweep.
-        SystemExit: with code 1 when a job is not done in the end.
+        SystemExit: with code 1 when a job is neither done nor pruned in the end.
         Interrupted: a signal came; the report is written all the same.
     """
     about, console = plan.about, Console(markup=False)
@@ -61,5 +62,5 @@ def sweep(plan: Plan, points: Iterable[Point]) -> None:
             run_missing(jobs, plan.launch, plan.root, plan.master.get("rerun", "failed"), console)
     finally:
         write_report(plan.root, console)  # of jobs of earlier commands in this folder too
-    if any(job.run.state() != "done" for job in jobs):
+    if any(job.run.state() not in ENDED_WELL for job in jobs):
         raise SystemExit(1)

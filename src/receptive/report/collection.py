@@ -75,7 +75,7 @@ class Group:
         return [metrics[metric] for metrics in done if metric in metrics]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # told apart by identity: what is costly is computed once for each
 class Collection:
     """The runs of a folder.
 

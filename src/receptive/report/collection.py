@@ -45,6 +45,13 @@ class Record:
         """Those of `result.json`."""
         return dict(self.result.get("metrics", {}))
 
+    def told(self, *keys: str) -> Any:
+        """A value within `result.json`; None where it does not say."""
+        value: Any = self.result
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
     @property
     def seed(self) -> str:
         """The seed, as text; "" where the config cannot be read."""

@@ -83,12 +83,22 @@ def period(collection: Collection) -> str:
     """From when to when the runs were computed; "" where none says."""
     started = [record.status.started for record in collection.records if record.status.started]
     ended = [record.status.ended for record in collection.records if record.status.ended]
-    first, last = (_time(min(started)) if started else ""), (_time(max(ended)) if ended else "")
-    return f"{first} to {last}" if first and last else first
+    if not started:
+        return ""
+    first = datetime.fromtimestamp(min(started)).astimezone()
+    last = datetime.fromtimestamp(max(ended)).astimezone() if ended else first
+    end = f"{last:%H:%M %Z}" if last.date() == first.date() else f"{last:%Y-%m-%d %H:%M %Z}"
+    return f"{first:%Y-%m-%d %H:%M} to {end}"
 
 
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M %Z")
+def run_names(collection: Collection, records: Sequence[Record]) -> list[str]:
+    """The runs by their labels; of runs of the same labels by their folders."""
+    named = [", ".join(one.labels.get(key, "") for key in collection.labels) for one in records]
+    counts = Counter(named)
+    return [
+        name if name and counts[name] == 1 else record.run.folder.name
+        for name, record in zip(named, records, strict=True)
+    ]
 
 
 def run_columns(collection: Collection, records: Sequence[Record]) -> list[Column]:
@@ -144,8 +154,8 @@ def environment(collection: Collection) -> list[Varied]:
 def environment_of(record: Record) -> dict[str, Any]:
     """What `result.json` says of code, versions, machine, precision and data."""
     parts = ("code", "hardware", "precision", "versions")
-    checksums = (record.result.get("data") or {}).get("checksums")
-    known = {key: record.result[key] for key in parts if key in record.result}
+    checksums = record.told("data", "checksums")
+    known = {key: record.told(key) for key in parts if record.told(key) is not None}
     return leaves({**known, **({"data": checksums} if checksums else {})})
 
 
@@ -175,7 +185,7 @@ def comparison(collection: Collection, records: Sequence[Record]) -> dict[str, A
         "run": [_about(record) for record in records],
     }
     fields = [field for kind, values in kinds.items() for field in _fields(kind, values)]
-    return {"runs": [record.run.folder.name for record in records], "fields": fields}
+    return {"runs": run_names(collection, records), "fields": fields}
 
 
 def _about(record: Record) -> dict[str, Any]:

@@ -73,9 +73,9 @@ def _draw_band(axes: Axes, metric: str, band: Band, dashes: str, color: str) -> 
 
 
 def draw_points(collection: Collection) -> Figure | None:
-    """Mean, 95 % interval and single runs of every group, on validation and test; None where nothing is done."""
+    """Mean, 95 % interval and single runs of every group, on validation and test; None of fewer than two done runs."""
     panels = [(metric, found) for metric in shown_metrics(collection) if (found := points(collection, metric))]
-    if not panels:
+    if not panels or sum(len(one.runs) for one in panels[0][1]) < 2:
         return None
     shown = panels[0][1][:MOST_POINTS]
     order = {one.group.name: place for place, one in enumerate(shown)}
@@ -116,7 +116,7 @@ def limits(metric: str, found: Sequence[Points]) -> tuple[float, float]:
     ends = [end for one in found for end in (one.spread.low, one.spread.high) if math.isfinite(end)]
     low = max(min([*values, *ends]), min(values) - room)
     high = min(max([*values, *ends]), max(values) + room)
-    margin = 0.05 * (high - low)
+    margin = 0.05 * ((high - low) or room)
     return scale * (low - margin), scale * (high + margin)
 
 

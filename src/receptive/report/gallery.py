@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from receptive.report.collection import Collection, Record
+from receptive.report.figures import FIGURES
 from receptive.report.series import best_record, ranked
 
 MOST_ALBUMS = 12
@@ -63,7 +64,8 @@ def albums(collection: Collection, budget: int, interactive: bool) -> tuple[list
         interactive: whether the page has the confusion matrices already.
     """
     chosen = [record for group in ranked(collection) if (record := best_record(collection, group)) is not None]
-    files = [(record, _files(record, interactive)) for record in chosen]
+    own = collection.root / "figures"  # of the report, where the folder is that of a single run
+    files = [(record, _files(record, interactive, record.run.figures == own)) for record in chosen]
     files = [(record, paths) for record, paths in files if paths]
     found, notes, left_out = [], [], sum(len(paths) for _, paths in files[MOST_ALBUMS:])
     names = {id(record): f"{group.name}, seed {record.seed}" for group in collection.groups for record in group.records}
@@ -87,10 +89,11 @@ def albums(collection: Collection, budget: int, interactive: bool) -> tuple[list
     return found, notes
 
 
-def _files(record: Record, interactive: bool) -> list[Path]:
+def _files(record: Record, interactive: bool, own: bool) -> list[Path]:
     order = list(_TITLES)
     paths = sorted(record.run.figures.glob("*.png"))
-    kept = [path for path in paths if not (interactive and path.stem == "confusion_matrix")]
+    left_out = {*(["confusion_matrix"] if interactive else []), *(FIGURES if own else [])}
+    kept = [path for path in paths if path.stem not in left_out]
     return sorted(kept, key=lambda path: order.index(path.stem) if path.stem in _TITLES else len(order))
 
 

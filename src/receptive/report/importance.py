@@ -13,7 +13,7 @@ from receptive.report.series import Factor, factors
 FEWEST_RUNS = 8
 _MOST_RUNS = 500  # that the forest sees: more would cost seconds and say the same
 _TREES = 100
-_REPEATS = 10
+_REPEATS = 5
 
 
 @dataclass(frozen=True)

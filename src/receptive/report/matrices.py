@@ -60,8 +60,8 @@ def confusion_plot(collection: Collection) -> Plot | None:
         record = best_record(collection, group)
         if record is None or len(figures) == _MOST_MATRICES:
             continue
-        counts = record.result.get("details", {}).get("confusion_matrix")
-        names = record.result.get("data", {}).get("facts", {}).get("class_names")
+        counts = record.told("details", "confusion_matrix")
+        names = record.told("data", "facts", "class_names")
         if counts and names and len(counts) == len(names) <= _MOST_CLASSES:
             figures[f"{group.name}, seed {record.seed}"] = _confusion(counts, names)
     caption = (

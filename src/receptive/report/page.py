@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -34,6 +35,8 @@ _MOST_GROUPS = 500  # rows of the summary
 _MOST_NOTES = 100
 _MOST_PICTURES = 2_500_000  # bytes
 _RESERVE = 20_000  # bytes for what is counted roughly
+# By this id the map library within Plotly looks whether its style is in the page already; the policy would refuse it.
+_MAP_STYLE = re.compile(r'getElementById\("([0-9a-f]{64})"\)')
 
 
 def write_page(collection: Collection, judged: Sequence[Judged], notes: Sequence[str]) -> tuple[Path, list[str]]:
@@ -92,6 +95,7 @@ def _fill(
         style=Markup(style),
         script=Markup(script),
         plotly=Markup(plotly),
+        taken=_MAP_STYLE.findall(plotly),
         collection=collection,
         folder=shown(collection.root),
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
@@ -105,7 +109,7 @@ def _fill(
         columns=contents.run_columns(collection, records),
         rows=[(record.state, contents.run_cells(collection, record)) for record in records],
         runs_left_out=len(collection.records) - len(records),
-        names=[record.run.folder.name for record in records],
+        names=contents.run_names(collection, records),
         plots=plots,
         pictures=pictures,
         pictures_left_out=left_out,
@@ -172,7 +176,9 @@ def _policy(style: str, script: str, plotly: str) -> str:
         [
             "default-src 'none'",
             f"script-src {_hash(plotly)} {_hash(script)}",
-            f"style-src-elem {_hash(style)}",
+            # Plotly adds a style element and fills it by rules, and empties style attributes
+            f"style-src-elem {_hash(style)} {_hash('')}",
+            f"style-src-attr 'unsafe-hashes' {_hash('')}",
             "img-src data:",
             "base-uri 'none'",
             "form-action 'none'",

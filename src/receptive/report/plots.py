@@ -41,6 +41,7 @@ from receptive.runs import metric_text
 
 _MOST_BANDS = 16  # of which those beyond MOST_CURVES are drawn when the legend is clicked
 _MOST_EPOCHS = 150  # points of a curve
+_FEW_EPOCHS = 15
 _MOST_POINTS = 60  # groups of points and intervals
 _MOST_SCATTERED = 1000  # runs over a parameter
 _SHADES = 16  # colours of lines
@@ -55,7 +56,7 @@ def curves_plot(collection: Collection) -> Plot | None:
         bands = curves(collection, metric)[:_MOST_BANDS]
         figures[metric] = figure_of(
             [trace for place, band in enumerate(bands) for trace in _curve(metric, place, band)],
-            xaxis={"title": {"text": "epoch"}, "zeroline": False},
+            xaxis={"title": {"text": "epoch"}, "zeroline": False, "dtick": _epoch_step(bands)},
             yaxis=metric_axis(metric),
             height=460,
         )
@@ -64,6 +65,11 @@ def curves_plot(collection: Collection) -> Plot | None:
         f"hides or shows a group; at first the best {MOST_CURVES} are shown."
     )
     return Plot("curves", "Learning curves", caption, "metric", figures) if figures else None
+
+
+def _epoch_step(bands: Sequence[Band]) -> float | None:
+    """Few epochs have a tick each: there is none between them."""
+    return 1 if max((band.epochs[-1] for band in bands), default=0) <= _FEW_EPOCHS else None
 
 
 def _curve(metric: str, place: int, band: Band) -> list[Any]:
@@ -93,7 +99,8 @@ def points_plot(collection: Collection) -> Plot | None:
     """Mean, interval and single runs of each group, a metric at a time."""
     figures = {}
     for metric in collection.metrics[:MOST_CHOICES]:
-        if found := points(collection, metric)[:_MOST_POINTS]:
+        found = points(collection, metric)[:_MOST_POINTS]
+        if sum(len(one.runs) for one in found) > 1:
             low, high = (end / (100 if is_share(metric) else 1) for end in limits(metric, found))
             figures[metric] = figure_of(
                 _dots(metric, found),
@@ -230,14 +237,20 @@ def importance_plot(collection: Collection) -> Plot | None:
         marker={"color": COLORS[0]}, error_x={"array": [rounded(one) for one in found.deviations], "thickness": 1},
         hovertemplate="%{x:.3f}<extra></extra>", showlegend=False,
     )  # fmt: skip
-    title = f"fall of R² ({plain_text(collection.monitor)}) ± deviation over shuffles"
+    title = f"fall of R² ({plain_text(collection.monitor)})"
     figure = figure_of(
         [bars],
         xaxis={"title": {"text": title}},
         yaxis=word_axis([factor.key for factor in found.factors], 40, autorange="reversed"),
         height=150 + 34 * len(found.factors),
     )
-    return Plot("importance", "Importance of the parameters", f"{found.caption}.", "metric", {"": figure})
+    return Plot(
+        "importance",
+        "Importance of the parameters",
+        f"{found.caption}. Lines: deviation over shuffles.",
+        "metric",
+        {"": figure},
+    )
 
 
 def _faded(color: str) -> str:

@@ -28,7 +28,8 @@ def write_report(root: Path, console: Console) -> None:
     notes: list[str] = []
     judged: Sequence[Judged] = ()
     try:
-        judged = judge(collection)
+        with trying("claims", notes):
+            judged = judge(collection)
     except InputError as error:
         notes.append(f"the claims cannot be judged: {error}")
     write_tables(collection, judged)

@@ -12,7 +12,7 @@ from receptive.report.statistics import Spread, spread
 MOST_CURVES = 8  # groups whose learning curves are told apart by eye
 MOST_LINES = 200  # runs in parallel coordinates
 FEWEST_LINES = 4
-_LOG_RANGE = 20.0  # positive numbers that span this much stand on a logarithmic axis
+_LOG_RANGE = 9.99  # positive numbers that span this much stand on a logarithmic axis
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ def test_a_sweep(folders: RunFolders) -> None:
 
 def test_claims_stand_with_their_verdict(folders: RunFolders) -> None:
     folders.add_grid({"variant": ["a", "b"]}, seeds=3)
-    claim = Claim(id="R9.9", text="a is better than b", metric="test/accuracy", reported="90 %, 80 %")
+    claim = Claim.model_construct(id="R9.9", text="a is better than b", metric="test/accuracy", reported="90 %, 80 %")
     collection = folders.collection("table_9")
     shown = Text(page.render(collection, [Judged(claim, "a: 95 %; b: 80 %", "does not hold", "p=0.9")], (), ()))
     assert "table_9" in shown.text and "receptive train study=table_9" in shown.text
@@ -118,7 +118,7 @@ def test_labels_cannot_break_out(folders: RunFolders) -> None:
     folders.manifest(evil)
     shown, _ = report(folders.root)
     assert shown.tags.count("script") == 3 and shown.tags.count("img") == 1
-    assert html.escape(evil, quote=False).replace("&lt;", "<")[:9] in shown.text  # as text
+    assert evil in shown.text
     json.loads(shown.data)
 
 
@@ -144,7 +144,7 @@ def test_damaged_files_are_told(folders: RunFolders) -> None:
         (run.figures / "worst.png").write_bytes(b"no picture")
     shown, said = report(folders.manifest())
     assert "3 done" in shown.text and "4 failed" in shown.text
-    for text in ("status.json is damaged", "result.json is damaged", "metrics.csv", "config.yaml cannot be read"):
+    for text in ("status.json is damaged", "result.json is damaged", "could not convert", "config.yaml cannot be read"):
         assert text in shown.text, text
     assert "figures/worst.png cannot be shown" in shown.text
     assert "status.json is damaged" in said

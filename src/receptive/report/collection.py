@@ -237,11 +237,13 @@ def _without_seed(labels: Mapping[str, str]) -> dict[str, str]:
 
 def _told_apart(groups: list[Group]) -> list[Group]:
     """Groups of one name (say, of commands with other options) with what differs in their configs added."""
-    names = Counter(group.name for group in groups)
+    names: dict[str, list[Group]] = {}
+    for group in groups:
+        names.setdefault(group.name, []).append(group)
     told = []
     for group in groups:
-        same = [other.records[0].config for other in groups if other.name == group.name]
-        extra = [key for key in _differing(same) if key != "seed"] if names[group.name] > 1 else []
+        same = [other.records[0].config for other in names[group.name]]
+        extra = [key for key in _differing(same) if key != "seed"] if len(same) > 1 else []
         config = group.records[0].config
         told.append(Group(group.labels | {key: _text(config.get(key)) for key in extra}, group.records))
     return told

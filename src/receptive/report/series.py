@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,12 +81,15 @@ class Points:
     Args:
         group: the runs.
         runs: (seed, value) of each.
-        spread: their mean and its interval.
     """
 
     group: Group
     runs: tuple[tuple[str, float], ...]
-    spread: Spread
+
+    @functools.cached_property
+    def spread(self) -> Spread:
+        """Their mean and its interval."""
+        return spread([value for _, value in self.runs])
 
 
 @dataclass(frozen=True)
@@ -196,7 +200,7 @@ def points(collection: Collection, metric: str) -> list[Points]:
     for group in ranked(collection):
         runs = tuple((record.seed, value) for record, value in _finite(group.records, metric))
         if runs:
-            found.append(Points(group, runs, spread([value for _, value in runs])))
+            found.append(Points(group, runs))
     return found
 
 

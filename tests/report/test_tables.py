@@ -4,9 +4,9 @@ import io
 
 import pytest
 from rich.console import Console
+from tests.report.conftest import RunFolders
 
 from receptive.report.tables import print_tables
-from tests.report.conftest import RunFolders
 
 LABELS = {
     "model.upsampling": "transposed",

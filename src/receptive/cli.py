@@ -21,6 +21,7 @@ VERBS = {
     "predict": "a finished run on your images: receptive predict run=FOLDER input=IMAGE_OR_FOLDER",
     "activations": "what the layers of a trained network give: receptive activations run=FOLDER",
     "summary": "layers, output shapes, parameters and multiply-adds of a model",
+    "report": "tables, figures and one HTML page of a sweep, a study or a run: receptive report FOLDER_OR_STUDY",
     "operators": "convolution, pooling and others by hand against PyTorch; receptive operators shapes: output sizes",
 }
 
@@ -49,6 +50,12 @@ _TASKS: dict[str, Callable[[Any], None]] = {
 
 # Verbs with plain arguments; all others are composed by Hydra.
 _PLAIN = {
+    "report": PlainVerb(
+        verbs.report,
+        lambda parser: parser.add_argument(
+            "place", metavar="FOLDER_OR_STUDY", help="a folder of runs, or a study's name"
+        ),
+    ),
     "operators": PlainVerb(
         verbs.operators,
         lambda parser: add_choice(parser, "topic", ("shapes",), "shapes: the output-size formulas, with numbers"),

@@ -45,6 +45,13 @@ class Record:
         """Those of `result.json`."""
         return dict(self.result.get("metrics", {}))
 
+    def told(self, *keys: str) -> Any:
+        """A value within `result.json`; None where it does not say."""
+        value: Any = self.result
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
     @property
     def seed(self) -> str:
         """The seed, as text; "" where the config cannot be read."""
@@ -75,7 +82,7 @@ class Group:
         return [metrics[metric] for metrics in done if metric in metrics]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # told apart by identity: what is costly is computed once for each
 class Collection:
     """The runs of a folder.
 
@@ -234,11 +241,13 @@ def _without_seed(labels: Mapping[str, str]) -> dict[str, str]:
 
 def _told_apart(groups: list[Group]) -> list[Group]:
     """Groups of one name (say, of commands with other options) with what differs in their configs added."""
-    names = Counter(group.name for group in groups)
+    names: dict[str, list[Group]] = {}
+    for group in groups:
+        names.setdefault(group.name, []).append(group)
     told = []
     for group in groups:
-        same = [other.records[0].config for other in groups if other.name == group.name]
-        extra = [key for key in _differing(same) if key != "seed"] if names[group.name] > 1 else []
+        same = [other.records[0].config for other in names[group.name]]
+        extra = [key for key in _differing(same) if key != "seed"] if len(same) > 1 else []
         config = group.records[0].config
         told.append(Group(group.labels | {key: _text(config.get(key)) for key in extra}, group.records))
     return told

@@ -1,0 +1,27 @@
+"""Where the runs lie that a word on the command line means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from receptive.config import conf_dir, did_you_mean
+from receptive.errors import InputError
+
+STUDIES = Path("outputs/studies")
+
+
+def find_folder(word: str) -> Path:
+    """The folder of a sweep, a study or a run: given as it is, or as the name of a study below outputs/studies.
+
+    Raises:
+        InputError: there is no such folder; the text says what was probably meant.
+    """
+    for place in (Path(word), STUDIES / word):
+        if place.is_dir():
+            return place
+    known = {path.stem for path in (conf_dir() / "study").glob("*.yaml")}
+    if word in known:
+        raise InputError(f"the study {word} has not been run here: receptive train study={word}")
+    known |= {path.name for path in STUDIES.glob("*/") if path.is_dir()}
+    named = f"; the studies are {', '.join(sorted(known))}" if known else ""
+    raise InputError(f"{word} is no folder and no study{did_you_mean(word, known)}{named}")

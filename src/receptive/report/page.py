@@ -18,13 +18,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from receptive.report import contents
+from receptive.report.attempts import trying
 from receptive.report.collection import Collection
 from receptive.report.gallery import albums
 from receptive.report.plots import PLOTS
 from receptive.report.plotting import Plot
 from receptive.report.series import ranked
 from receptive.report.tables import causes, summary_cells, summary_lines
-from receptive.report.trials import trying
 from receptive.report.verdicts import Judged
 from receptive.runs import shown, write_atomically
 

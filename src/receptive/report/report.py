@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from receptive.errors import InputError
+from receptive.report.attempts import trying
 from receptive.report.collection import Collection, collect
 from receptive.report.tables import print_tables, write_tables
-from receptive.report.trials import trying
 from receptive.report.verdicts import Judged, judge
 from receptive.runs import shown
 

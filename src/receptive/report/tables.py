@@ -61,7 +61,7 @@ def write_tables(collection: Collection, judged: Sequence[Judged]) -> None:
 
 
 def summary_lines(collection: Collection) -> list[Line]:
-    """The statistics of every group, best first where the monitored metric is known."""
+    """The statistics of every group, in the order in which they came."""
     monitor, smaller = collection.monitor, smaller_is_better(collection.monitor)
     spreads = [{m: spread(group.values(m)) for m in collection.metrics} for group in collection.groups]
     known = [one[monitor] for one in spreads if monitor in one and one[monitor].n]

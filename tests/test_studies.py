@@ -84,5 +84,5 @@ def test_a_study_runs_in_small(
     assert set(runs["seed"]) == {0, 1}
     assert "no verdict means anything" in out
     claims = points_of(name)[1]
-    assert len(re.findall(r"^  (holds|does not hold|undecided) ", out, re.MULTILINE)) == len(claims)
+    assert len(re.findall(r"^  (holds|does not hold|undecided): ", out, re.MULTILINE)) == len(claims)
     assert not (tmp_path / "outputs" / "studies").exists()

@@ -22,6 +22,11 @@ def select(collection: Collection, selection: Selection) -> list[Group]:
     return [group for group in collection.groups if matches(group.labels, wanted)]
 
 
+def shown(selection: Selection) -> str:
+    """A selection in a word or two: as its group is named."""
+    return selection if isinstance(selection, str) else Group({k: str(v) for k, v in selection.items()}, ()).name
+
+
 def matches(labels: Mapping[str, str], wanted: Mapping[str, object]) -> bool:
     """Whether labels have all that is wanted."""
     return all(key in labels and _same(labels[key], value) for key, value in wanted.items())

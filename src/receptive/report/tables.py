@@ -129,7 +129,8 @@ def print_tables(collection: Collection, judged: Sequence[Judged], console: Cons
     for one in judged:
         console.print()
         console.print(f"{one.claim.id}  {one.claim.text}", highlight=False, soft_wrap=True)
-        console.print(Text(f"  {one.verdict}", style=COLORS[one.verdict]), Text(f"{one.ours}"), soft_wrap=True)
+        verdict = Text(f"  {one.verdict}", style=COLORS[one.verdict]).append(f": {one.ours}", style="default")
+        console.print(verdict, soft_wrap=True)
         console.print(f"  {one.why}", highlight=False, soft_wrap=True)
     for text in [*causes(collection), *collection.notes]:
         console.print(text, highlight=False, markup=False, soft_wrap=True)

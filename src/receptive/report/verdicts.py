@@ -12,13 +12,13 @@ from receptive.errors import InputError
 from receptive.report.claims import Claim, parse_claims
 from receptive.report.collection import Collection
 from receptive.report.curves import Measure
-from receptive.report.selections import Selection, disagreements, figures, figures_over, select
+from receptive.report.selections import Selection, disagreements, figures, figures_over, select, shown
 from receptive.report.statistics import ALPHA, difference, holm, spread, spread_ratio
 from receptive.runs import metric_text
 
 Verdict = Literal["holds", "does not hold", "undecided"]
 
-_NO_SCATTER = "fewer than two finished runs on a side"
+_NO_SCATTER = "fewer than two finished runs that have it on a side"
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _evidence(claim: Claim, collection: Collection) -> _Evidence:
 def shown_mean(measure: Measure, values: Sequence[float]) -> str:
     """`97.83 ± 0.12 % (n=3)`: mean, deviation, number of runs."""
     if not values:
-        return "no finished run"
+        return "no finished run has it"
     known = spread(values)
     if known.n == 1:
         return f"{_text(measure, known.mean)} (n=1)"
@@ -84,7 +84,7 @@ def _text(measure: Measure, value: float) -> str:
 
 
 def _pair_text(claim: Claim, named: Sequence[tuple[Selection, list[float]]]) -> str:
-    return "; ".join(f"{name}: {shown_mean(claim.measure, values)}" for name, values in named)
+    return "; ".join(f"{shown(one)} {shown_mean(claim.measure, values)}" for one, values in named)
 
 
 def _judge_figure(claim: Claim, collection: Collection) -> _Evidence:
@@ -106,15 +106,15 @@ def _judge_figure(claim: Claim, collection: Collection) -> _Evidence:
 def _within(measure: Measure, values: Sequence[float], low: float, high: float) -> tuple[Verdict, str]:
     known = spread(values)
     if known.n < 2:
-        return "undecided", "fewer than two finished runs: no interval"
-    edges = [f"{word} {_text(measure, edge)}" for word, edge in (("from", low), ("to", high)) if math.isfinite(edge)]
+        return "undecided", "fewer than two finished runs that have it: no interval"
+    words = (("at least", low), ("at most", high))
+    asked = " and ".join(f"{word} {_text(measure, edge)}" for word, edge in words if math.isfinite(edge))
     said = f"95 % interval of the mean {_text(measure, known.low)} to {_text(measure, known.high)}"
-    asked = f"claimed {' '.join(edges)}"
     if low <= known.low and known.high <= high:
-        return "holds", f"{said} lies within; {asked}"
+        return "holds", f"{said} lies within; claimed: {asked}"
     if known.high < low or known.low > high:
-        return "does not hold", f"{said} lies outside; {asked}"
-    return "undecided", f"{said} lies across the edge; {asked}"
+        return "does not hold", f"{said} lies outside; claimed: {asked}"
+    return "undecided", f"{said} lies across the edge; claimed: {asked}"
 
 
 def _judge_ranking(claim: Claim, collection: Collection) -> _Evidence:
@@ -143,11 +143,11 @@ def _ordered(claim: Claim, named: list[tuple[Selection, list[float]]], smaller: 
         for ((one, _), (other, _)), gap, p in zip(pairs, found, corrected, strict=True):
             if math.isnan(p):
                 verdicts.append("undecided")
-                told.append(f"{one} against {other}: {_NO_SCATTER}")
+                told.append(f"{shown(one)} against {shown(other)}: {_NO_SCATTER}")
                 continue
             right = sign * gap.value > 0
             verdicts.append("undecided" if p >= ALPHA else "holds" if right else "does not hold")
-            told.append(f"{one} minus {other}: {_signed(claim.measure, gap.value)}, p={p:.2g}")
+            told.append(f"{shown(one)} minus {shown(other)}: {_signed(claim.measure, gap.value)}, p={p:.2g}")
         verdict: Verdict = (
             "does not hold" if "does not hold" in verdicts else "undecided" if "undecided" in verdicts else "holds"
         )
@@ -221,7 +221,7 @@ def _judge_steadier(claim: Claim, collection: Collection) -> _Evidence:
     def decide(corrected: Sequence[float]) -> tuple[Verdict, str]:
         [p] = corrected
         if math.isnan(p):
-            return "undecided", "fewer than three finished runs on a side"
+            return "undecided", "fewer than three finished runs that have it on a side"
         told = f"deviations {ratio:.2g} to 1, p={p:.2g}"
         return ("undecided" if p >= ALPHA else "holds" if ratio < 1 else "does not hold"), told
 

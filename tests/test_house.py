@@ -27,7 +27,7 @@ HOUSE = {
     "__main__": "cli",
     "cli": "arguments config signals sweeps verbs",
     "verbs": "activations check config console evaluate export job operators predict report runs signals signatures "
-    "summary tracking",
+    "summary sweeps tracking",
     "sweeps": "check config console job manifest report runs signals",  # check, job within functions
     "report": "config console figures manifest runs",
     "job": "callbacks check checkpoints config logs runs signals tracking train",

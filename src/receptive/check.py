@@ -26,7 +26,7 @@ from receptive.signatures import TARGET_PREFIXES, shown_value, target_faults
 if TYPE_CHECKING:
     from torch import nn
 
-_OPTIONS = ("seed", "test", "init", "rerun", "target_prefixes", "paths", "hydra", "depth", "resume")
+_OPTIONS = ("seed", "test", "init", "rerun", "target_prefixes", "paths", "hydra", "depth", "resume", "dry_run")
 _GROUPS = ("data", "augment", "task", "model", "optimizer", "scheduler", "trainer", "record")
 _OPTIONAL = ("augment", "record")
 
@@ -36,10 +36,12 @@ class Checker:
 
     Args:
         files: look for the data's files too, and download what is missing.
+        download: false: files that can be downloaded are not looked for.
     """
 
-    def __init__(self, files: bool = True) -> None:
+    def __init__(self, files: bool = True, download: bool = True) -> None:
         self._files = files
+        self._download = download
         self._known: dict[tuple[Any, ...], list[str]] = {}
         self._facts = functools.cache(_facts)
         self._weights = functools.lru_cache(maxsize=16)(_weights)
@@ -47,7 +49,11 @@ class Checker:
     def faults(self, config: DictConfig) -> list[str]:
         """What is wrong with a composed config, a line each, with key and remedy; empty when it can run."""
         values, found = _resolved(config)
-        if found or (found := _missing_parts(values)):
+        return found or self.value_faults(values)
+
+    def value_faults(self, values: dict[str, Any]) -> list[str]:
+        """The same of a config as plain containers, resolved and without a missing value."""
+        if found := _missing_parts(values):
             return found
         found = _top_level_faults(values)
         prefixes = (*TARGET_PREFIXES, *values["target_prefixes"])
@@ -58,7 +64,9 @@ class Checker:
 
     def _building_faults(self, text: dict[str, str]) -> list[str]:
         data, model, task, trainer = (text[group] for group in ("data", "model", "task", "trainer"))
-        if found := self._once(_data_faults, data, self._files) + self._once(_augment_faults, text["augment"]):
+        if found := self._once(_data_faults, data, self._files, self._download) + self._once(
+            _augment_faults, text["augment"]
+        ):
             return found
         facts = self._facts(data)
         found = self._once(_model_faults, facts, model)
@@ -120,6 +128,8 @@ def _top_level_faults(values: dict[str, Any]) -> list[str]:
         found.append(
             f"resume={values['resume']}: goes on with one run; a sweep goes on by itself with the same command"
         )
+    if not isinstance(values.get("dry_run", False), bool):
+        found.append(f"dry_run={values['dry_run']}: give true or false")
     if values["rerun"] not in ("failed", "all", "none"):
         found.append(f"rerun={values['rerun']}: give failed, all or none")
     return found
@@ -134,10 +144,11 @@ def _built(node_text: str, **arguments: Any) -> Any:
         raise (error.__cause__ or error) from None
 
 
-def _data_faults(data: str, files: bool) -> list[str]:
+def _data_faults(data: str, files: bool, download: bool) -> list[str]:
+    can_be_downloaded = (json.loads(data).get("source") or {}).get("download")
     try:
         module = _built(data)
-        if files:
+        if files and (download or not can_be_downloaded):
             module.prepare_data()
         module.transform(1)  # mean and deviation fit the channels
     except InputError as error:

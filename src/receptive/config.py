@@ -21,6 +21,7 @@ NOT_FINGERPRINTED = (
     "logger",
     "rerun",
     "resume",
+    "dry_run",
     "target_prefixes",
     "trainer.accelerator",
     "trainer.devices",
@@ -153,7 +154,7 @@ def sweep_name(overrides: Sequence[str]) -> str:
     kept = sorted(
         str(line)
         for line in overrides
-        if str(line).startswith("hydra.sweeper.") or not str(line).startswith(("hydra", "rerun="))
+        if str(line).startswith("hydra.sweeper.") or not str(line).startswith(("hydra", "rerun=", "dry_run="))
     )
     return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:10]
 

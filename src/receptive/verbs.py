@@ -37,7 +37,16 @@ def train(config: DictConfig) -> None:
         hydra = HydraConfig.get()
         go_on(config, Path(hydra.runtime.output_dir), list(hydra.overrides.task), console)
         return
-    run_single(config, Path(HydraConfig.get().runtime.output_dir), console)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if config.dry_run is True:
+        from receptive.job import checked, remove_if_empty
+        from receptive.sweeps.dry_run import tell_of_run
+
+        run, frozen = checked(config, folder, download=False)
+        remove_if_empty(folder)  # Hydra has made it
+        tell_of_run(frozen, run, Path(config.paths.output_dir), config.rerun, console)
+        return
+    run_single(config, folder, console)
 
 
 def evaluate(config: DictConfig) -> None:

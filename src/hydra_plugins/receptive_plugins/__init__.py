@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -47,10 +48,10 @@ class FolderSweeper(Sweeper):
         from receptive.sweeps.sweep import Plan
 
         assert self.config is not None and self.launcher is not None
-        launch = (
-            by_folders(self.launcher.run) if isinstance(self.launcher, FolderLauncher) else by_overrides(self.launcher)
-        )
-        return Plan(self._loader, self.config, launch, self.claims)
+        if isinstance(self.launcher, FolderLauncher):
+            launch, workers = by_folders(self.launcher.run), self.launcher.processes
+            return Plan(self._loader, self.config, launch, self.claims, workers)
+        return Plan(self._loader, self.config, by_overrides(self.launcher), self.claims)
 
 
 class GridSweeper(FolderSweeper):
@@ -69,8 +70,8 @@ class GridSweeper(FolderSweeper):
         claims: Sequence[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(claims)
-        self.params = params or {}
-        self.variants = variants or {}
+        self.params = params
+        self.variants = variants
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run all points of the grid."""
@@ -82,6 +83,11 @@ class GridSweeper(FolderSweeper):
 
 class FolderLauncher(Launcher):
     """Launchers of ours take folders with frozen configs, not overrides."""
+
+    @property
+    def processes(self) -> int:
+        """Jobs that run at a time."""
+        return 1
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep nothing: the folders say all."""
@@ -114,6 +120,11 @@ class PackedLauncher(FolderLauncher):
 
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers
+
+    @property
+    def processes(self) -> int:
+        """Jobs that run at a time."""
+        return self.workers or len(os.sched_getaffinity(0))
 
     def run(self, folders: list[Path]) -> None:
         """Run the jobs of these folders."""

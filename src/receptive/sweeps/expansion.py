@@ -40,8 +40,8 @@ class Point:
 def expand(
     loader: ConfigLoaderImpl,
     arguments: Sequence[str],
-    params: Mapping[str, Any],
-    variants: Mapping[str, Sequence[str]],
+    params: Mapping[str, Any] | None,
+    variants: Mapping[str, Sequence[str] | None] | None,
 ) -> list[Point]:
     """All points: the product of the value lists, for each variant.
 
@@ -52,9 +52,11 @@ def expand(
         variants: name -> overrides, from the config.
 
     Raises:
-        InputError: a continuous range, which a grid has no points of.
+        InputError: a continuous range, which a grid has no points of; a key without a value; params or variants that
+            are none.
     """
-    lines = [f"{key}={_text(values)}" for key, values in params.items()] + list(arguments)
+    lines = _lines(params) + list(arguments)
+    chosen = _checked(variants)
     axes: dict[str, list[str]] = {}
     swept = []
     for override in OverridesParser.create(config_loader=loader).parse_overrides(lines):
@@ -63,11 +65,13 @@ def expand(
             axes[key] = [override.input_line or f"{key}={override.get_value_element_as_str()}"]
         elif override.is_discrete_sweep():
             axes[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            if not axes[key]:
+                raise InputError(f"{override.input_line}: holds no value, the sweep would have no job")
             swept.append(key.lstrip("+~"))
         else:
             raise InputError(f"{override.input_line}: a grid needs values, e.g. {key}=0.1,0.01 or {key}=range(1,4)")
     points = []
-    for name, extra in (variants or {"": ()}).items():
+    for name, extra in chosen.items():
         changed = tuple(line.lstrip("+~").partition("=")[0] for line in extra)
         for choice in itertools.product(*axes.values()):
             keys = tuple(dict.fromkeys([*changed, *(key for key in swept if key not in changed)]))
@@ -75,9 +79,30 @@ def expand(
     return points
 
 
+def _lines(params: Any) -> list[str]:
+    """Params as on the command line."""
+    if not isinstance(params, Mapping | None):
+        raise InputError(f"hydra.sweeper.params={params}: give key: values, e.g. {{seed: 'range(3)'}}")
+    if empty := [key for key, values in (params or {}).items() if _is_list(values) and not values]:
+        raise InputError(f"hydra.sweeper.params.{empty[0]}: holds no value, the sweep would have no job")
+    return [f"{key}={_text(values)}" for key, values in (params or {}).items()]
+
+
+def _checked(variants: Any) -> Mapping[str, Sequence[str]]:
+    """Variants, one without a name where there are none."""
+    if variants is None:
+        return {"": ()}
+    if not isinstance(variants, Mapping) or not variants:
+        raise InputError(f"hydra.sweeper.variants={variants}: give name: [override, ...], or null")
+    for name, extra in variants.items():
+        if extra is not None and not (_is_list(extra) and all(isinstance(line, str) for line in extra)):
+            raise InputError(f"hydra.sweeper.variants.{name}={extra}: give a list of overrides, e.g. [optimizer=sgd]")
+    return {str(name): extra or () for name, extra in variants.items()}
+
+
+def _is_list(values: Any) -> bool:
+    return isinstance(values, Sequence) and not isinstance(values, str)
+
+
 def _text(values: Any) -> str:
-    return (
-        ",".join(str(value) for value in values)
-        if isinstance(values, Sequence) and not isinstance(values, str)
-        else str(values)
-    )
+    return ",".join(str(value) for value in values) if _is_list(values) else str(values)

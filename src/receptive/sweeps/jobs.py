@@ -19,6 +19,7 @@ from receptive import config as configs
 from receptive.errors import InputError
 from receptive.manifest import Entry, Manifest
 from receptive.runs import Run, Status, locked, write_atomically
+from receptive.sweeps.assembly import Assembly
 from receptive.sweeps.composer import Composer
 from receptive.sweeps.expansion import Point
 
@@ -38,28 +39,39 @@ class Job:
         return Entry(self.point.overrides, self.point.labels, self.fingerprint, folder, self.trial)
 
 
-def compose(loader: Any, master: DictConfig, points: Iterable[Point], root: Path) -> list[Job]:
+def compose(
+    loader: Any, master: DictConfig, points: Iterable[Point], root: Path, *, download: bool = True
+) -> list[Job]:
     """Compose and check every point.
+
+    Args:
+        loader: Hydra's.
+        master: the config that Hydra composed for the sweep.
+        points: of the sweep.
+        root: the sweep's folder.
+        download: data that are missing; otherwise those that can be are not looked for.
 
     Raises:
         InputError: all faults of all points, each once with the first point that has it and the number of others.
     """
     from receptive.check import Checker  # torch only now
 
-    checker, composer = Checker(), Composer(loader, master)
+    checker, composer = Checker(download=download), Composer(loader, master)
+    assembly = Assembly(composer)
     jobs: dict[str, Job] = {}
     found: dict[str, list[Point]] = {}
     for point in points:
         try:
-            config = composer.compose(point.overrides)
+            config = assembly.compose(point.overrides)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             found.setdefault(composer.explain(error, point.overrides), []).append(point)
             continue
-        for fault in checker.faults(config):
+        known = config.resolved
+        for fault in checker.faults(config.whole()) if known is None else checker.value_faults(known):
             found.setdefault(fault, []).append(point)
-        fingerprint = configs.fingerprint(values := configs.plain(config), point.swept)
+        fingerprint = configs.fingerprint(config.literal, point.swept)
         run = Run(root / configs.slug(point.labels, fingerprint))
-        jobs.setdefault(fingerprint, Job(point, values, fingerprint, run))
+        jobs.setdefault(fingerprint, Job(point, config.literal, fingerprint, run))
     if found:
         raise InputError("\n".join(_told(fault, places) for fault, places in found.items()))
     return list(jobs.values())
@@ -104,11 +116,22 @@ def settle(jobs: Sequence[Job], root: Path, about: Mapping[str, Any] | None = No
     return list(jobs)
 
 
+def placed(jobs: Sequence[Job], root: Path) -> list[Job]:
+    """The jobs with the folders that `sweep.json` has for them; nothing is written.
+
+    Raises:
+        InputError: the folder holds another sweep, or its `sweep.json` is damaged.
+    """
+    entries = Manifest.read(root).entries
+    _refuse_changed(jobs, entries.values(), root)
+    return [replace(job, run=entries[job.fingerprint].run(root)) if job.fingerprint in entries else job for job in jobs]
+
+
 def _refuse_changed(jobs: Iterable[Job], entries: Iterable[Entry], root: Path) -> None:
     """Raise InputError when overrides that the folder knows now mean another config, with the differences."""
-    known = {entry.overrides: entry for entry in entries}
+    known = {_deciding(entry.overrides): entry for entry in entries}
     for job in jobs:
-        entry = known.get(job.point.overrides)
+        entry = known.get(_deciding(job.point.overrides))
         if entry is None or entry.fingerprint == job.fingerprint:
             continue
         changes = "\n  ".join(configs.differences(entry.run(root).config(), job.config))
@@ -116,6 +139,11 @@ def _refuse_changed(jobs: Iterable[Job], entries: Iterable[Entry], root: Path) -
             f"{root} holds this sweep with another config; {' '.join(job.point.overrides)} was run with\n  {changes}\n"
             "(old -> new). Give hydra.sweep.dir=NEW_FOLDER, or take the change back."
         )
+
+
+def _deciding(overrides: Iterable[str]) -> tuple[str, ...]:
+    """The overrides without those that say what the command does with the jobs."""
+    return tuple(line for line in overrides if not line.startswith(("rerun=", "dry_run=")))
 
 
 def _freeze(job: Job) -> None:

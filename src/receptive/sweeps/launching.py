@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from hydra.plugins.launcher import Launcher
 from rich.console import Console
@@ -31,14 +32,9 @@ def run_missing(jobs: Sequence[Job], launch: Launch, root: Path, rerun: Rerun, c
         console: is told.
     """
     states = {job.fingerprint: job.run.state() for job in jobs}
-    todo = [job for job in jobs if _wanted(states[job.fingerprint], rerun)]
-    counts = {state: list(states.values()).count(state) for state in ("done", "running", "failed", "interrupted")}
-    said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    console.print(
-        f"{len(jobs)} jobs in {shown(root)}{f' ({said})' if said else ''}, {len(todo)} to run",
-        highlight=False,
-        soft_wrap=True,
-    )
+    todo = [job for job in jobs if wanted(states[job.fingerprint], rerun)]
+    said = f"{counted(len(jobs), states.values(), root)}, {len(todo)} to run"
+    console.print(said, highlight=False, soft_wrap=True)
     _warn_of_old_code(jobs, console)
     if rerun == "all":
         for job in todo:
@@ -55,7 +51,15 @@ def run_missing(jobs: Sequence[Job], launch: Launch, root: Path, rerun: Rerun, c
             launch(left, root)
 
 
-def _wanted(state: State, rerun: Rerun) -> bool:
+def counted(jobs: int, states: Iterable[State], root: Path) -> str:
+    """`12 jobs in FOLDER (4 done, 1 failed)`; what waits is not told."""
+    counts = Counter(state for state in states if state != "waiting")
+    said = ", ".join(f"{counts[state]} {state}" for state in get_args(State) if counts[state])
+    return f"{jobs} jobs in {shown(root)}{f' ({said})' if said else ''}"
+
+
+def wanted(state: State, rerun: Rerun) -> bool:
+    """Whether a job in this state is run."""
     if state == "running":
         return False
     if rerun == "all":

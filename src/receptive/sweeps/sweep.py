@@ -10,11 +10,13 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
+from receptive.errors import InputError
 from receptive.report.claims import parse_claims
 from receptive.report.report import write_report
 from receptive.signals import listening
+from receptive.sweeps.dry_run import tell_of_sweep
 from receptive.sweeps.expansion import Point
-from receptive.sweeps.jobs import compose, settle
+from receptive.sweeps.jobs import compose, placed, settle
 from receptive.sweeps.launching import Launch, run_missing
 
 
@@ -27,12 +29,14 @@ class Plan:
         master: the config that Hydra composed for the sweep.
         launch: runs jobs: `by_folders` or `by_overrides`.
         claims: of the study.
+        workers: jobs that the launcher runs at a time; None: its own affair.
     """
 
     loader: Any
     master: DictConfig
     launch: Launch
     claims: tuple[Mapping[str, Any], ...] = ()
+    workers: int | None = None
 
     @property
     def root(self) -> Path:
@@ -47,18 +51,28 @@ class Plan:
 
 
 def sweep(plan: Plan, points: Iterable[Point]) -> None:
-    """Run all points that are not done yet.
+    """Run all points that are not done yet; with dry_run=true tell of them.
 
     Raises:
         InputError: a point cannot run (none is started then), or the folder holds another sweep.
         SystemExit: with code 1 when a job is not done in the end.
         Interrupted: a signal came; the report is written all the same.
     """
-    about, console = plan.about, Console(markup=False)
-    jobs = settle(compose(plan.loader, plan.master, points, plan.root), plan.root, about)
+    about, console, points = plan.about, Console(markup=False), list(points)
+    if not points:
+        raise InputError("this sweep has no job: hydra.sweeper.params or the command line must give each key a value")
+    dry, rerun = plan.master.get("dry_run") is True, plan.master.get("rerun", "failed")
+    jobs = compose(plan.loader, plan.master, points, plan.root, download=not dry)
+    if len(jobs) < len(points):
+        console.print(f"{len(points) - len(jobs)} of {len(points)} points are duplicates of others", highlight=False)
+    if dry:
+        outputs = Path(plan.master.paths.output_dir)
+        tell_of_sweep(placed(jobs, plan.root), plan.root, outputs, rerun, plan.workers, console)
+        return
+    jobs = settle(jobs, plan.root, about)
     try:
         with listening():
-            run_missing(jobs, plan.launch, plan.root, plan.master.get("rerun", "failed"), console)
+            run_missing(jobs, plan.launch, plan.root, rerun, console)
     finally:
         write_report(plan.root, console)  # of jobs of earlier commands in this folder too
     if any(job.run.state() != "done" for job in jobs):

@@ -21,6 +21,7 @@ VERBS = {
     "predict": "a finished run on your images: receptive predict run=FOLDER input=IMAGE_OR_FOLDER",
     "activations": "what the layers of a trained network give: receptive activations run=FOLDER",
     "summary": "layers, output shapes, parameters and multiply-adds of a model",
+    "status": "a sweep or run as it stands, from another terminal: receptive status FOLDER_OR_STUDY",
     "operators": "convolution, pooling and others by hand against PyTorch; receptive operators shapes: output sizes",
 }
 
@@ -49,6 +50,7 @@ _TASKS: dict[str, Callable[[Any], None]] = {
 
 # Verbs with plain arguments; all others are composed by Hydra.
 _PLAIN = {
+    "status": PlainVerb(verbs.status, verbs.declare_status),
     "operators": PlainVerb(
         verbs.operators,
         lambda parser: add_choice(parser, "topic", ("shapes",), "shapes: the output-size formulas, with numbers"),

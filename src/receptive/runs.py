@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
@@ -54,6 +54,19 @@ class Status:
     host: str | None = None
     wandb_id: str | None = None
     error: str | None = None
+
+
+_HINTS = get_type_hints(Status)
+
+
+def _status(path: Path) -> Status:
+    """What a status.json says; raises InputError when it is damaged."""
+    values = {key: value for key, value in read_json(path).items() if key in _HINTS}
+    for key, value in values.items():
+        kinds = get_args(_HINTS[key]) or (_HINTS[key],)
+        if not (value in kinds if key == "state" else isinstance(value, (*kinds, int) if float in kinds else kinds)):
+            raise InputError(f"{path} is damaged ({key}={value!r}): restore it or delete it")
+    return Status(**values)
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -169,12 +182,10 @@ class Run:
         """What the training process wrote last; waiting when there is no file, failed when it is damaged."""
         if not self.status_path.is_file():
             return Status()
-        known = {field.name for field in dataclasses.fields(Status)}
         try:
-            values = read_json(self.status_path)
+            return _status(self.status_path)
         except InputError as error:
             return Status(state="failed", error=str(error))
-        return Status(**{key: value for key, value in values.items() if key in known})
 
     def write_status(self, status: Status) -> None:
         """Replace `status.json`."""
@@ -250,10 +261,13 @@ class Run:
         write_atomically(self.result_path, json.dumps(result, indent=2) + "\n")
 
     def metrics(self) -> list[dict[str, float]]:
-        """The rows of `metrics.csv`, one an epoch; empty cells are left out."""
+        """The rows of `metrics.csv`, one an epoch; empty cells are left out. Raises InputError when it is damaged."""
         if not self.metrics_path.is_file():
             return []
-        return [{key: float(value) for key, value in row.items() if value} for row in read_csv(self.metrics_path)]
+        try:
+            return [{key: float(value) for key, value in row.items() if value} for row in read_csv(self.metrics_path)]
+        except (TypeError, ValueError, csv.Error) as error:
+            raise InputError(f"{self.metrics_path} is damaged ({error}): restore it or delete it") from None
 
 
 def shown(path: Path) -> str:

@@ -12,10 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from receptive.config import plain
-from receptive.console import print_unfolded
+from receptive.console import STATE_COLORS, print_unfolded
 from receptive.errors import InputError
 from receptive.manifest import Manifest
-from receptive.report.tables import COLORS
 from receptive.runs import Run, State, shown
 from receptive.sweeps.estimate import (
     LIKENESS,
@@ -131,5 +130,5 @@ def _table(jobs: Sequence[Job], states: Sequence[State], rerun: Rerun, estimates
             continue
         takes = duration(estimate.seconds) if estimate is not None else "?" if wanted(state, rerun) else ""
         labels = job.point.labels
-        table.add_row(*(Text(labels.get(key, "")) for key in keys), Text(state, style=COLORS[state]), Text(takes))
+        table.add_row(*(Text(labels.get(key, "")) for key in keys), Text(state, style=STATE_COLORS[state]), Text(takes))
     return table

@@ -132,7 +132,7 @@ def _refuse_changed(jobs: Iterable[Job], entries: Iterable[Entry], root: Path) -
     known = {_deciding(entry.overrides): entry for entry in entries}
     for job in jobs:
         entry = known.get(_deciding(job.point.overrides))
-        if entry is None or entry.fingerprint == job.fingerprint:
+        if entry is None or entry.fingerprint == job.fingerprint or not entry.run(root).folder.is_dir():
             continue
         changes = "\n  ".join(configs.differences(entry.run(root).config(), job.config))
         raise InputError(

@@ -12,7 +12,8 @@ from hydra.plugins.launcher import Launcher
 from rich.console import Console
 
 from receptive import config as configs
-from receptive.runs import State, shown
+from receptive.errors import InputError
+from receptive.runs import Run, State, shown
 from receptive.sweeps.jobs import Job
 
 Rerun = Literal["failed", "all", "none"]
@@ -31,6 +32,8 @@ def run_missing(jobs: Sequence[Job], launch: Launch, root: Path, rerun: Rerun, c
         rerun: which ended jobs run again; what is waiting or interrupted always does but with "none".
         console: is told.
     """
+    if rerun != "none":
+        _drop_damaged_results(jobs, console)
     states = {job.fingerprint: job.run.state() for job in jobs}
     todo = [job for job in jobs if wanted(states[job.fingerprint], rerun)]
     said = f"{counted(len(jobs), states.values(), root)}, {len(todo)} to run"
@@ -65,6 +68,23 @@ def wanted(state: State, rerun: Rerun) -> bool:
     if rerun == "all":
         return True
     return state in ("waiting", "interrupted") or (state == "failed" and rerun == "failed")
+
+
+def finished(run: Run) -> bool:
+    """Whether a run is done and its result can be read."""
+    try:
+        return run.state() == "done" and bool(run.result())
+    except (InputError, OSError):
+        return False
+
+
+def _drop_damaged_results(jobs: Sequence[Job], console: Console) -> None:
+    """Without its result a done job goes on from its last checkpoint, which is that of its end."""
+    for job in jobs:
+        if job.run.state() == "done" and not finished(job.run):
+            said = f"{shown(job.run.result_path)} is damaged: it is made anew from the last checkpoint"
+            console.print(said, style="yellow", highlight=False, soft_wrap=True)
+            job.run.result_path.unlink(missing_ok=True)
 
 
 def _warn_of_old_code(jobs: Sequence[Job], console: Console) -> None:

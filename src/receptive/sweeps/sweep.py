@@ -17,7 +17,8 @@ from receptive.signals import listening
 from receptive.sweeps.dry_run import tell_of_sweep
 from receptive.sweeps.expansion import Point
 from receptive.sweeps.jobs import compose, placed, settle
-from receptive.sweeps.launching import Launch, run_missing
+from receptive.sweeps.launching import Launch, finished, run_missing
+from receptive.sweeps.presence import driving
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,9 @@ def sweep(plan: Plan, points: Iterable[Point]) -> None:
         return
     jobs = settle(jobs, plan.root, about)
     try:
-        with listening():
+        with driving(plan.root), listening():
             run_missing(jobs, plan.launch, plan.root, rerun, console)
     finally:
         write_report(plan.root, console)  # of jobs of earlier commands in this folder too
-    if any(job.run.state() != "done" for job in jobs):
+    if not all(finished(job.run) for job in jobs):
         raise SystemExit(1)

@@ -40,8 +40,7 @@ class Checker:
     """
 
     def __init__(self, files: bool = True, download: bool = True) -> None:
-        self._files = files
-        self._download = download
+        self._look = files, download
         self._known: dict[tuple[Any, ...], list[str]] = {}
         self._facts = functools.cache(_facts)
         self._weights = functools.lru_cache(maxsize=16)(_weights)
@@ -64,9 +63,7 @@ class Checker:
 
     def _building_faults(self, text: dict[str, str]) -> list[str]:
         data, model, task, trainer = (text[group] for group in ("data", "model", "task", "trainer"))
-        if found := self._once(_data_faults, data, self._files, self._download) + self._once(
-            _augment_faults, text["augment"]
-        ):
+        if found := self._once(_data_faults, data, *self._look) + self._once(_augment_faults, text["augment"]):
             return found
         facts = self._facts(data)
         found = self._once(_model_faults, facts, model)
@@ -120,16 +117,14 @@ def _top_level_faults(values: dict[str, Any]) -> list[str]:
     ]
     if not isinstance(values["seed"], int) or isinstance(values["seed"], bool) or not 0 <= values["seed"] < 2**32:
         found.append(f"seed={values['seed']}: give a whole number from 0 to 2**32 - 1")
-    if not isinstance(values["test"], bool):
-        found.append(f"test={values['test']}: give true or false")
+    flags = [key for key in ("test", "dry_run") if not isinstance(values.get(key, False), bool)]
+    found += [f"{key}={values[key]}: give true or false" for key in flags]
     if values["init"] is not None and not (Path(values["init"]) / "checkpoints" / "best.ckpt").is_file():
         found.append(f"init={values['init']}: no checkpoints/best.ckpt there; give the folder of a finished run")
     if values.get("resume") is not None:
         found.append(
             f"resume={values['resume']}: goes on with one run; a sweep goes on by itself with the same command"
         )
-    if not isinstance(values.get("dry_run", False), bool):
-        found.append(f"dry_run={values['dry_run']}: give true or false")
     if values["rerun"] not in ("failed", "all", "none"):
         found.append(f"rerun={values['rerun']}: give failed, all or none")
     return found
@@ -254,10 +249,8 @@ def _trainer_faults(data: str, task: str, trainer: str) -> list[str]:
     metrics = task_class.METRICS
     monitor = options.monitor or task_class.MONITOR
     if monitor not in metrics:
-        known = ", ".join(metrics)
-        return [
-            f"trainer.monitor={monitor}: there is no such metric{did_you_mean(monitor, metrics)} (there are {known})"
-        ]
+        near = did_you_mean(monitor, metrics)
+        return [f"trainer.monitor={monitor}: there is no such metric{near} (there are {', '.join(metrics)})"]
     if monitor.startswith("val/") and json.loads(data).get("validation") == 0:
         return [
             f"data.validation=0: then {monitor} does not exist; hold images out or choose trainer.monitor=train/loss"

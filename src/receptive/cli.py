@@ -11,7 +11,7 @@ from typing import Any
 
 from receptive import config as configs
 from receptive import verbs
-from receptive.arguments import PlainVerb, UsageError, add_choice
+from receptive.arguments import Parser, PlainVerb, UsageError, add_choice
 from receptive.errors import InputError
 from receptive.signals import Interrupted
 
@@ -48,9 +48,16 @@ _TASKS: dict[str, Callable[[Any], None]] = {
     "summary": verbs.summary,
 }
 
+
+def _declare_status(parser: Parser) -> None:
+    """The arguments of `receptive status`."""
+    parser.add_argument("place", help="the folder of a sweep or run, or the name of a study")
+    parser.add_argument("--once", action="store_true", help="print it once, also on a terminal")
+
+
 # Verbs with plain arguments; all others are composed by Hydra.
 _PLAIN = {
-    "status": PlainVerb(verbs.status, verbs.declare_status),
+    "status": PlainVerb(verbs.status, _declare_status),
     "operators": PlainVerb(
         verbs.operators,
         lambda parser: add_choice(parser, "topic", ("shapes",), "shapes: the output-size formulas, with numbers"),

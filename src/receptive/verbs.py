@@ -13,8 +13,6 @@ from receptive.signals import Interrupted, listening
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from receptive.arguments import Parser
-
 
 @contextmanager
 def _starting_over() -> Iterator[None]:
@@ -176,12 +174,6 @@ def summary(config: DictConfig) -> None:
     from receptive.summary import summary as table_of
 
     print(table_of(config, depth=config.depth))
-
-
-def declare_status(parser: Parser) -> None:
-    """The arguments of `receptive status`."""
-    parser.add_argument("place", help="the folder of a sweep or run, or the name of a study")
-    parser.add_argument("--once", action="store_true", help="print it once, also on a terminal")
 
 
 def status(place: str, once: bool) -> int:

@@ -14,6 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from receptive.config import register_resolvers
+from receptive.errors import InputError
 
 if TYPE_CHECKING:
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -123,8 +124,12 @@ class PackedLauncher(FolderLauncher):
 
     @property
     def processes(self) -> int:
-        """Jobs that run at a time."""
-        return self.workers or len(os.sched_getaffinity(0))
+        """Jobs that run at a time; raises InputError for a number that is none."""
+        if self.workers is None:
+            return len(os.sched_getaffinity(0))
+        if type(self.workers) is not int or self.workers < 1:
+            raise InputError(f"hydra.launcher.workers={self.workers}: give a whole number from 1 on, or null")
+        return self.workers
 
     def run(self, folders: list[Path]) -> None:
         """Run the jobs of these folders."""

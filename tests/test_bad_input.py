@@ -44,6 +44,15 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
         ["optimizer=rprop", "scheduler=one_cycle", "scheduler.cycle_momentum=true"],
         ["scheduler", "momentum"],
     ),
+    "augmentation set but not chosen": (
+        ["+augment.rotation={degrees: 5}"],
+        ["augment.rotation", "not chosen", "augment=["],
+    ),
+    "claim that says nothing": (
+        ["-m", "hydra.sweeper.claims=[{id: X1, text: so, metric: val/loss, of: a}]"],
+        ["hydra.sweeper.claims[X1]", "says no claim"],
+    ),
+    "claims that are no list": (["-m", "hydra.sweeper.claims=3"], ["hydra.sweeper.claims"]),
     "foreign target": (["model._target_=os.system"], ["model._target_=os.system"]),
     "target that is not there": (["model._target_=receptive.models.mnist_net.MnistNett"], ["'MnistNet'"]),
     "seed": (["seed=-1"], ["seed=-1"]),
@@ -140,6 +149,56 @@ def test_bad_input_with_masks(case: str, cli: Cli, tmp_path: Path, jsrt_root: Pa
     assert err.count("receptive:") == 1
     assert "Traceback" not in out + err
     assert len(err.splitlines()) <= 3, err
+    assert not (tmp_path / "run").exists()
+
+
+# the same after `receptive train data=digits_varres model=mnist_global_max`
+SIZE_CASES: dict[str, tuple[list[str], list[str]]] = {
+    "a net of one size": (
+        ["model=mnist_net"],
+        ["one size alone", "1x16x16, 1x24x24, 1x32x32", "model=mnist_global_max", "data.source.resize=16"],
+    ),
+    "a size too small for the net": (
+        ["data.source.sizes=[16,4]"],
+        ["Output size is too small", "images of 1x4x4", "leave the size out of data.source.sizes"],
+    ),
+    "all too small for the net": (["data.source.resize=4"], ["Output size is too small", "images of 1x4x4"]),
+    "no size": (["data.source.sizes=[]"], ["data.source.sizes=[]: give one size or more"]),
+    "a size twice": (["data.source.sizes=[16,24,16]"], ["data.source.sizes=[16, 24, 16]", "each once"]),
+    "a size of nothing": (["data.source.sizes=[0,16]"], ["data.source.sizes=[0, 16]", "greater than or equal to 1"]),
+    "half a size": (["data.source.sizes=[16.5]"], ["data.source.sizes=[16.5]", "integer"]),
+    "a size without its list": (["data.source.sizes=16"], ["data.source.sizes=16", "list"]),
+    "resized to nothing": (["data.source.resize=0"], ["data.source.resize=0", "greater than or equal to 1"]),
+    "a negative seed": (["data.source.seed=-1"], ["data.source.seed=-1"]),
+    "an unknown data set": (
+        ["data.source.source._target_=receptive.data.digits.Digit"],
+        ["data.source.source._target_", "'Digits'"],
+    ),
+    "a network for a data set": (
+        ["data.source.source._target_=torch.nn.ReLU"],
+        ["data.source.source: ReLU is no data set", "MNIST, Digits"],
+    ),
+    "a word for a data set": (["data.source.source=digits"], ["data.source.source=digits"]),
+    "masks": (
+        ["data.source.source._target_=receptive.data.phantoms.Phantoms"],
+        ["data.source.source: Phantoms has masks", "MNIST, Digits"],
+    ),
+    "files": (
+        ["data.source.source._target_=receptive.data.image_folder.ImageFolder", "+data.source.source.root=images"],
+        ["data.source.source: ImageFolder reads its images from files", "MNIST, Digits"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SIZE_CASES)
+def test_bad_input_with_several_sizes(case: str, cli: Cli, tmp_path: Path) -> None:
+    typed, words = SIZE_CASES[case]
+    code, out, err = cli("train", *ALL, "data=digits_varres", "model=mnist_global_max", *typed)
+    assert code == 1
+    for word in words:
+        assert word in err, err
+    assert err.count("receptive:") == 1 and len(err.splitlines()) == 1, err
+    assert "Traceback" not in out + err
     assert not (tmp_path / "run").exists()
 
 

@@ -143,6 +143,16 @@ def test_every_experiment_composes_with_every_data_set(name: str, data: str) -> 
     assert config.task["_target_"] == "receptive.tasks.classification.ClassificationTask"
 
 
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_debug_and_smoke_hold_beside_an_experiment(name: str) -> None:
+    debug = composed(f"experiment={name}", "trainer=debug").trainer
+    assert (debug.max_epochs, debug.limit_train_batches, debug.limit_eval_batches) == (1, 1, 1)
+    overfit = composed(f"experiment={name}", "trainer=overfit", "trainer.max_epochs=3").trainer
+    assert (overfit.max_epochs, overfit.overfit_batches) == (3, 2)
+    smoke = composed(f"experiment={name}", "scale=smoke").trainer
+    assert (smoke.max_epochs, smoke.limit_train_batches, smoke.limit_eval_batches) == (1, 2, 2)
+
+
 def test_experiments_hold_what_the_reports_say() -> None:
     baseline = composed("experiment=mnist_baseline")
     assert (baseline.optimizer.lr, baseline.data.batch_size, baseline.trainer.max_epochs) == (0.001, 16, 5)

@@ -39,8 +39,9 @@ HOUSE = {
     # one run
     "train": "build callbacks checkpoints config illustrate provenance runs signals trainer tracking",
     "illustrate": "build figures inference runs tasks",
-    "inference": "tasks trainer",
-    "check": "build config recording signatures",
+    "inference": "data tasks trainer",
+    "check": "build config recording signatures trial",
+    "trial": "build data signatures",
     "build": "checkpoints data models optimizers runs tasks trainer",
     "trainer": "callbacks checkpoints",
     "callbacks": "checkpoints config recording runs signals tasks",

@@ -51,6 +51,20 @@ def test_probabilities_are_the_softmax_of_the_nets_logits(kind: str, batch_size:
     np.testing.assert_allclose(shares, scores / scores.sum(axis=1, keepdims=True), rtol=1e-4, atol=1e-6)
 
 
+def test_images_of_several_sizes_are_each_judged_as_alone() -> None:
+    torch.manual_seed(0)
+    net = MnistNet(in_channels=1, num_classes=3, channels=(4, 4), head="global_avg")
+    sides = (12, 8, 12, 20, 8, 8, 12)
+    images = tuple(torch.randn(1, side, side + 2) for side in sides)
+    batches = []
+    net.register_forward_hook(lambda _, given, output: batches.append(len(given[0])))
+    predictor = Predictor(ClassificationTask(net, **OPTIONS), options(), 2)
+    shares = predictor(images)
+    assert batches == [2, 1, 2, 1, 1]
+    for image, row in zip(images, shares, strict=True):
+        torch.testing.assert_close(row, predictor(image.unsqueeze(0))[0], rtol=1e-5, atol=1e-6)
+
+
 def test_the_net_gets_no_more_images_at_once() -> None:
     task, images = make("label")
     sizes = []

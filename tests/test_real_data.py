@@ -28,6 +28,7 @@ def real_data(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Path:
 REAL_DATA = os.environ.get("RECEPTIVE_DATA_DIR", "")
 SIZES = {
     "mnist": {"train": 50_000, "val": 10_000, "test": 10_000},
+    "mnist_varres": {"train": 50_000, "val": 10_000, "test": 10_000},
     "cifar10": {"train": 45_000, "val": 5_000, "test": 10_000},
     "gtsrb": {"train": 21_360, "val": 5_280, "test": 12_630},
     "jsrt": {"train": 112, "val": 12, "test": 123},
@@ -35,7 +36,14 @@ SIZES = {
 
 
 @pytest.mark.parametrize(
-    ("data", "model"), [("mnist", "mnist_net"), ("cifar10", "net_b"), ("gtsrb", "sign_net"), ("jsrt", "unet")]
+    ("data", "model"),
+    [
+        ("mnist", "mnist_net"),
+        ("mnist_varres", "mnist_global_max"),
+        ("cifar10", "net_b"),
+        ("gtsrb", "sign_net"),
+        ("jsrt", "unet"),
+    ],
 )
 def test_a_real_data_set_trains(cli: Cli, tmp_path: Path, real_data: Path, data: str, model: str) -> None:
     code, _, err = cli("train", f"data={data}", f"model={model}", "trainer=debug", "hydra.run.dir=run")
@@ -65,6 +73,22 @@ def test_the_mnist_baseline_learns(cli: Cli, tmp_path: Path, real_data: Path) ->
     code, _, err = cli("train", "experiment=mnist_baseline", "trainer.max_epochs=1", "hydra.run.dir=run")
     assert (code, err) == (0, "")
     assert Run(tmp_path / "run").result()["metrics"]["val/accuracy"] > 0.96
+
+
+def test_variable_resolution_of_mnist(real_data: Path) -> None:
+    """Each size has a third of the images; those that stay at 28 pixels are MNIST's own; the bytes are known."""
+    from receptive.data.mnist import MNIST
+    from receptive.data.sizes import SizedSplit
+    from receptive.data.variable import VariableResolution
+
+    source = MNIST(str(real_data), download=False)
+    split = VariableResolution(source, [32, 48, 64]).load("test")
+    assert isinstance(split, SizedSplit) and [len(stack) for stack in split.stacks] == [3334, 3333, 3333]
+    assert [stack.shape[1:] for stack in split.stacks] == [(1, 32, 32), (1, 48, 48), (1, 64, 64)]
+    assert split.checksum() == "99a3dd8c2f9a7134"
+    own = VariableResolution(source, [28, 64]).load("test")
+    assert isinstance(own, SizedSplit)
+    assert torch.equal(own.stacks[0], source.load("test").images[own.kinds == 0])
 
 
 def test_the_facts_of_jsrt_are_those_of_its_training_images(real_data: Path) -> None:

@@ -44,7 +44,8 @@ def test_a_run_writes_its_folder_and_evaluate_repeats_its_figures(
     run = Run(tmp_path / "run")
     names = {path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*") if path.is_file()}
     assert names == {
-        "config.yaml", "status.json", "lock", "result.json", "metrics.csv", "log.txt", "test_images.csv",
+        "config.yaml", "status.json", "lock", "result.json", "metrics.csv", "log.txt",
+        "test_images.csv", "test_masks.npz",
         "checkpoints/last.ckpt", "checkpoints/last.previous.ckpt",
         "checkpoints/best.ckpt", "figures/history.png", "figures/examples.png",
         "figures/worst.png", "figures/best.png",
@@ -71,6 +72,9 @@ def test_a_run_writes_its_folder_and_evaluate_repeats_its_figures(
         assert images[name].mean() == pytest.approx(metrics[f"test/{name}_mean"], rel=1e-5)
     assert images["f1"].std(ddof=1) == pytest.approx(metrics["test/f1_std"], rel=1e-4, abs=1e-7)
     assert images["f1"].min() == pytest.approx(metrics["test/f1_min"], rel=1e-5)
+    with np.load(run.test_masks_path) as kept:
+        assert (kept["masks"].shape, kept["masks"].dtype) == ((6, 32, 32), np.uint8)
+        assert set(np.unique(kept["masks"])) <= {0, 1}
     worst = found["details"]["worst"][0]
     assert worst["name"] == pd.read_csv(run.test_images_path)["name"][worst["index"]]
     assert images["f1"][worst["index"]] == pytest.approx(images["f1"].min())
@@ -200,8 +204,8 @@ def test_a_sweep_over_upsampling_and_activation_ends_in_a_table(
         "hydra.sweep.dir=sweep",
     )  # fmt: skip
     assert (code, err) == (0, "")
-    assert re.search(r"^upsampling +activation +val/f1_mean +test/f1_mean +seconds +state", out, re.MULTILINE)
-    summary = pd.read_csv(tmp_path / "sweep" / "summary.csv")
+    assert re.search(r"^upsampling +activation +val/f1_mean +seconds +state", out, re.MULTILINE)
+    summary = pd.read_csv(tmp_path / "sweep" / "runs.csv")
     assert list(summary["state"]) == ["done"] * 6
     assert summary[["model.upsampling", "model.activation"]].drop_duplicates().shape[0] == 6
     assert summary["val/f1_mean"].between(0, 1).all()

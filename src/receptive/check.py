@@ -21,7 +21,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from receptive.config import did_you_mean, plain
 from receptive.errors import InputError
-from receptive.signatures import TARGET_PREFIXES, shown_value, target_faults
+from receptive.signatures import TARGET_PREFIXES, guilty, target_faults
+from receptive.trial import model_faults, unweighted
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,7 +67,7 @@ class Checker:
         if found := self._once(_data_faults, data, *self._look) + self._once(_augment_faults, text["augment"]):
             return found
         facts = self._facts(data)
-        found = self._once(_model_faults, facts, model)
+        found = self._once(model_faults, facts, model)
         found = found or self._once(_record_faults, facts, model, text["record"])
         found = found or self._once(_optimizer_faults, facts, model, text["optimizer"], self._weights)
         found = found or self._once(_schedule_faults, text["scheduler"], text["optimizer"], trainer)
@@ -149,17 +150,20 @@ def _data_faults(data: str, files: bool, download: bool) -> list[str]:
     except InputError as error:
         return [str(error)]
     except (ValueError, TypeError) as error:
-        return [_guilty("data", json.loads(data), error)]
+        return [guilty("data", json.loads(data), error)]
     return []
 
 
 def _augment_faults(augment: str) -> list[str]:
     found = []
     for name, node in json.loads(augment or "{}").items():
+        if not isinstance(node, dict) or "_target_" not in node:
+            found.append(f"augment.{name}: is set but not chosen; add {name} to augment=[...]")
+            continue
         try:
             _built(json.dumps(node))
         except (ValueError, TypeError) as error:
-            found.append(_guilty(f"augment.{name}", node, error))
+            found.append(guilty(f"augment.{name}", node, error))
     return found
 
 
@@ -168,46 +172,8 @@ def _facts(data: str) -> Any:
     return _built(data).facts
 
 
-def _model_faults(facts: Any, model: str) -> list[str]:
-    import torch
-
-    shape = (2, facts.in_channels, *facts.image_size)
-    node = json.loads(model)
-    name = node["_target_"].rpartition(".")[2]
-    try:
-        network, device = _unweighted(facts, model)
-        with torch.no_grad():
-            output = network(torch.empty(shape, device=device))
-    except Exception as error:  # whatever a network raises, it cannot be used
-        return [f"{_guilty('model', node, error)}  ({name} with images of {'x'.join(map(str, shape[1:]))})"]
-    wanted = (2, facts.num_classes, *(facts.image_size if facts.target == "mask" else ()))
-    if not isinstance(output, torch.Tensor) or output.shape != wanted:
-        given = tuple(output.shape) if isinstance(output, torch.Tensor) else f"a {type(output).__name__}"
-        kind = (
-            "a class for each pixel: choose model=unet or another net for masks"
-            if facts.target == "mask"
-            else "a class"
-        )
-        return [f"model: {name} gives {given} for 2 images, the data need {wanted}, {kind}"]
-    return []
-
-
-def _unweighted(facts: Any, model: str) -> tuple[nn.Module, str]:
-    """The network on the meta device, where building costs nothing; on the CPU if its constructor reads tensors."""
-    import torch
-
-    from receptive.build import build_model
-
-    node = OmegaConf.create(json.loads(model))
-    try:
-        with torch.device("meta"):
-            return build_model(node, facts), "meta"
-    except NotImplementedError:  # "Cannot copy out of meta tensor"
-        return build_model(node, facts), "cpu"
-
-
 def _weights(facts: Any, model: str) -> list[nn.Parameter]:
-    return list(_unweighted(facts, model)[0].parameters())
+    return list(unweighted(facts, model)[0].parameters())
 
 
 def _record_faults(facts: Any, model: str, record: str) -> list[str]:
@@ -215,7 +181,7 @@ def _record_faults(facts: Any, model: str, record: str) -> list[str]:
 
     node = json.loads(record)
     try:
-        chosen_layers(_unweighted(facts, model)[0], node and node.get("layers"))
+        chosen_layers(unweighted(facts, model)[0], node and node.get("layers"))
     except InputError as error:
         return [f"record.{error}"]
     return []
@@ -227,17 +193,8 @@ def _optimizer_faults(
     try:
         _built(optimizer, params=weights(facts, model))
     except (ValueError, TypeError, RuntimeError) as error:
-        return [_guilty("optimizer", json.loads(optimizer), error)]
+        return [guilty("optimizer", json.loads(optimizer), error)]
     return []
-
-
-def _guilty(group: str, node: dict[str, Any], error: Exception) -> str:
-    """An error of another library with the key whose value it quotes."""
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    keys = [
-        f"{group}.{key}={shown_value(value)}" for key, value in node.items() if key[0] != "_" and str(value) in text
-    ]
-    return f"{', '.join(keys) or group}: {text}"
 
 
 def _trainer_faults(data: str, task: str, trainer: str) -> list[str]:
@@ -272,7 +229,7 @@ def _schedule_faults(scheduler: str, optimizer: str, trainer: str) -> list[str]:
         built = _built(optimizer, params=weights)
         _built(scheduler, optimizer=built, steps_per_epoch=10, max_epochs=epochs)
     except (ValueError, TypeError) as error:
-        return [_guilty("scheduler", json.loads(scheduler), error)]
+        return [guilty("scheduler", json.loads(scheduler), error)]
     return []
 
 

@@ -159,6 +159,11 @@ def sweep_name(overrides: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:10]
 
 
+def sweep_folder(study: str | None, overrides: Sequence[str]) -> str:
+    """Where a sweep lies below paths.output_dir: a study in a folder of its name."""
+    return f"studies/{study}" if study else f"sweeps/{sweep_name(overrides)}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`, did you mean 'x'?` or an empty string."""
     near = difflib.get_close_matches(word, list(known), 1)
@@ -166,8 +171,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def register_resolvers() -> None:
-    """The one interpolation of our own: `${sweep_name:LIST_OF_OVERRIDES}`."""
-    OmegaConf.register_new_resolver("sweep_name", sweep_name, replace=True)
+    """The one interpolation of our own: `${sweep_folder:STUDY,LIST_OF_OVERRIDES}`."""
+    OmegaConf.register_new_resolver("sweep_folder", sweep_folder, replace=True)
 
 
 def explain(error: Exception, known: Callable[[], Iterable[str]]) -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from receptive.data.sizes import Stack, by_size
 from receptive.tasks.base import Task
 from receptive.trainer import TrainerOptions
 
@@ -41,6 +42,12 @@ class Predictor:
             output: Tensor = self.task(inputs.to(self.device))
         return output
 
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """From normalised images (N, C, H, W) to float32 (N, num_classes) or (N, num_classes, H, W), on the CPU."""
+    def __call__(self, inputs: Stack) -> Tensor:
+        """From normalised images (N, C, H, W) to float32 (N, num_classes) or (N, num_classes, H, W), on the CPU.
+
+        Images of several sizes, N times (C, H, W), are for a classifier; it gets those of one size together.
+        """
+        if not isinstance(inputs, Tensor):
+            places, found = zip(*((places, self(images)) for places, images in by_size(inputs)), strict=True)
+            return torch.cat(found)[torch.tensor([place for own in places for place in own]).argsort()]
         return torch.cat([self.outputs(part) for part in inputs.split(self.batch_size)]).softmax(dim=1).cpu()

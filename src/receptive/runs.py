@@ -154,6 +154,11 @@ class Run:
         return self.folder / "test_images.csv"
 
     @property
+    def test_masks_path(self) -> Path:
+        """The predicted masks of the test images, (N, H, W) uint8 in a compressed NumPy file."""
+        return self.folder / "test_masks.npz"
+
+    @property
     def activations_path(self) -> Path:
         """A row a layer and epoch, of runs with record=activations."""
         return self.folder / "activations.csv"
@@ -202,7 +207,8 @@ class Run:
         """Leave nothing of earlier attempts but config, log and status."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         shutil.rmtree(self.figures, ignore_errors=True)
-        for path in (self.metrics_path, self.result_path, self.test_images_path, self.activations_path):
+        tests = (self.test_images_path, self.test_masks_path)
+        for path in (self.metrics_path, self.result_path, self.activations_path, *tests):
             path.unlink(missing_ok=True)
 
     def start_over(self) -> None:

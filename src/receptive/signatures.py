@@ -146,3 +146,12 @@ def _type_faults(key: str, hint: Any, value: Any) -> list[str]:
 def shown_value(value: Any) -> str:
     """A value as it is typed on the command line."""
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def guilty(group: str, node: Mapping[str, Any], error: Exception) -> str:
+    """An error of another library with the key whose value it quotes."""
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    keys = [
+        f"{group}.{key}={shown_value(value)}" for key, value in node.items() if key[0] != "_" and str(value) in text
+    ]
+    return f"{', '.join(keys) or group}: {text}"

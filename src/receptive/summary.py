@@ -15,6 +15,8 @@ from receptive.errors import InputError
 def summary(config: DictConfig, *, depth: int = 3) -> str:
     """A table of the model of `config` for one image of its data, and below it memory as report R2.12 counts it.
 
+    Of data with several sizes one image of the largest.
+
     Args:
         config: as `receptive train` composes it.
         depth: levels of nested modules shown.

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
@@ -152,12 +153,14 @@ def _named(details: dict[str, Any], names: tuple[str, ...] | None) -> dict[str, 
 
 
 def _write_test_images(experiment: Experiment, run: Run) -> None:
-    """test_images.csv: the scores of every test image, where the task keeps them."""
+    """test_images.csv and test_masks.npz: scores and predicted mask of every test image, where the task keeps them."""
     if not (scores := experiment.task.test_images()):
         return
     names = experiment.data.test_names() or [""] * len(scores)
     rows = [{"index": place, "name": name, **row} for place, (name, row) in enumerate(zip(names, scores, strict=False))]
     write_csv(run.test_images_path, list(rows[0]), rows)
+    if (masks := experiment.task.test_masks()) is not None:
+        np.savez_compressed(run.test_masks_path, masks=masks.numpy())
 
 
 def parameter_count(experiment: Experiment) -> int:
@@ -172,11 +175,10 @@ def _counted(number: int, noun: str) -> str:
 def _introduce(experiment: Experiment, run: Run, console: Console, checkpoint: Path | None) -> None:
     data, options = experiment.data, experiment.trainer
     sizes = data.sizes()
-    shape = "x".join(str(side) for side in (data.facts.in_channels, *data.facts.image_size))
-    images = f"{sizes['train']:,} training and {sizes['val']:,} validation images of {shape}"
+    images = f"{sizes['train']:,} training and {sizes['val']:,} validation images of {data.facts.shapes}"
     lines = {
         "run": shown(run.folder),
-        "data": f"{type(data.source).__name__}: {images}, {data.facts.num_classes} classes",
+        "data": f"{data.source.title}: {images}, {data.facts.num_classes} classes",
         "model": f"{type(experiment.task.model).__name__}: {parameter_count(experiment):,} parameters",
         "trainer": f"{_counted(options.max_epochs, 'epoch')}, {options.actual_precision()} on {options.device()}"
         + (f", {_counted(torch.get_num_threads(), 'thread')}" if options.device() == "cpu" else ""),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -133,6 +134,61 @@ class TestEpochSampler:
         assert [len(list(sampler)) for sampler in samplers] == [len(sampler) for sampler in samplers]
         if shuffle:
             assert {len(own) for own in items} == {7}
+
+
+class TestKinds:
+    """Items of several kinds, 12, 1, 0 and 10 of them: no batch holds two."""
+
+    KINDS = torch.tensor([0, 3] * 10 + [0, 0, 1])
+
+    def _sampler(self, **options: Any) -> EpochSampler:
+        return EpochSampler(**{"size": 23, "batch_size": 4, "seed": 0, "shuffle": True, "kinds": self.KINDS} | options)
+
+    @pytest.mark.parametrize("shuffle", [True, False])
+    @pytest.mark.parametrize("drop_last", [True, False])
+    def test_every_item_once_and_one_kind_a_batch(self, shuffle: bool, drop_last: bool) -> None:
+        sampler = self._sampler(shuffle=shuffle, drop_last=drop_last)
+        batches = list(sampler)
+        assert all(len(self.KINDS[batch].unique()) == 1 for batch in batches)
+        lengths = sorted(len(batch) for batch in batches)
+        assert lengths == ([4] * 5 if drop_last else [1, 2, 4, 4, 4, 4, 4]) and len(sampler) == len(lengths)
+        served = torch.cat(batches).tolist()
+        assert len(set(served)) == len(served) and (drop_last or sorted(served) == list(range(23)))
+
+    def test_in_order_each_batch_comes_where_its_first_item_does(self) -> None:
+        batches = [batch.tolist() for batch in self._sampler(shuffle=False, batch_size=6)]
+        assert batches == [[0, 2, 4, 6, 8, 10], [1, 3, 5, 7, 9, 11], [12, 14, 16, 18, 20, 21], [13, 15, 17, 19], [22]]
+
+    def test_order_is_a_function_of_seed_and_epoch(self) -> None:
+        def order(seed: int, epoch: int) -> tuple[list[int], ...]:
+            sampler = self._sampler(seed=seed)
+            sampler.set_epoch(epoch)
+            return tuple(batch.tolist() for batch in sampler)
+
+        assert order(1, 2) == order(1, 2)
+        assert len({str(order(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
+        kinds = {tuple(int(self.KINDS[batch[0]]) for batch in order(0, epoch)) for epoch in range(9)}
+        assert len(kinds) > 5  # not the same kinds in turn
+
+    def test_resumes_where_it_stopped(self) -> None:
+        whole = self._sampler()
+        whole.set_epoch(3)
+        batches = [batch.tolist() for batch in whole]
+        for start in range(len(batches) + 1):
+            resumed = self._sampler()
+            resumed.epoch, resumed.start = 3, start
+            assert [batch.tolist() for batch in resumed] == batches[start:]
+
+    @pytest.mark.parametrize("shuffle", [True, False])
+    def test_ranks_share_an_epoch(self, shuffle: bool) -> None:
+        samplers = [self._sampler(shuffle=shuffle, rank=rank, ranks=3) for rank in range(3)]
+        own = [list(sampler) for sampler in samplers]
+        assert [len(batches) for batches in own] == [len(sampler) for sampler in samplers]
+        served = torch.cat([batch for batches in own for batch in batches]).tolist()
+        assert len(set(served)) == len(served) == (12 + 9 if shuffle else 23)
+        if shuffle:  # as many batches on each, of the same kind and length at the same time
+            shapes = [[(len(batch), int(self.KINDS[batch[0]])) for batch in batches] for batches in own]
+            assert shapes[0] == shapes[1] == shapes[2]
 
 
 class TestTransform:

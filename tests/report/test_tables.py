@@ -1,12 +1,16 @@
-"""The table is read whole, however narrow the screen."""
+"""The tables of a report: read whole on any console, complete as files."""
 
 import io
 from pathlib import Path
 
+import pandas as pd
 import pytest
-from receptive.sweeps.table import print_table
 from rich.console import Console
+from tests.report.test_verdicts import collection_of
 
+from receptive.report.collection import Collection, Record
+from receptive.report.tables import print_tables, write_tables
+from receptive.report.verdicts import judge
 from receptive.runs import Run, Status
 
 LABELS = {
@@ -18,20 +22,14 @@ LABELS = {
 }
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    run = Run(tmp_path)
-    run.write_status(Status(state="done"))
-    metrics = {"val/f1_mean": 0.9712, "test/f1_mean": 0.9688}
-    run.write_result({"metrics": metrics, "monitor": "val/f1_mean", "seconds": 12.34})
-    return run
-
-
 @pytest.mark.parametrize("terminal", [True, False])
-def test_no_value_is_cut_off(run: Run, terminal: bool) -> None:
+def test_no_value_is_cut_off(tmp_path: Path, terminal: bool) -> None:
+    metrics = {"val/f1_mean": 0.9712, "test/f1_mean": 0.9688}
+    result = {"metrics": metrics, "monitor": "val/f1_mean", "seconds": 12.34}
+    record = Record(Run(tmp_path), LABELS, "done", Status(state="done"), {"seed": 0}, result)
     stream = io.StringIO()
     console = Console(file=stream, width=80, force_terminal=terminal, no_color=True)
-    print_table([(LABELS, run)], console)
+    print_tables(Collection(tmp_path, "", (record,)), (), console)
     text = stream.getvalue()
     for value in (*LABELS.values(), "0.9712", "0.9688", "12.3", "done"):
         assert value in text
@@ -39,3 +37,24 @@ def test_no_value_is_cut_off(run: Run, terminal: bool) -> None:
     if not terminal:  # a log, where a line may be long
         assert len(text.splitlines()) == 2
     assert console.width == 80
+
+
+def test_the_files_hold_a_row_a_run_a_row_a_group_and_a_row_a_claim(tmp_path: Path) -> None:
+    values = {"a|b": [0.90, 0.91, 0.92], "c": [0.80, 0.83, 0.81]}
+    claim = {"id": "X1", "text": "a is better", "metric": "val/accuracy", "better": "a|b", "than": "c"}
+    collection = collection_of(values, [claim], root=tmp_path)
+    write_tables(collection, judge(collection))
+    runs = pd.read_csv(tmp_path / "runs.csv")
+    assert list(runs["val/accuracy"]) == [0.90, 0.91, 0.92, 0.80, 0.83, 0.81]
+    assert list(runs["variant"]) == ["a|b"] * 3 + ["c"] * 3
+    summary = pd.read_csv(tmp_path / "summary.csv")
+    by_hand = runs.groupby("variant")["val/accuracy"].agg(["mean", "std", "max", "count"])
+    assert list(summary["val/accuracy mean"]) == pytest.approx(list(by_hand["mean"]))
+    assert list(summary["val/accuracy deviation"]) == pytest.approx(list(by_hand["std"]))
+    assert list(summary["val/accuracy best"]) == list(by_hand["max"])
+    assert list(summary["val/accuracy n"]) == list(by_hand["count"])
+    assert summary["p against best"].isna().tolist() == [True, False]
+    text = (tmp_path / "summary.md").read_text()
+    assert "| a\\|b | 3 | 91.00 % ± 1.00 % |" in text
+    assert "| X1 | a is better |" in text
+    assert "| holds |" in text

@@ -55,6 +55,7 @@ FILES = (
     "data=image_folder", "data.source.image_size=12", "data.batch_size=4", "data.validation=3",
     "augment=[horizontal_flip]", "optimizer=adamw",
 )  # fmt: skip
+SIZES = ("data=digits_varres", "data.batch_size=64", "augment=[affine]", "optimizer=adam")
 MASKS = (
     "data=phantoms", "data.source.image_size=32", "data.source.train_images=10", "data.source.test_images=4",
     "data.validation=3", "data.batch_size=2", "model=unet", "model.base_channels=2", "model.depth=2",

@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 from scripts.chaos import differences, everything
-from tests.resume.conftest import CLASSIFIER, EPOCHS, FILES, MASKS, QUIET, STEPS, Straight, folder_of, run_to_the_end
+from tests.resume.conftest import (
+    CLASSIFIER,
+    EPOCHS,
+    FILES,
+    MASKS,
+    QUIET,
+    SIZES,
+    STEPS,
+    Straight,
+    folder_of,
+    run_to_the_end,
+)
 
 from receptive.callbacks.interruption import Interruption
 from receptive.callbacks.resume import ExactResume
@@ -54,6 +65,13 @@ def test_files_read_by_workers(
     stops += [1, 2, 4, 6]
     assert run_to_the_end(run, stops) == 5
     assert differences(straight(*FILES, where), everything(run)) == []
+
+
+def test_images_of_several_sizes(stops: list[int], straight: Straight, tmp_path: Path) -> None:
+    run = folder_of(tmp_path / "run", *SIZES)
+    stops += [1, 3, 4, 8]
+    assert run_to_the_end(run, stops) == 5
+    assert differences(straight(*SIZES), everything(run)) == []
 
 
 def test_without_a_validation_in_every_epoch(stops: list[int], straight: Straight, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_a_sweep_ends_in_a_table(cli: Cli, tmp_path: Path, launcher: str) -> Non
     arguments = (*SWEEP, "optimizer.lr=0.001,0.01", "seed=range(2)", f"hydra/launcher={launcher}")
     code, out, err = cli("train", *arguments)
     assert (code, err) == (0, "")
-    summary = pd.read_csv(tmp_path / "sweep" / "summary.csv")
+    summary = pd.read_csv(tmp_path / "sweep" / "runs.csv")
     assert list(zip(summary["optimizer.lr"], summary["seed"], strict=True)) == [
         (0.001, 0),
         (0.001, 1),
@@ -113,7 +113,7 @@ def test_a_failed_job_stops_no_other_and_is_run_again(cli: Cli, tmp_path: Path) 
     assert "failed: the training loss is nan in epoch 1" in out
     failed, good = runs(tmp_path / "sweep")
     assert (failed.state(), good.state()) == ("failed", "done")
-    assert pd.read_csv(tmp_path / "sweep" / "summary.csv")["error"].str.contains("loss is nan").sum() == 1
+    assert pd.read_csv(tmp_path / "sweep" / "runs.csv")["error"].str.contains("loss is nan").sum() == 1
     code, out, _ = cli("train", *arguments)
     assert code == 1
     assert (failed.status().attempts, good.status().attempts) == (2, 1)
@@ -140,7 +140,7 @@ def test_variants_and_a_study_file(cli: Cli, tmp_path: Path) -> None:
     )
     code, _out, err = cli("train", "--config-dir", str(tmp_path / "mine"), "study=width")
     assert (code, err) == (0, "")
-    summary = pd.read_csv(tmp_path / "studies" / "width" / "summary.csv")
+    summary = pd.read_csv(tmp_path / "studies" / "width" / "runs.csv")
     assert list(summary["variant"]) == ["base", "base", "wide", "wide", "other", "other"]
     assert list(summary["seed"]) == [0, 1] * 3
     found = [OmegaConf.load(run.config_path) for run in runs(tmp_path / "studies" / "width")]
@@ -159,7 +159,7 @@ def test_lists_are_told_apart_in_the_table(cli: Cli, tmp_path: Path) -> None:
 def test_the_table_keeps_the_jobs_of_earlier_commands(cli: Cli, tmp_path: Path) -> None:
     assert cli("train", *SWEEP, "seed=0,1")[0] == 0
     assert cli("train", *SWEEP, "seed=2")[0] == 0
-    assert len(pd.read_csv(tmp_path / "sweep" / "summary.csv")) == 3
+    assert len(pd.read_csv(tmp_path / "sweep" / "runs.csv")) == 3
 
 
 def test_a_damaged_status_does_not_end_a_sweep(cli: Cli, tmp_path: Path) -> None:
@@ -270,13 +270,13 @@ import sys, time
 from pathlib import Path
 from receptive.runs import Run
 from receptive.sweeps.expansion import Point
-from receptive.sweeps.sweep import Job, settle
+from receptive.sweeps.jobs import Job, settle
 
 root, (first, last) = Path(sys.argv[1]), map(int, sys.argv[2:])
 print("ready", flush=True)
 sys.stdin.read()
 for seed in range(first, last):
-    point = Point("", (f"seed={seed}",), ("seed",))
+    point = Point("", (f"seed={seed}",), ("seed",), ("seed",))
     [job] = settle([Job(point, {"seed": seed}, f"{seed:012x}", Run(root / f"{last}-{seed}"))], root)
     print(job.run.folder.name)
 """
@@ -320,4 +320,4 @@ def test_a_signal_stops_a_sweep_in_order(tmp_path: Path, number: signal.Signals,
     assert "waiting" in out  # the table
     assert not some_state(folder, "running")
     assert some_state(folder, "interrupted")
-    assert (folder / "summary.csv").is_file()
+    assert (folder / "runs.csv").is_file()

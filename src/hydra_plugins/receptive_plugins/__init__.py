@@ -11,7 +11,7 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from receptive.config import register_resolvers
 from receptive.errors import InputError
@@ -32,7 +32,7 @@ class FolderSweeper(Sweeper):
     """
 
     def __init__(self, claims: Sequence[dict[str, Any]] | None = None) -> None:
-        self.claims = tuple(claims or ())
+        self.claims = OmegaConf.to_container(claims) if OmegaConf.is_config(claims) else claims or []
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra hands over, and make the launcher."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from receptive.data.images import image_files, read_image
 from receptive.data.module import Examples, ImageData, Part
+from receptive.data.sizes import by_size, stacked
 from receptive.errors import InputError
 
 
@@ -23,7 +24,7 @@ class Images(abc.ABC):
 
     @abc.abstractmethod
     def batches(self, size: int) -> Iterator[Tensor]:
-        """Yield normalised images (B, C, H, W), B at most `size`."""
+        """Yield normalised images (B, C, H, W) of one size, B at most `size`."""
 
     @abc.abstractmethod
     def examples(self, places: Sequence[int]) -> Examples:
@@ -52,7 +53,7 @@ class SplitImages(Images):
         return self._size
 
     def batches(self, size: int) -> Iterator[Tensor]:
-        """Yield the images in order, without augmentation."""
+        """Yield the images without augmentation, in order but for what data of several sizes change in it."""
         for inputs, _ in self.data.ordered_loader(self.split, self.positions, size):
             yield inputs
 
@@ -84,7 +85,8 @@ class FileImages(Images):
         """Yield the images in the order of their names; raises InputError where one cannot be read."""
         names = list(self.files)
         for start in range(0, len(names), size):
-            yield self.data.inputs([self._read(name) for name in names[start : start + size]])
+            inputs = self.data.inputs([self._read(name) for name in names[start : start + size]])
+            yield from (images for _, images in by_size(inputs))
 
     def examples(self, places: Sequence[int]) -> Examples:
         """Return images by their places in the order of their names."""
@@ -92,7 +94,7 @@ class FileImages(Images):
         if strange := [place for place in places if not 0 <= place < len(names)]:
             raise InputError(f"maps={strange[0]}: input holds {len(names)} images, counted from 0")
         images = [self._read(names[place]) for place in places]
-        pixels = torch.stack([self.data.source.fit(image) for image in images])
+        pixels = stacked([self.data.source.fit(image) for image in images])
         return Examples(pixels, self.data.inputs(images), torch.zeros(0), tuple(names[place] for place in places))
 
     def _read(self, name: str) -> Image:

@@ -95,8 +95,8 @@ def probe_layers(
 
         def visit(name: str, output: Tensor) -> None:
             if name not in fits:
-                fits[name] = _Fit(num_classes or 0)
-            use(fits[name], _features(output), targets)
+                fits[name] = _Fit(num_classes or 0, _grid(output))
+            use(fits[name], _features(output, fits[name].grid), targets)
 
         with watching(predictor.task.model, layers, visit):
             for inputs, labels in batches:
@@ -117,22 +117,34 @@ def _wanted(inputs: Tensor, labels: Tensor, num_classes: int | None) -> Tensor:
     return picture if num_classes is None else torch.cat([F.one_hot(labels, num_classes).float(), picture], dim=1)
 
 
-def _features(output: Tensor) -> Tensor:
+def _grid(output: Tensor) -> tuple[int, ...]:
+    """The cells over which maps are averaged, (down, across): with all channels at most MOST_FEATURES."""
+    channels, *sides = by_channel(output).shape[1:]
+    most = max(1, math.isqrt(MOST_FEATURES // channels))
+    return tuple(min(most, side) for side in sides)
+
+
+def _features(output: Tensor, grid: tuple[int, ...]) -> Tensor:
     """(B, D), D at most MOST_FEATURES; of more channels at most MOST_CHANNELS."""
     values = by_channel(output).float()
     if values.ndim == 4:
-        side = max(1, math.isqrt(MOST_FEATURES // values.shape[1]))
-        values = F.adaptive_avg_pool2d(values, (min(side, values.shape[2]), min(side, values.shape[3])))
+        values = F.adaptive_avg_pool2d(
+            values, (grid[0], grid[1])
+        )  # cells of smaller maps than the first ones share pixels
     elif values.ndim > 2:
         values = values.flatten(2).mean(2, keepdim=True)
     return spread(values.flatten(1), MOST_CHANNELS)
 
 
 class _Fit:
-    """The ridge regression of one layer: sums over the fitted images, then scores over the others."""
+    """The ridge regression of one layer: sums over the fitted images, then scores over the others.
 
-    def __init__(self, num_classes: int) -> None:
+    Its grid is that of the first images, also for images of other sizes.
+    """
+
+    def __init__(self, num_classes: int, grid: tuple[int, ...]) -> None:
         self.num_classes = num_classes
+        self.grid = grid
         self.size = 0
         self.right = 0
         self.judged = 0

@@ -3,7 +3,7 @@
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from PIL import Image, ImageOps
@@ -25,6 +25,8 @@ class ImageFolder(Source):
         image_size: the shorter side is resized to it (bilinear), then the centre is cropped, pixels.
         mode: RGB, or L for grey.
     """
+
+    FILES: ClassVar[bool] = True
 
     root: str
     image_size: Annotated[int, Field(ge=1)] = 224

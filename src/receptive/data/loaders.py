@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from receptive.data.randomness import generator
+from receptive.data.sizes import SizedSplit
 from receptive.data.source import ArraySplit, FileSplit
 from receptive.data.transform import BatchTransform
 from receptive.errors import InputError
@@ -28,6 +29,9 @@ class EpochSampler(Sampler[Tensor]):
         drop_last: leave out a last batch that is not full.
         rank: which process of a distributed run this is.
         ranks: number of processes. Each serves every ranks-th item; when shuffling all serve equally many.
+        kinds: (size,) int64 from 0: items of different kinds share no batch. A share and a last batch that is not full
+            are then of each kind; when shuffling the batches come in an order that is drawn as well, the same kind on
+            all ranks, else each where its first item comes. None: all are of one kind.
 
     Attributes:
         epoch: the epoch that comes next; Lightning calls `set_epoch`.
@@ -43,6 +47,7 @@ class EpochSampler(Sampler[Tensor]):
         drop_last: bool = False,
         rank: int = 0,
         ranks: int = 1,
+        kinds: Tensor | None = None,
     ) -> None:
         self.size = size
         self.batch_size = batch_size
@@ -51,6 +56,8 @@ class EpochSampler(Sampler[Tensor]):
         self.drop_last = drop_last
         self.rank = rank
         self.ranks = ranks
+        self.kinds = kinds
+        self._sizes = [size] if kinds is None else torch.bincount(kinds).tolist()
         self.epoch = 0
         self.start = 0
 
@@ -62,23 +69,33 @@ class EpochSampler(Sampler[Tensor]):
     def __iter__(self) -> Iterator[Tensor]:
         """Yield the positions of each batch: (B,) int64."""
         start, self.start = self.start, 0
-        if self.shuffle:
-            order = torch.randperm(self.size, generator=generator("order", self.seed, self.epoch))
-            order = order[: self._even_size]
-        else:
-            order = torch.arange(self.size)
-        batches = order[self.rank :: self.ranks].split(self.batch_size)
-        yield from batches[start : len(self)]
+        yield from self._batches()[start:]
 
     def __len__(self) -> int:
         """Return the batches of a whole epoch on this rank, whatever `start` is."""
-        size = len(range(self.rank, self._even_size if self.shuffle else self.size, self.ranks))
-        return size // self.batch_size if self.drop_last else -(-size // self.batch_size)
+        shares = [len(range(self.rank, self._served(size), self.ranks)) for size in self._sizes]
+        return sum(share // self.batch_size if self.drop_last else -(-share // self.batch_size) for share in shares)
 
-    @property
-    def _even_size(self) -> int:
+    def _batches(self) -> list[Tensor]:
+        draws = generator("order", self.seed, self.epoch)
+        order = torch.randperm(self.size, generator=draws) if self.shuffle else torch.arange(self.size)
+        if self.kinds is None:
+            return self._cut(order)
+        of_order = self.kinds[order]
+        batches = [batch for kind in range(len(self._sizes)) for batch in self._cut(order[of_order == kind])]
+        if not self.shuffle:
+            return sorted(batches, key=lambda batch: int(batch[0]))
+        return [batches[place] for place in torch.randperm(len(batches), generator=draws).tolist()]
+
+    def _cut(self, items: Tensor) -> list[Tensor]:
+        """Part the items of a kind, in their order, into the batches of this rank."""
+        share = items[: self._served(len(items))][self.rank :: self.ranks]
+        least = self.batch_size if self.drop_last else 1  # splitting nothing gives an empty batch
+        return [batch for batch in share.split(self.batch_size) if len(batch) >= least]
+
+    def _served(self, size: int) -> int:
         # ranks that train wait for one another every step: a batch more on one of them would hang
-        return self.size - self.size % self.ranks
+        return size - size % self.ranks if self.shuffle else size
 
 
 class ImageLoader(abc.ABC):
@@ -133,6 +150,41 @@ class ArrayLoader(ImageLoader):
             rows = self.indices.index_select(0, positions)
             rows_there = rows.to(device, non_blocking=True)
             images = self.images.index_select(0, rows_there)
+            targets = self.targets.index_select(0, rows_there)
+            yield self.transform(images, targets, rows_there, self.sampler.epoch)
+
+
+class SizedLoader(ImageLoader):
+    """Batches of one size each, gathered from arrays in memory, in the caller's process.
+
+    Args:
+        split: images of several sizes, and targets.
+        indices: (n,) int64, the rows of `split` that are served.
+        sampler: their order, whose kinds are the sizes.
+        transform: turns gathered images into the model's input.
+        device: where the arrays are kept and the batches are made.
+    """
+
+    def __init__(
+        self,
+        split: SizedSplit,
+        indices: Tensor,
+        sampler: EpochSampler,
+        transform: BatchTransform,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__(indices, sampler, transform)
+        self.kinds, self.places = split.kinds, split.places
+        self.stacks = [stack.to(device) for stack in split.stacks]
+        self.targets = split.targets.to(device)
+
+    def __iter__(self) -> Iterator[Batch]:
+        device = self.targets.device
+        for positions in self.sampler:
+            rows = self.indices.index_select(0, positions)
+            places = self.places.index_select(0, rows).to(device, non_blocking=True)
+            rows_there = rows.to(device, non_blocking=True)
+            images = self.stacks[int(self.kinds[rows[0]])].index_select(0, places)
             targets = self.targets.index_select(0, rows_there)
             yield self.transform(images, targets, rows_there, self.sampler.epoch)
 

@@ -1,6 +1,7 @@
 """The one LightningDataModule: a source, its validation split, its loaders."""
 
 import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -12,7 +13,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from receptive.data.augment import Augmentation
-from receptive.data.loaders import ArrayLoader, EpochSampler, FileLoader, ImageLoader
+from receptive.data.loaders import ArrayLoader, EpochSampler, FileLoader, ImageLoader, SizedLoader
+from receptive.data.sizes import SizedSplit, Stack, stacked
 from receptive.data.source import Facts, FileSplit, Source, Split, SplitName, load_cached
 from receptive.data.split import validation_split
 from receptive.data.transform import BatchTransform
@@ -28,14 +30,14 @@ class Examples:
     """Some images of a split.
 
     Args:
-        pixels: (B, C, H, W) uint8.
-        inputs: (B, C, H, W) float32, the same as the model takes them.
+        pixels: (B, C, H, W) uint8; where their sizes differ B times (C, H, W).
+        inputs: the same as the model takes them, float32.
         targets: (B,) labels or (B, H, W) masks.
         names: B names.
     """
 
-    pixels: Tensor
-    inputs: Tensor
+    pixels: Stack
+    inputs: Stack
     targets: Tensor
     names: tuple[str, ...]
 
@@ -44,8 +46,9 @@ class ImageData(pl.LightningDataModule):
     """Images and their targets, in batches (images float32 (B, C, H, W), targets int64 (B,)).
 
     A split that its source gives as arrays is served from memory, one of files by reading processes; both are
-    augmented and normalised on the batch, the same way. Official splits only: validation is cut from
-    training, the test split is not read before it is asked for.
+    augmented and normalised on the batch, the same way. Where images have several sizes each batch is of one, and the
+    batches are mixed: in training in an order that is drawn, else by their first images. Official splits only:
+    validation is cut from training, the test split is not read before it is asked for.
 
     Args:
         source: the data set.
@@ -143,7 +146,9 @@ class ImageData(pl.LightningDataModule):
 
     def overfit(self, batches: int) -> None:
         """Keep the first training batches alone, without augmentation, for training and validation both."""
-        rows = self._rows[0][: batches * self.batch_size]
+        given = self._rows[0]
+        in_order = self._sampler(self._split("train"), given, train=False, batch_size=self.batch_size)
+        rows = given[torch.cat(list(itertools.islice(in_order, batches))).sort().values]
         self._rows = (rows, rows)
         self.augmentations = ()
 
@@ -155,7 +160,7 @@ class ImageData(pl.LightningDataModule):
         """
         whole, rows = self._part(split, positions)
         pixels, targets = whole.batch(rows.tolist())
-        inputs, _ = self.transform(len(whole))(pixels, targets, rows, 0)
+        inputs = self._as_inputs(pixels)
         names = whole.names or tuple(f"image {row}" for row in range(len(whole)))
         return Examples(pixels, inputs, targets, tuple(names[row] for row in rows.tolist()))
 
@@ -189,9 +194,17 @@ class ImageData(pl.LightningDataModule):
             raise InputError(f"there is no image {strange[0]}: the {split} set has {len(rows)}, counted from 0")
         return whole, rows[list(positions)]
 
-    def inputs(self, images: Sequence[Image]) -> Tensor:
-        """Return images from elsewhere as the model takes them: (B, C, H, W) float32."""
-        pixels = torch.stack([self.source.fit(image) for image in images])
+    def inputs(self, images: Sequence[Image]) -> Stack:
+        """Return images from elsewhere as the model takes them: (B, C, H, W) float32.
+
+        Where the data set has several sizes B times (C, H, W), each in the size that the source chooses for it.
+        """
+        return self._as_inputs(stacked([self.source.fit(image) for image in images]))
+
+    def _as_inputs(self, pixels: Stack) -> Stack:
+        """Return uint8 images as the model takes them, without augmentation."""
+        if not isinstance(pixels, Tensor):
+            return tuple(self._as_inputs(image.unsqueeze(0))[0] for image in pixels)
         rows = torch.arange(len(pixels))
         return self.transform(len(pixels))(pixels, rows, rows, 0)[0]
 
@@ -215,12 +228,18 @@ class ImageData(pl.LightningDataModule):
         return validation_split(split.targets, split.groups, self.validation, self.split_seed)
 
     def _loader(self, split: Split, rows: Tensor, *, train: bool, batch_size: int) -> ImageLoader:
-        rank, ranks = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-        sampler = EpochSampler(len(rows), batch_size, self.seed, train, train and self.drop_last, rank, ranks)
+        sampler = self._sampler(split, rows, train=train, batch_size=batch_size)
         transform = self.transform(len(split), self.augmentations if train else ())
         if isinstance(split, FileSplit):
             return FileLoader(split, rows, sampler, transform, self.num_workers, self.device)
+        if isinstance(split, SizedSplit):
+            return SizedLoader(split, rows, sampler, transform, self.device)
         return ArrayLoader(split, rows, sampler, transform, self.device)
+
+    def _sampler(self, split: Split, rows: Tensor, *, train: bool, batch_size: int) -> EpochSampler:
+        rank, ranks = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+        kinds = split.kinds[rows] if isinstance(split, SizedSplit) else None
+        return EpochSampler(len(rows), batch_size, self.seed, train, train and self.drop_last, rank, ranks, kinds)
 
     def transform(self, size: int, augmentations: Sequence[Augmentation] = ()) -> BatchTransform:
         """Return what turns uint8 images of a split with `size` images into the model's input.

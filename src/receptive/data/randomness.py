@@ -5,8 +5,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-Purpose = Literal["validation", "order", "augmentation", "workers"]
-_PURPOSES: dict[Purpose, int] = {"validation": 0, "order": 1, "augmentation": 2, "workers": 3}
+Purpose = Literal["validation", "order", "augmentation", "workers", "sizes"]
+_PURPOSES: dict[Purpose, int] = {"validation": 0, "order": 1, "augmentation": 2, "workers": 3, "sizes": 4}
 
 
 def generator(purpose: Purpose, seed: int, epoch: int = 0) -> torch.Generator:

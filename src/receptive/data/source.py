@@ -7,13 +7,14 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from receptive.data.images import BILINEAR, Mode, to_tensor
+from receptive.data.sizes import SizedSplit
 
 SplitName = Literal["train", "test"]
 Target = Literal["label", "mask"]
@@ -25,11 +26,12 @@ class Facts:
 
     Args:
         in_channels: channels of the images.
-        image_size: (height, width) of the images in pixels.
+        image_size: (height, width) of the images in pixels; of several sizes the largest.
         class_names: one name a class, in the order of the labels.
         mean: mean of each channel over the training images, pixels in [0, 1].
         std: standard deviation of each channel over the training images, pixels in [0, 1].
         target: what belongs to an image: one "label", or a "mask" with the class of each pixel (class 0: background).
+        image_sizes: all sizes, ascending, where there are several; empty: there is one.
     """
 
     in_channels: int
@@ -38,6 +40,17 @@ class Facts:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     target: Target = "label"
+    image_sizes: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """Return every (height, width) that there is: one or several."""
+        return self.image_sizes or (self.image_size,)
+
+    @property
+    def shapes(self) -> str:
+        """Return CxHxW of every size, in words."""
+        return ", ".join("x".join(map(str, (self.in_channels, *size))) for size in self.sizes)
 
     @property
     def num_classes(self) -> int:
@@ -57,7 +70,8 @@ class Facts:
     def from_plain(values: dict[str, Any]) -> "Facts":
         """Return the facts that `plain` gave; raises TypeError or KeyError where they are not all there."""
         lists = {name: tuple(values[name]) for name in ("image_size", "class_names", "mean", "std")}
-        return Facts(**(values | lists))
+        sizes = tuple((height, width) for height, width in values.get("image_sizes", ()))  # older runs have none
+        return Facts(**(values | lists | {"image_sizes": sizes}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,11 +162,18 @@ class FileSplit:
         return digest.hexdigest()[:16]
 
 
-Split = ArraySplit | FileSplit
+Split = ArraySplit | SizedSplit | FileSplit
 
 
 class Source(abc.ABC):
     """A data set on disk. Its classes are frozen dataclasses: two of one value are one data set."""
+
+    FILES: ClassVar[bool] = False  # whether `load` gives files of labelled images instead of arrays
+
+    @property
+    def title(self) -> str:
+        """What it is called on the console."""
+        return type(self).__name__
 
     @abc.abstractmethod
     def facts(self) -> Facts:

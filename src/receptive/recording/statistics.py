@@ -32,7 +32,7 @@ class LayerSummary:
 
     Args:
         images: that were seen.
-        shape: of the output for one image, channels first; of images of different sizes the last one's.
+        shape: of the output for one image, channels first; of images of different sizes the largest.
         mean: (C,).
         std: (C,), with the number of activations as divisor.
         mean_absolute: (C,).
@@ -138,7 +138,7 @@ class LayerStatistics:
 
     def _begin(self, values: Tensor) -> None:
         device = device_of_sums(values.device)
-        channels = values.shape[1]
+        self._shape, channels = tuple(values.shape[1:]), values.shape[1]
         self._origin = _origin(values.reshape(len(values), channels, -1).float())
         self._sums = torch.zeros(4, channels, dtype=torch.float64, device=device)
         self._sample_sums = torch.zeros(3, channels, dtype=torch.float64, device=device)
@@ -146,7 +146,8 @@ class LayerStatistics:
 
     def _add(self, values: Tensor) -> None:
         """Add images (B, C, *positions) to the sums that are over every image."""
-        self._shape = tuple(values.shape[1:])
+        shape = tuple(values.shape[1:])
+        self._shape = max(self._shape, shape, key=math.prod)
         last = values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last)
         order = values.movedim(1, -1) if last else values  # as they lie in memory
         origin = self._origin
@@ -156,7 +157,7 @@ class LayerStatistics:
         totals = _totals(order.reshape(len(values), -1), origin, self.nonnegative).to(self._sums.device)
         places = totals.view(4, -1, values.shape[1]) if last else totals.view(4, values.shape[1], -1)
         self._sums += places.sum(1 if last else 2, dtype=torch.float64)
-        key = (self._shape, last)
+        key = (shape, last)
         if key not in self._maps:
             self._maps[key] = torch.zeros_like(totals[:2], dtype=torch.float64)
         self._maps[key] += totals[:2]

@@ -7,9 +7,11 @@ A claim stands in a study's file as a mapping with `id`, `text`, what it says of
     of, at_least | below      the mean is at least, or below, the value
     better, than              one selection is better than the other
     ranking                   each selection is better than the next
-    best                      this selection is the best of all
+    best, or best, among      this selection is the best of all, or of those in the other
     close, tolerance          the means of two selections differ by less than the tolerance
     steadier, than            one selection scatters less over seeds than the other
+    agree, below              of two selections the predicted masks of the test images differ in less than this share of
+                              the pixels, seed by seed; `metric` is then the word masks
     flatter, than, over       the metric depends less on the key `over` in one selection than in the other
 
 A selection is the name of a variant, or a mapping of labels ({variant: b, optimizer.lr: 0.01}). Figures are judged by
@@ -19,7 +21,7 @@ corrected together (Holm), at 0.05.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -36,7 +38,9 @@ KINDS = {
     frozenset({"better", "than"}): "ranking",
     frozenset({"ranking"}): "ranking",
     frozenset({"best"}): "best",
+    frozenset({"best", "among"}): "best",
     frozenset({"close", "tolerance"}): "close",
+    frozenset({"agree", "below"}): "agree",
     frozenset({"steadier", "than"}): "steadier",
     frozenset({"flatter", "than", "over"}): "flatter",
 }
@@ -60,7 +64,9 @@ class Claim(BaseModel):
     than: Selection | None = None
     ranking: tuple[Selection, ...] = ()
     best: Selection | None = None
+    among: Selection | None = None
     close: tuple[Selection, ...] = ()
+    agree: tuple[Selection, ...] = ()
     steadier: Selection | None = None
     flatter: Selection | None = None
     over: str | None = None
@@ -76,12 +82,12 @@ class Claim(BaseModel):
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Claim:
-        given = self.model_fields_set - _ABOUT
+        given = frozenset(self.model_fields_set - _ABOUT)
         if given not in KINDS:
             kinds = "; ".join(", ".join(sorted(kind)) for kind in KINDS)
             raise ValueError(f"{', '.join(sorted(given)) or 'nothing'} says no claim; the kinds are {kinds}")
-        if len(self.close) not in (0, 2) or len(self.ranking) == 1:
-            raise ValueError("close needs two selections, ranking at least two")
+        if len(self.close) not in (0, 2) or len(self.agree) not in (0, 2) or len(self.ranking) == 1:
+            raise ValueError("close and agree need two selections, ranking at least two")
         return self
 
     @property
@@ -97,16 +103,18 @@ class Claim(BaseModel):
     @property
     def selections(self) -> list[Selection]:
         """All that it speaks of."""
-        single = (self.of, self.better, self.than, self.best, self.steadier, self.flatter)
-        return [*(one for one in single if one is not None), *self.ranking, *self.close]
+        single = (self.of, self.better, self.than, self.best, self.among, self.steadier, self.flatter)
+        return [*(one for one in single if one is not None), *self.ranking, *self.close, *self.agree]
 
 
-def parse_claims(claims: Iterable[Mapping[str, Any]]) -> tuple[Claim, ...]:
+def parse_claims(claims: Any) -> tuple[Claim, ...]:
     """The claims of a study.
 
     Raises:
         InputError: one of them says nothing that can be judged; the text names it and the remedy.
     """
+    if not isinstance(claims, (list, tuple)):
+        raise InputError(f"hydra.sweeper.claims={claims}: give a list of claims")
     parsed = []
     for number, claim in enumerate(claims):
         try:
@@ -114,7 +122,7 @@ def parse_claims(claims: Iterable[Mapping[str, Any]]) -> tuple[Claim, ...]:
         except ValidationError as error:
             [first, *_] = error.errors()
             where = ".".join(str(part) for part in ("", *first["loc"]))
-            name = dict(claim).get("id", number)
+            name = claim.get("id", number) if isinstance(claim, Mapping) else number
             reason = first["msg"].removeprefix("Value error, ")
             raise InputError(f"hydra.sweeper.claims[{name}]{where}: {reason}") from None
     return tuple(parsed)

@@ -160,6 +160,10 @@ def collect(root: Path) -> Collection:
         for record in records
         if not record.config and record.status.error
     ]
+    if manifest.claims and any(record.config.get("trainer.limit_train_batches") for record in records):
+        notes.append(
+            "These runs saw a few batches an epoch alone (trainer.limit_train_batches): no verdict means anything"
+        )
     return Collection(root, manifest.name, tuple(records), manifest.claims, tuple(notes))
 
 

@@ -1,11 +1,13 @@
-"""Figures of a run that are read off its learning curves, named by a small expression.
+"""Figures of a run that are read off its files, named by a small expression.
 
 val/accuracy                      the metric itself, of the best epoch
+seconds_per_epoch                 and the other numbers that result.json holds beside the metrics
 last(val/loss)                    of the last epoch
 mean(train/loss, 3)               mean of the first three epochs; without a number of all
 epochs_to(val/accuracy, 0.7)      the first epoch that reaches 0.7 (of a loss: falls to it); never: one more than all
 roughness(val/loss)               mean absolute step from an epoch to the next
 drop(train/loss, 3)               first epoch minus third: how far a curve moves at the start
+gradient_norm(Conv2d)             mean over epochs and the layers of this kind, of a run with record=activations
 """
 
 from __future__ import annotations
@@ -18,10 +20,12 @@ from dataclasses import dataclass
 
 from receptive.errors import InputError
 from receptive.report.collection import Record, smaller_is_better
+from receptive.runs import read_csv
 
 _EXPRESSION = re.compile(
-    r"(?:(?P<function>\w+)\()?\s*(?P<metric>[\w/]+)\s*(?:,\s*(?P<number>[\d.eE+-]+)\s*)?(?P<end>\))?"
+    r"(?P<function>\w+)\(\s*(?P<argument>[\w/]+)\s*(?:,\s*(?P<number>[\d.eE+-]+)\s*)?\)|(?P<metric>[\w/]+)"
 )
+_SMALLER_IS_BETTER = {"epochs_to": True, "roughness": True, "drop": False, "gradient_norm": False}
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,9 @@ class Measure:
     """What is measured of a run.
 
     Args:
-        metric: name of a metric.
-        function: of its curve; "" for the metric of `result.json`.
-        number: its argument; None where it has none.
+        metric: name of a metric; of gradient_norm the kind of layer.
+        function: of its curve; "" for the figure of `result.json`.
+        number: the function's second argument; None where it has none.
     """
 
     metric: str
@@ -40,17 +44,23 @@ class Measure:
 
     @staticmethod
     def parse(text: str) -> Measure:
-        """The measure of an expression; raises InputError."""
+        """The measure of an expression.
+
+        Raises:
+            InputError: it is none.
+        """
         match = _EXPRESSION.fullmatch(text.strip())
-        if match is None or bool(match["function"]) != bool(match["end"]) or (match["number"] and not match["end"]):
-            raise InputError(
-                f"metric={text}: give a metric, or one of {', '.join(FUNCTIONS)} of it, as mean(train/loss, 3)"
-            )
-        if match["function"] and match["function"] not in FUNCTIONS:
-            raise InputError(f"metric={text}: {match['function']} is none of {', '.join(FUNCTIONS)}")
-        if match["function"] == "epochs_to" and not match["number"]:
-            raise InputError(f"metric={text}: give the value to be reached, as epochs_to(val/accuracy, 0.7)")
-        return Measure(match["metric"], match["function"] or "", float(match["number"]) if match["number"] else None)
+        function = match["function"] if match else None
+        known = ", ".join((*CURVES, "gradient_norm"))
+        if match is None or (function and function not in (*CURVES, "gradient_norm")):
+            raise InputError(f"metric={text}: give a metric, or one of {known} of it, as in mean(train/loss, 3)")
+        try:
+            number = float(match["number"]) if match["number"] else None
+        except ValueError:
+            raise InputError(f"metric={text}: {match['number']} is no number") from None
+        if function == "epochs_to" and number is None:
+            raise InputError(f"metric={text}: give the value to be reached, as in epochs_to(val/accuracy, 0.7)")
+        return Measure(match["argument"] or match["metric"], function or "", number)
 
     def __str__(self) -> str:
         number = "" if self.number is None else f", {self.number:g}"
@@ -59,18 +69,32 @@ class Measure:
     @property
     def smaller(self) -> bool:
         """Whether less of it is better."""
-        return self.function in ("epochs_to", "roughness") or (
-            self.function != "drop" and smaller_is_better(self.metric)
-        )
+        if self.function in _SMALLER_IS_BETTER:
+            return _SMALLER_IS_BETTER[self.function]
+        return self.metric.startswith("seconds") or smaller_is_better(self.metric)
 
     def of(self, record: Record) -> float | None:
         """Its value; None where the run is not done or its files do not tell."""
         if record.state != "done":
             return None
         if not self.function:
-            return record.metrics.get(self.metric)
-        curve = [(row["epoch"], row[self.metric]) for row in record.history if self.metric in row]
-        return FUNCTIONS[self.function](curve, self) if curve else None
+            return record.metrics.get(self.metric, _number(record.result.get(self.metric)))
+        if self.function == "gradient_norm":
+            return _gradient_norm(record, self.metric)
+        curve = [(row["epoch"], row[self.metric]) for row in record.history if {"epoch", self.metric} <= row.keys()]
+        return CURVES[self.function](curve, self) if curve else None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _gradient_norm(record: Record, kind: str) -> float | None:
+    if not record.run.activations_path.is_file():
+        return None
+    rows = read_csv(record.run.activations_path)
+    norms = [float(row["gradient_norm"]) for row in rows if row["kind"] == kind and row["gradient_norm"]]
+    return math.fsum(norms) / len(norms) if norms else None
 
 
 Curve = Sequence[tuple[float, float]]  # epoch, value
@@ -105,7 +129,7 @@ def _count(measure: Measure, epochs: int) -> int:
     return max(1, min(int(measure.number or epochs), epochs))
 
 
-FUNCTIONS: dict[str, Callable[[Curve, Measure], float | None]] = {
+CURVES: dict[str, Callable[[Curve, Measure], float | None]] = {
     "last": _last,
     "mean": _mean,
     "epochs_to": _epochs_to,

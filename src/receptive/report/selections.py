@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
+from zipfile import BadZipFile
 
-from receptive.report.collection import Collection, Group
+import numpy as np
+
+from receptive.errors import InputError
+from receptive.report.collection import Collection, Group, Record
 from receptive.report.curves import Measure
 
 Selection = str | dict[str, str | int | float | bool]  # a variant's name, or labels
@@ -39,6 +44,27 @@ def figures_over(collection: Collection, selection: Selection, measure: Measure,
     values = {group.labels.get(key, "") for group in groups}
     complete = [known for known in by_seed.values() if len(known) == len(values) > 1]
     return [max(known.values()) - min(known.values()) for known in complete]
+
+
+def disagreements(collection: Collection, one: Selection, other: Selection) -> list[float]:
+    """The share of test pixels that two runs of one seed predict differently, for each seed that both have."""
+    masks = [{record.seed: record.run.test_masks_path for record in _done(collection, each)} for each in (one, other)]
+    pairs = [(masks[0][seed], masks[1][seed]) for seed in masks[0] if seed in masks[1]]
+    return [_share(first, second) for first, second in pairs if first.is_file() and second.is_file()]
+
+
+def _done(collection: Collection, selection: Selection) -> list[Record]:
+    records = [record for group in select(collection, selection) for record in group.records]
+    return [record for record in records if record.state == "done"]
+
+
+def _share(first: Path, second: Path) -> float:
+    """Raises InputError for files that cannot be compared."""
+    try:
+        with np.load(first) as one, np.load(second) as other:
+            return float((one["masks"] != other["masks"]).mean())
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise InputError(f"{first} and {second} cannot be compared ({error}): run one of them again") from None
 
 
 def _same(label: str, value: object) -> bool:

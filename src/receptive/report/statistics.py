@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 
 from scipy import stats
 
@@ -61,10 +62,10 @@ class Difference:
 def spread(values: Sequence[float]) -> Spread:
     """Mean, deviation and 95 % interval of values that scatter."""
     kept = tuple(float(value) for value in values)
-    mean = math.fsum(kept) / len(kept) if kept else math.nan
+    mean = fmean(kept) if kept else math.nan
     if len(kept) < 2:
         return Spread(kept, mean, math.nan, math.nan, math.nan)
-    deviation = float(stats.tstd(kept))
+    deviation = stdev(kept)
     half = deviation / math.sqrt(len(kept)) * float(stats.t.ppf((1 + CONFIDENCE) / 2, len(kept) - 1))
     return Spread(kept, mean, deviation, mean - half, mean + half)
 

@@ -114,8 +114,9 @@ def _cell(value: float) -> float | str:
 
 
 def shown_metrics(collection: Collection) -> list[str]:
-    """The metrics that a table shows: the monitored one and its counterpart on the test set."""
-    return collection.metrics[:2] if collection.metrics else [collection.monitor]
+    """The metrics that a table shows: the monitored one and, where it was taken, its counterpart on the test set."""
+    test = collection.monitor.replace("val/", "test/")
+    return [collection.monitor, *([test] if test != collection.monitor and test in collection.metrics else [])]
 
 
 def print_tables(collection: Collection, judged: Sequence[Judged], console: Console) -> None:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from receptive.errors import InputError
 from receptive.report.claims import Claim, parse_claims
 from receptive.report.collection import Collection
 from receptive.report.curves import Measure
-from receptive.report.selections import Selection, figures, figures_over, select
+from receptive.report.selections import Selection, disagreements, figures, figures_over, select
 from receptive.report.statistics import ALPHA, difference, holm, spread, spread_ratio
 from receptive.runs import metric_text
 
@@ -49,13 +50,22 @@ class _Evidence:
 def judge(collection: Collection) -> tuple[Judged, ...]:
     """The verdict on each claim of a collection; raises InputError for a claim that says nothing."""
     claims = parse_claims(collection.claims)
-    evidence = [_JUDGES[claim.kind](claim, collection) for claim in claims]
+    evidence = [_evidence(claim, collection) for claim in claims]
     corrected = iter(holm([p for one in evidence for p in one.p_values]))
     judged = []
     for claim, one in zip(claims, evidence, strict=True):
         verdict, why = one.decide([next(corrected) for _ in one.p_values])
         judged.append(Judged(claim, one.ours, verdict, why))
     return tuple(judged)
+
+
+def _evidence(claim: Claim, collection: Collection) -> _Evidence:
+    """What the runs say to a claim; of files that cannot be read, that."""
+    try:
+        return _JUDGES[claim.kind](claim, collection)
+    except InputError as error:
+        reason = str(error)
+        return _Evidence("", lambda _: ("undecided", reason))
 
 
 def shown_mean(measure: Measure, values: Sequence[float]) -> str:
@@ -69,7 +79,8 @@ def shown_mean(measure: Measure, values: Sequence[float]) -> str:
 
 
 def _text(measure: Measure, value: float) -> str:
-    return f"{value:.3g}" if measure.function == "epochs_to" else metric_text(measure.metric, value)
+    plain = measure.function in ("epochs_to", "gradient_norm") or "/" not in measure.metric
+    return f"{value:.3g}" if plain else metric_text(measure.metric, value)
 
 
 def _pair_text(claim: Claim, named: Sequence[tuple[Selection, list[float]]]) -> str:
@@ -155,7 +166,8 @@ def _judge_best(claim: Claim, collection: Collection) -> _Evidence:
     chosen = select(collection, claim.best)
     own = figures(collection, claim.best, claim.measure)
     sign = -1 if claim.measure.smaller else 1
-    rivals = [(group, values) for group in collection.groups if group not in chosen if (values := _of(claim, group))]
+    field = collection.groups if claim.among is None else select(collection, claim.among)
+    rivals = [(group, values) for group in field if group not in chosen and (values := _of(claim, group))]
     found = [difference(values, own) for _, values in rivals]
     ours = shown_mean(claim.measure, own)
 
@@ -216,11 +228,20 @@ def _judge_steadier(claim: Claim, collection: Collection) -> _Evidence:
     return _Evidence(_pair_text(claim, named), decide, (p_value,))
 
 
+def _judge_agree(claim: Claim, collection: Collection) -> _Evidence:
+    """By the 95 % interval of the mean share of pixels, over seeds."""
+    assert claim.below is not None
+    shares, below = disagreements(collection, *claim.agree), claim.below
+    ours = shown_mean(claim.measure, shares)
+    return _Evidence(ours, lambda _: _within(claim.measure, shares, -math.inf, below))
+
+
 _JUDGES: dict[str, Callable[[Claim, Collection], _Evidence]] = {
     "figure": _judge_figure,
     "ranking": _judge_ranking,
     "best": _judge_best,
     "close": _judge_close,
+    "agree": _judge_agree,
     "steadier": _judge_steadier,
     "flatter": _judge_flatter,
 }

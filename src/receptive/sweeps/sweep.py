@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class Plan:
     loader: Any
     master: DictConfig
     launch: Launch
-    claims: tuple[Mapping[str, Any], ...] = ()
+    claims: Any = ()
     workers: int | None = None
 
     @property
@@ -48,7 +48,7 @@ class Plan:
     def about(self) -> dict[str, Any]:
         """What `sweep.json` holds beside the jobs; raises InputError for a claim that says nothing."""
         parse_claims(self.claims)
-        return {"name": self.master.hydra.runtime.choices.get("study") or "", "claims": self.claims}
+        return {"name": self.master.hydra.runtime.choices.get("study") or "", "claims": tuple(self.claims)}
 
 
 def sweep(plan: Plan, points: Iterable[Point]) -> None:

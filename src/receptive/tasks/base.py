@@ -118,6 +118,10 @@ class Task(pl.LightningModule, abc.ABC):
         """A row of scores for each image of the last test, in order; empty where the task keeps none."""
         return []
 
+    def test_masks(self) -> Tensor | None:
+        """The predicted classes (N, H, W) uint8 of the last test, in order; None where the task predicts no masks."""
+        return None
+
     def configure_optimizers(self) -> Any:
         """Optimizer, and a schedule stepped every batch."""
         optimizer = self._optimizer([parameter for parameter in self.parameters() if parameter.requires_grad])

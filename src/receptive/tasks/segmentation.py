@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Literal
 
+import torch
 import torch.nn.functional as F
 from annotated_types import Ge
 from torch import Tensor, nn
@@ -84,6 +85,7 @@ class SegmentationTask(Task):
         self._library_loss = _library_loss(loss, self.num_classes, focal_gamma)
         self.validation = SegmentationMetrics(class_names, empty_mask)
         self.testing = SegmentationMetrics(class_names, empty_mask)
+        self._test_masks: list[Tensor] = []
 
     def loss_of(self, logits: Tensor, masks: Tensor) -> Tensor:
         """The training loss () of logits (B, num_classes, H, W) against masks (B, H, W)."""
@@ -124,6 +126,17 @@ class SegmentationTask(Task):
         """Add a batch: images (B, C, H, W) and masks (B, H, W)."""
         logits = self(batch[0])
         metrics.update(logits, batch[1], self.loss_of(logits, batch[1]))
+        if metrics is self.testing:
+            self._test_masks.append(predicted_classes(logits).to("cpu", torch.uint8))
+
+    def on_test_epoch_start(self) -> None:
+        """Begin a test."""
+        super().on_test_epoch_start()
+        self._test_masks = []
+
+    def test_masks(self) -> Tensor | None:
+        """The predicted classes (N, H, W) uint8 of the last test, in order, where one process has them all."""
+        return torch.cat(self._test_masks) if self._test_masks and self.trainer.world_size == 1 else None
 
 
 def _library_loss(name: Loss, num_classes: int, focal_gamma: float) -> nn.Module | None:

@@ -1,0 +1,176 @@
+"""Verdicts on claims, from values whose answer is plain."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from receptive.errors import InputError
+from receptive.report.claims import parse_claims
+from receptive.report.collection import Collection, Record
+from receptive.report.verdicts import judge
+from receptive.runs import Run, Status
+
+Values = Mapping[str, Sequence[float]]
+
+HIGH, LOW = [0.90, 0.91, 0.905, 0.902], [0.80, 0.81, 0.79, 0.805]
+WIDE = [0.70, 0.95, 0.80, 0.99]
+
+
+def record_of(labels: dict[str, str], seed: int, value: float, root: Path = Path("sweep")) -> Record:
+    name = "-".join([*labels.values(), str(seed)])
+    result = {"metrics": {"val/accuracy": value, "val/loss": 1 - value}, "monitor": "val/accuracy"}
+    config = {**labels, "seed": seed}
+    return Record(Run(root / name), labels | {"seed": str(seed)}, "done", Status(state="done"), config, result)
+
+
+def collection_of(values: Values, claims: Sequence[dict[str, Any]], root: Path = Path("sweep")) -> Collection:
+    """Runs of variants, a value each seed."""
+    records = [
+        record_of({"variant": name}, seed, value, root)
+        for name, group in values.items()
+        for seed, value in enumerate(group)
+    ]
+    return Collection(root, "study", tuple(records), tuple(claims))
+
+
+def claim(**says: Any) -> dict[str, Any]:
+    return {"id": "X1", "text": "it is so", "metric": "val/accuracy", **says}
+
+
+def verdict(values: Values, **says: Any) -> str:
+    [judged] = judge(collection_of(values, [claim(**says)]))
+    return judged.verdict
+
+
+@pytest.mark.parametrize(
+    ("says", "expected"),
+    [
+        ({"of": "high", "figure": 0.905, "tolerance": 0.02}, "holds"),
+        ({"of": "high", "figure": 0.95, "tolerance": 0.02}, "does not hold"),
+        ({"of": "high", "figure": 0.92, "tolerance": 0.015}, "undecided"),  # the edge lies within the interval
+        ({"of": "one", "figure": 0.9, "tolerance": 0.5}, "undecided"),  # one run has no interval
+        ({"of": "absent", "figure": 0.9, "tolerance": 0.5}, "undecided"),
+        ({"of": "high", "at_least": 0.85}, "holds"),
+        ({"of": "high", "at_least": 0.95}, "does not hold"),
+        ({"of": "high", "below": 0.85}, "does not hold"),
+        ({"of": "low", "below": 0.85}, "holds"),
+        ({"of": "wide", "below": 0.85}, "undecided"),
+        ({"better": "high", "than": "low"}, "holds"),
+        ({"better": "low", "than": "high"}, "does not hold"),
+        ({"better": "high", "than": "wide"}, "undecided"),
+        ({"better": "high", "than": "one"}, "undecided"),
+        ({"better": "low", "than": "high", "metric": "val/loss"}, "does not hold"),
+        ({"better": "high", "than": "low", "metric": "val/loss"}, "holds"),  # of a loss less is better
+        ({"ranking": ["high", "middle", "low"]}, "holds"),
+        ({"ranking": ["middle", "high", "low"]}, "does not hold"),
+        ({"ranking": ["high", "wide", "low"]}, "undecided"),
+        ({"best": "high"}, "holds"),
+        ({"best": "low"}, "does not hold"),
+        ({"best": "wide"}, "undecided"),
+        ({"close": ["high", "high2"], "tolerance": 0.02}, "holds"),
+        ({"close": ["high", "low"], "tolerance": 0.02}, "does not hold"),
+        ({"close": ["high", "wide"], "tolerance": 0.02}, "undecided"),
+        ({"steadier": "still", "than": "wild"}, "holds"),
+        ({"steadier": "wild", "than": "still"}, "does not hold"),
+        ({"steadier": "high", "than": "low"}, "undecided"),
+    ],
+)
+def test_a_verdict(says: dict[str, Any], expected: str) -> None:
+    middle = [0.85, 0.855, 0.845, 0.852]
+    names = ["high", "low", "wide", "middle", "high2", "still", "wild", "one"]
+    wild = [0.1, 0.9, 0.2, 0.8, 0.15, 0.85]
+    still = [0.5, 0.501, 0.499, 0.5005, 0.4995, 0.5]
+    samples = [HIGH, LOW, WIDE, middle, [value + 0.001 for value in HIGH], still, wild, [0.9]]
+    asked = {part for value in says.values() for part in (value if isinstance(value, list) else [value])}
+    values = {name: sample for name, sample in zip(names, samples, strict=True) if name in asked}
+    if "best" in says:
+        values = {"high": HIGH, "low": LOW} | values
+    assert verdict(values, **says) == expected
+
+
+def test_best_among_a_part_of_the_runs() -> None:
+    records = [
+        record_of({"variant": name, "optimizer.lr": lr}, seed, value)
+        for (name, lr), group in {("a", "0.1"): HIGH, ("a", "0.2"): LOW, ("b", "0.1"): [0.99] * 4}.items()
+        for seed, value in enumerate(group)
+    ]
+    says = claim(best={"variant": "a", "optimizer.lr": 0.1})
+    of_all, of_some = judge(Collection(Path("sweep"), "", tuple(records), (says, says | {"among": "a"})))
+    assert (of_all.verdict, of_some.verdict) == ("does not hold", "holds")
+
+
+def test_flatter_compares_ranges_over_a_key_seed_by_seed() -> None:
+    table = {("flat", "0.1"): [0.90, 0.91, 0.92], ("flat", "0.2"): [0.89, 0.91, 0.90]}
+    table |= {("steep", "0.1"): [0.9, 0.91, 0.92], ("steep", "0.2"): [0.5, 0.52, 0.51]}
+    records = [
+        record_of({"variant": name, "optimizer.lr": lr}, seed, value)
+        for (name, lr), group in table.items()
+        for seed, value in enumerate(group)
+    ]
+    says = claim(flatter="flat", than="steep", over="optimizer.lr")
+    [judged] = judge(Collection(Path("sweep"), "", tuple(records), (says,)))
+    assert judged.verdict == "holds"
+    assert "flat: 1.00 % ± 1.00 % (n=3)" in judged.ours
+
+
+def test_masks_agree_where_they_differ_in_few_pixels(tmp_path: Path) -> None:
+    collection = collection_of(
+        {"a": [0.9] * 3, "b": [0.9] * 3}, [claim(metric="masks", agree=["a", "b"], below=0.1)], tmp_path
+    )
+    rng = np.random.default_rng(0)
+    shares = []
+    for seed in range(3):
+        masks = rng.integers(0, 2, (4, 8, 8), dtype=np.uint8)
+        other = masks.copy()
+        other[0, 0, : seed + 2] ^= 1
+        shares.append((seed + 2) / masks.size)
+        for name, values in (("a", masks), ("b", other)):
+            (tmp_path / f"{name}-{seed}").mkdir()
+            np.savez_compressed(tmp_path / f"{name}-{seed}" / "test_masks.npz", masks=values)
+    [judged] = judge(collection)
+    assert judged.verdict == "holds"
+    assert judged.ours.startswith(f"{np.mean(shares):.3g} ± ")
+    (tmp_path / "a-1" / "test_masks.npz").write_bytes(b"no zip")
+    [unread] = judge(collection)
+    assert unread.verdict == "undecided" and "cannot be compared" in unread.why
+    (tmp_path / "a-1" / "test_masks.npz").unlink()
+    (tmp_path / "a-2" / "test_masks.npz").unlink()
+    assert judge(collection)[0].verdict == "undecided"
+
+
+def test_the_tests_of_a_study_are_corrected_together() -> None:
+    """A difference that one test would call significant is not, among ten."""
+    values = {"a": [0.90, 0.92, 0.91, 0.93], "b": [0.88, 0.90, 0.89, 0.895]}
+    says = claim(better="a", than="b")
+    [alone] = judge(collection_of(values, [says]))
+    assert alone.verdict == "holds"
+    same = judge(collection_of(values, [says] * 10))
+    assert {one.verdict for one in same} == {"undecided"}
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ({"of": "a"}, "says no claim"),
+        ({"of": "a", "figure": 0.9}, "says no claim"),
+        ({"of": "a", "figure": 0.9, "tolerance": -1.0}, "tolerance"),
+        ({"better": "a", "than": "b", "than_that": "c"}, "than_that"),
+        ({"ranking": ["a"]}, "at least two"),
+        ({"close": ["a"], "tolerance": 0.1}, "two selections"),
+        ({"best": "a", "metric": "middle(val/loss)"}, "metric=middle"),
+        ({"best": ["a"]}, "best"),
+    ],
+)
+def test_a_claim_that_says_nothing_is_refused(broken: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=r"hydra.sweeper.claims\[X1\]") as caught:
+        parse_claims([claim(**broken)])
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("nothing", [None, 3, "X1", ["X1"]])
+def test_what_is_no_claim_at_all(nothing: Any) -> None:
+    with pytest.raises(InputError, match=r"hydra.sweeper.claims\[0\]"):
+        parse_claims([nothing])

@@ -233,10 +233,8 @@ class Run:
         try:
             with open(self.folder / "lock") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
+        except (FileNotFoundError, BlockingIOError) as error:
+            return isinstance(error, BlockingIOError)
         return False
 
     @contextmanager
@@ -268,18 +266,16 @@ class Run:
 
     def metrics(self) -> list[dict[str, float]]:
         """The rows of `metrics.csv`, one an epoch; empty cells are left out. Raises InputError when it is damaged."""
-        if not self.metrics_path.is_file():
-            return []
         try:
-            return [{key: float(value) for key, value in row.items() if value} for row in read_csv(self.metrics_path)]
+            rows = read_csv(self.metrics_path) if self.metrics_path.is_file() else []
+            return [{key: float(value) for key, value in row.items() if value} for row in rows]
         except (TypeError, ValueError, csv.Error) as error:
             raise InputError(f"{self.metrics_path} is damaged ({error}): restore it or delete it") from None
 
 
 def shown(path: Path) -> str:
     """A path as short as it can be given on the command line: relative when it lies below the working directory."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def warn_of_unfinished(run: Run, what: str) -> None:

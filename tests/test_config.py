@@ -119,6 +119,14 @@ def test_the_same_overrides_name_the_same_sweep() -> None:
     assert configs.sweep_name(["a=1,2"]) != configs.sweep_name(["a=1,3"])
 
 
+def test_of_hydras_own_overrides_the_sweepers_count_but_not_how_many_trials() -> None:
+    plain = configs.sweep_name(["a=1,2"])
+    for line in ("hydra.mode=MULTIRUN", "hydra/launcher=packed", "hydra/sweeper=grid", "hydra.sweeper.trials=9"):
+        assert configs.sweep_name(["a=1,2"], [line]) == plain
+    for line in ("hydra/sweeper=random", "hydra.sweeper.sampling_seed=1", "hydra.sweeper.params.b=1,2"):
+        assert configs.sweep_name(["a=1,2"], [line]) != plain
+
+
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 
 

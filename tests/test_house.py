@@ -28,7 +28,8 @@ HOUSE = {
     "cli": "arguments config signals sweeps verbs",
     "verbs": "activations check config console evaluate export job operators predict report runs signals signatures "
     "summary sweeps tracking",
-    "sweeps": "check config console job manifest report runs signals",  # check, job within functions
+    "sweeps": "build check config console job journal manifest report runs signals signatures",  # the first two and
+    # job within functions
     "report": "config console figures manifest runs",
     "job": "callbacks check checkpoints config logs runs signals tracking train",
     "evaluate": "build config figures illustrate inference logs runs train trainer",
@@ -44,7 +45,7 @@ HOUSE = {
     "trial": "build data signatures",
     "build": "checkpoints data models optimizers runs tasks trainer",
     "trainer": "callbacks checkpoints",
-    "callbacks": "checkpoints config recording runs signals tasks",
+    "callbacks": "checkpoints config journal recording runs signals tasks",
     "checkpoints": "runs",
     "tracking": "config runs",
     # what a run is made of; never of one another
@@ -60,6 +61,7 @@ HOUSE = {
     "logs": "",
     "console": "",
     "manifest": "runs",
+    "journal": "runs signatures",
     "runs": "config",
     "provenance": "config",
     "config": "",
@@ -82,7 +84,7 @@ TORCH_FREE = {
     "runs",
     "verbs",
 }
-TORCH_FREE |= {"console", "logs", "manifest", "signals", "sweeps"}
+TORCH_FREE |= {"console", "journal", "logs", "manifest", "signals", "sweeps"}
 TORCH = ("torch", "torchvision", "torchmetrics", "pytorch_lightning", "lightning_fabric", "timm")
 LIGHTNING_FREE = {"models", "operators", "optimizers"}
 LIGHTNING = {"pytorch_lightning", "lightning", "lightning_fabric"}

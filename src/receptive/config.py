@@ -34,6 +34,7 @@ NOT_FINGERPRINTED = (
 # Code that decides what a run computes: a change of it is a change of the experiment.
 _TRAINING_CODE = ("train.py", "trainer.py", "data", "models", "tasks", "callbacks", "optimizers")
 _SLUG_LENGTH = 80
+_NOT_IN_SWEEP_NAME = ("hydra/sweeper=grid", "hydra.sweeper.trials=", "hydra.sweeper.parallel=")
 
 
 def conf_dir() -> Path:
@@ -149,19 +150,27 @@ def quoted(value: str) -> str:
     return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
 
 
-def sweep_name(overrides: Sequence[str]) -> str:
-    """The folder name of a sweep: the same overrides, in any order, find the same folder."""
+def sweep_name(overrides: Sequence[str], about_hydra: Sequence[str] = ()) -> str:
+    """The folder name of a sweep: the same overrides, in any order, find the same folder.
+
+    Args:
+        overrides: of the config.
+        about_hydra: overrides of hydra's own config; those of the sweeper count, but for its kind where it is the grid
+            and for how many trials there are: more of them extend the sweep.
+    """
+    lines = [str(line) for line in (*overrides, *about_hydra)]
     kept = sorted(
-        str(line)
-        for line in overrides
-        if str(line).startswith("hydra.sweeper.") or not str(line).startswith(("hydra", "rerun=", "dry_run="))
+        line
+        for line in lines
+        if not line.startswith(("hydra", "rerun=", "dry_run="))
+        or (line.startswith(("hydra.sweeper.", "hydra/sweeper=")) and not line.startswith(_NOT_IN_SWEEP_NAME))
     )
     return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:10]
 
 
-def sweep_folder(study: str | None, overrides: Sequence[str]) -> str:
+def sweep_folder(study: str | None, task: Sequence[str], hydra: Sequence[str]) -> str:
     """Where a sweep lies below paths.output_dir: a study in a folder of its name."""
-    return f"studies/{study}" if study else f"sweeps/{sweep_name(overrides)}"
+    return f"studies/{study}" if study else f"sweeps/{sweep_name(task, hydra)}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -171,7 +180,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def register_resolvers() -> None:
-    """The one interpolation of our own: `${sweep_folder:STUDY,LIST_OF_OVERRIDES}`."""
+    """The one interpolation of our own: `${sweep_folder:STUDY,LIST_OF_OVERRIDES,LIST_OF_OVERRIDES}`."""
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, replace=True)
 
 

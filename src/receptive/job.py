@@ -1,7 +1,7 @@
 """`python -m receptive.job [FOLDER ...]`: run the jobs whose folders are named as arguments or, a line each, on stdin.
 
 A job is a folder with a frozen config.yaml. Nothing is composed here. On stdin a line is answered on stdout with the
-job's state, so that a worker can be fed one job after the other. The exit code is 0 when all are done.
+job's state, so that a worker can be fed one job after the other. The exit code is 0 when all are done or pruned.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rich.table import Table
 from receptive import config as configs
 from receptive.errors import InputError
 from receptive.logs import captured
-from receptive.runs import Run, State, Status, metric_text, open_run, shown, write_atomically
+from receptive.runs import ENDED_WELL, Run, State, Status, metric_text, open_run, shown, write_atomically
 from receptive.signals import Interrupted, listening
 
 # the metrics in a run's last lines, those of them that there are
@@ -32,7 +32,7 @@ _SHOWN = ("loss", "accuracy", "accuracy_macro", "f1_mean", "f1_std", "f1_min", "
 
 
 def run_job(run: Run, console: Console) -> State:
-    """Run the job of a folder and record how it ended; gives "done" or "failed".
+    """Run the job of a folder and record how it ended; gives "done", "pruned" or "failed".
 
     Raises:
         Busy: another process runs it.
@@ -42,8 +42,8 @@ def run_job(run: Run, console: Console) -> State:
     with open_run(run.folder, "job").lock():
         config = run.config()
         before = run.status()
-        if run.state() == "done":
-            return "done"
+        if (state := run.state()) in ENDED_WELL:
+            return state
         status = Status(
             state="running",
             fingerprint=before.fingerprint or configs.fingerprint(config),
@@ -56,8 +56,7 @@ def run_job(run: Run, console: Console) -> State:
         run.write_status(status)
         try:
             with captured(run.log_path):
-                _train(config, run, status, console)
-            status.state = "done"
+                status.state = _train(config, run, status, console)
         except Interrupted as stop:
             status.state, status.error = "interrupted", str(stop)
             raise
@@ -80,7 +79,7 @@ def explain(error: BaseException) -> str:
     return words if known else f"{type(error).__name__}: {words}"
 
 
-def _train(config: DictConfig, run: Run, status: Status, console: Console) -> None:
+def _train(config: DictConfig, run: Run, status: Status, console: Console) -> State:
     from receptive.callbacks.interruption import Interruption  # torch only now
     from receptive.checkpoints import header, remove_strays, resumable
     from receptive.train import train
@@ -98,24 +97,25 @@ def _train(config: DictConfig, run: Run, status: Status, console: Console) -> No
     interruption = Interruption()
     with listening(interruption.receive):
         try:
-            run.write_result(train(config, run, interruption, console, origin, checkpoint))
+            run.write_result(result := train(config, run, interruption, console, origin, checkpoint))
         except BaseException:
             logging.getLogger(__name__).error("the run ended with\n%s", traceback.format_exc())
             raise
+    return "pruned" if "pruned" in result else "done"
 
 
 def run_single(config: DictConfig, folder: Path, console: Console) -> None:
     """Check a composed config, freeze it into a folder and run it there.
 
-    A done run is said to be done and left alone; an interrupted or failed one is run again.
+    A done or pruned run is said to be so and left alone; an interrupted or failed one is run again.
 
     Raises:
         InputError: the config cannot run (the folder is left as it was), the folder holds another config, or the run
             failed.
     """
     run, frozen = checked(config, folder)
-    if run.state() == "done" and config.rerun != "all":
-        console.print(f"{shown(folder)} is done already", highlight=False, soft_wrap=True)
+    if (state := run.state()) in ENDED_WELL and config.rerun != "all":
+        console.print(f"{shown(folder)} is {state} already", highlight=False, soft_wrap=True)
         print_result(run, console)
         return
     if not run.locked():
@@ -163,8 +163,8 @@ def go_on(config: DictConfig, empty: Path, overrides: Sequence[str], console: Co
         raise InputError(f"resume={config.resume} goes on with the run's own config: leave out {', '.join(others)}")
     runs = Path(config.paths.output_dir) / "runs"
     run = _latest(runs) if config.resume == "latest" else open_run(config.resume, "resume")
-    if run.state() == "done":
-        console.print(f"{shown(run.folder)} is done already", highlight=False, soft_wrap=True)
+    if (state := run.state()) in ENDED_WELL:
+        console.print(f"{shown(run.folder)} is {state} already", highlight=False, soft_wrap=True)
     else:
         _run(run, console)
     print_result(run, console)
@@ -212,7 +212,7 @@ def remove_if_empty(folder: Path) -> None:
 
 
 def print_result(run: Run, console: Console) -> None:
-    """The figures of a done run, and its folder."""
+    """The figures of a done or pruned run, and its folder."""
     result = run.result()
     metrics = result["metrics"]
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -235,7 +235,7 @@ def print_result(run: Run, console: Console) -> None:
 
 
 def main(arguments: Sequence[str], answers: TextIO) -> int:
-    """Run the folders named in `arguments`, or on stdin; gives the exit code, 0 when all are done.
+    """Run the folders named in `arguments`, or on stdin; gives the exit code, 0 when all are done or pruned.
 
     Args:
         arguments: folders; none: a folder a line is read from stdin.
@@ -250,7 +250,7 @@ def main(arguments: Sequence[str], answers: TextIO) -> int:
                 answer: str = run_job(run, console)
             except (InputError, OSError) as error:
                 answer = f"failed {explain(error)}"
-            if answer != "done":
+            if answer not in ENDED_WELL:
                 code = 1
                 cause = run.status().error if answer == "failed" else answer
                 console.print(f"{line}: {cause}", highlight=False, soft_wrap=True)

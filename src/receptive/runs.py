@@ -28,6 +28,7 @@ from yaml import YAMLError
 from receptive.errors import InputError
 
 State = Literal["waiting", "running", "done", "pruned", "failed", "interrupted"]
+ENDED_WELL: tuple[State, ...] = ("done", "pruned")  # pruned: stopped by its search as hopeless
 
 _LOCK_PATIENCE = 0.5  # seconds; a reader of the state holds the lock for microseconds
 
@@ -48,8 +49,8 @@ class Status:
     fingerprint: str = ""
     code: str = ""
     attempts: int = 0
-    started: float | None = None
-    ended: float | None = None
+    started: int | float | None = None
+    ended: int | float | None = None
     pid: int | None = None
     host: str | None = None
     wandb_id: str | None = None
@@ -57,16 +58,6 @@ class Status:
 
 
 _HINTS = get_type_hints(Status)
-
-
-def _status(path: Path) -> Status:
-    """What a status.json says; raises InputError when it is damaged."""
-    values = {key: value for key, value in read_json(path).items() if key in _HINTS}
-    for key, value in values.items():
-        kinds = get_args(_HINTS[key]) or (_HINTS[key],)
-        if not (value in kinds if key == "state" else isinstance(value, (*kinds, int) if float in kinds else kinds)):
-            raise InputError(f"{path} is damaged ({key}={value!r}): restore it or delete it")
-    return Status(**values)
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -140,8 +131,13 @@ class Run:
 
     @property
     def result_path(self) -> Path:
-        """Metrics and provenance of a finished run."""
+        """Metrics and provenance of a finished run; of a pruned one those of its best epoch."""
         return self.folder / "result.json"
+
+    @property
+    def trial_path(self) -> Path:
+        """Which trial of which search the run is; only trials have it."""
+        return self.folder / "trial.json"
 
     @property
     def metrics_path(self) -> Path:
@@ -188,18 +184,23 @@ class Run:
         if not self.status_path.is_file():
             return Status()
         try:
-            return _status(self.status_path)
+            values = {key: value for key, value in read_json(self.status_path).items() if key in _HINTS}
+            for key, value in values.items():
+                kinds = get_args(_HINTS[key]) or (_HINTS[key],)
+                if not (value in kinds if key == "state" else isinstance(value, kinds)):
+                    raise InputError(f"{self.status_path} is damaged ({key}={value!r}): restore it or delete it")
         except InputError as error:
             return Status(state="failed", error=str(error))
+        return Status(**values)
 
     def write_status(self, status: Status) -> None:
         """Replace `status.json`."""
         write_atomically(self.status_path, json.dumps(dataclasses.asdict(status), indent=2) + "\n")
 
     def state(self) -> State:
-        """The true state: "running" without the lock, or "done" without a result, is interrupted."""
+        """The true state: "running" without the lock, or ended well without a result, is interrupted."""
         state = self.status().state
-        if (state == "running" and not self.locked()) or (state == "done" and not self.result_path.is_file()):
+        if (state == "running" and not self.locked()) or (state in ENDED_WELL and not self.result_path.is_file()):
             return "interrupted"
         return state
 
@@ -257,7 +258,7 @@ class Run:
             yield
 
     def result(self) -> dict[str, Any]:
-        """`result.json` of a done run, {} before."""
+        """`result.json` of a done or pruned run, {} before."""
         return read_json(self.result_path) if self.result_path.is_file() else {}
 
     def write_result(self, result: dict[str, Any]) -> None:
@@ -293,7 +294,6 @@ def open_run(folder: str | Path, key: str = "run") -> Run:
     run = Run(Path(folder))
     if not run.config_path.is_file():
         reason = "holds no config.yaml" if run.folder.is_dir() else "does not exist"
-        raise InputError(
-            f"{key}={folder}: this folder {reason}; give the folder of a run, as `receptive train` prints it"
-        )
+        remedy = "give the folder of a run, as `receptive train` prints it"
+        raise InputError(f"{key}={folder}: this folder {reason}; {remedy}")
     return run

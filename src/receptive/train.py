@@ -18,6 +18,7 @@ from receptive import provenance
 from receptive.build import Experiment, build, build_records, load_weights, start_from
 from receptive.callbacks.interruption import Interruption
 from receptive.callbacks.progress import RunProgress
+from receptive.callbacks.pruning import pruning_of
 from receptive.callbacks.records import EpochRecords
 from receptive.callbacks.resume import ExactResume
 from receptive.illustrate import illustrate
@@ -35,6 +36,8 @@ def train(
     checkpoint: Path | None = None,
 ) -> dict[str, Any]:
     """Train and test one run in its folder; gives what stands in result.json.
+
+    A run that its search has pruned is neither tested nor illustrated, and says so under "pruned".
 
     Args:
         config: as frozen in the folder.
@@ -55,19 +58,22 @@ def train(
     experiment.trainer.apply_to_process()
     if config.init is not None and checkpoint is None:
         _start_from(config.init, experiment, console)
+    pruning = pruning_of(run, experiment.monitor)
     if config.test:
         experiment.data.setup("test")  # a damaged test file is told before the training, not hours after it
     _introduce(experiment, run, console, checkpoint)
-    trainer, rows = _fit(config, experiment, run, interruption, console, resume, checkpoint)
+    trainer, rows = _fit(config, experiment, run, interruption, console, [resume, *pruning], checkpoint)
     best_epoch = load_weights(experiment.task, run)
     best = next(row for row in rows if row["epoch"] == best_epoch)
     metrics = {key: value for key, value in best.items() if "/" in key}
     details: dict[str, Any] = {}
-    if config.test:
+    pruned = any(callback.pruned for callback in pruning)
+    if config.test and not pruned:
         metrics |= test_metrics(trainer, experiment)
         details = _named(experiment.task.test_details(), experiment.data.test_names())
         _write_test_images(experiment, run)
-    illustrate(experiment, run, rows, best_epoch, details)
+    if not pruned:
+        illustrate(experiment, run, rows, best_epoch, details)
     return {
         "metrics": metrics,
         "monitor": experiment.monitor,
@@ -79,6 +85,7 @@ def train(
         "seconds_per_epoch": round(sum(row["seconds"] for row in rows) / len(rows), 3),
         **_origin(experiment),
         "details": details,
+        **({"pruned": len(rows)} if pruned else {}),
     }
 
 
@@ -88,7 +95,7 @@ def _fit(
     run: Run,
     interruption: Interruption,
     console: Console,
-    resume: ExactResume,
+    callbacks: list[pl.Callback],
     checkpoint: Path | None,
 ) -> tuple[pl.Trainer, list[dict[str, float]]]:
     """Train; gives the trainer and the rows of metrics.csv."""
@@ -98,7 +105,7 @@ def _fit(
         experiment.trainer,
         checkpoints=run.checkpoints,
         monitor=experiment.monitor,
-        callbacks=[resume, records, *build_records(config, run), progress],
+        callbacks=[*callbacks, records, *build_records(config, run), progress],
         loggers=[],
         interruption=interruption,
     )

@@ -129,3 +129,27 @@ def test_points_that_stand_twice_are_told(cli: Cli, tmp_path: Path) -> None:
     assert code == 0
     assert "5 of 9 points are duplicates of others\n4 jobs in sweep, 4 to run\n" in out
     assert len(json.loads((tmp_path / "sweep" / "sweep.json").read_text())["jobs"]) == 4
+
+
+INTERVAL = "optimizer.lr=tag(log,interval(1e-4,1e-1))"
+
+
+def test_points_drawn_at_random_are_told(cli: Cli, tmp_path: Path) -> None:
+    code, out, _ = cli(*SWEEP, "hydra/sweeper=random", "hydra.sweeper.trials=3", INTERVAL, "seed=0,1", "dry_run=true")
+    assert code == 0
+    assert "6 jobs in sweep, 6 would run" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_search_is_told(cli: Cli, tmp_path: Path) -> None:
+    search = (*SWEEP, "hydra/sweeper=optuna", INTERVAL)
+    code, out, _ = cli(*search, "hydra.sweeper.trials=3", "dry_run=true")
+    assert code == 0
+    assert "0 of 3 trials in sweep, 3 would run; 2 points of its space composed and checked\ntime: unknown" in out
+    assert list(tmp_path.iterdir()) == []
+    assert cli(*search, "hydra.sweeper.trials=2")[0] == 0
+    before = everything(tmp_path)
+    _, out, _ = cli(*search, "hydra.sweeper.trials=5", "dry_run=true")
+    assert "2 of 5 trials in sweep (2 done), 3 would run" in out
+    assert re.search(r"time: about \d+ s, one after the other", out)
+    assert everything(tmp_path) == before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -43,8 +43,12 @@ class FolderSweeper(Sweeper):
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
-    def plan(self) -> Plan:
-        """What all points share."""
+    def plan(self, at_once: int | None = None) -> Plan:
+        """What all points share.
+
+        Args:
+            at_once: how many jobs a launcher of others is given before they have ended; None: all.
+        """
         from receptive.sweeps.launching import by_folders, by_overrides
         from receptive.sweeps.sweep import Plan
 
@@ -52,7 +56,7 @@ class FolderSweeper(Sweeper):
         if isinstance(self.launcher, FolderLauncher):
             launch, workers = by_folders(self.launcher.run), self.launcher.processes
             return Plan(self._loader, self.config, launch, self.claims, workers)
-        return Plan(self._loader, self.config, by_overrides(self.launcher), self.claims)
+        return Plan(self._loader, self.config, by_overrides(self.launcher, at_once), self.claims, at_once)
 
 
 class GridSweeper(FolderSweeper):
@@ -62,6 +66,7 @@ class GridSweeper(FolderSweeper):
         params: key -> values, as on the command line.
         variants: name -> list of overrides.
         claims: of a study; see receptive.report.claims.
+        others: refused: options of a search, in a study file that does not choose its sweeper.
     """
 
     def __init__(
@@ -69,17 +74,83 @@ class GridSweeper(FolderSweeper):
         params: dict[str, Any] | None = None,
         variants: dict[str, list[str]] | None = None,
         claims: Sequence[dict[str, Any]] | None = None,
+        **others: Any,
     ) -> None:
         super().__init__(claims)
-        self.params = params
+        self.params = params or {}
         self.variants = variants
+        self.others = others
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run all points of the grid."""
+        from receptive.errors import InputError
         from receptive.sweeps.expansion import expand
         from receptive.sweeps.sweep import sweep
 
+        if self.others:
+            listed = ", ".join(f"hydra.sweeper.{name}" for name in self.others)
+            raise InputError(f"{listed}: a grid has no such option; add hydra/sweeper=random or optuna to the command")
         return sweep(self.plan(), expand(self._loader, arguments, self.params, self.variants))
+
+
+class RandomSweeper(FolderSweeper):
+    """Points drawn at random, and with each of them every seed that is listed.
+
+    Args:
+        params: key -> list, range or interval, as on the command line.
+        claims: of a study; see receptive.report.claims.
+        options: see receptive.sweeps.space.Drawing.
+    """
+
+    def __init__(
+        self,
+        params: dict[str, Any] | None = None,
+        claims: Sequence[dict[str, Any]] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(claims)
+        self.params = params or {}
+        self.options = options
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run all drawn points."""
+        from receptive.sweeps.space import Drawing, draw, options_of, parse_space
+        from receptive.sweeps.sweep import sweep
+
+        drawing = options_of(Drawing, self.options)
+        return sweep(self.plan(), draw(parse_space(self._loader, arguments, self.params), drawing))
+
+
+class OptunaSweeper(FolderSweeper):
+    """Points that Optuna asks for, each with an eye to how those before it went.
+
+    Args:
+        params: key -> list, range or interval, as on the command line.
+        claims: of a study; see receptive.report.claims.
+        options: see receptive.sweeps.trials.SearchOptions.
+    """
+
+    def __init__(
+        self,
+        params: dict[str, Any] | None = None,
+        claims: Sequence[dict[str, Any]] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(claims)
+        self.params = params or {}
+        self.options = options
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run as many trials as the study still lacks."""
+        from receptive.journal import require_optuna
+
+        require_optuna()
+        from receptive.sweeps.search import search
+        from receptive.sweeps.space import options_of, parse_space
+        from receptive.sweeps.trials import SearchOptions
+
+        options = options_of(SearchOptions, self.options)
+        return search(self.plan(options.parallel), parse_space(self._loader, arguments, self.params), options)
 
 
 class FolderLauncher(Launcher):
@@ -95,21 +166,28 @@ class FolderLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Refuse: only our sweepers know folders."""
-        raise NotImplementedError("choose hydra/sweeper=grid: this launcher runs the job folders that it makes")
+        raise NotImplementedError(
+            "choose hydra/sweeper=grid, random or optuna: this launcher runs the job folders that it makes"
+        )
 
-    def run(self, folders: list[Path]) -> None:
-        """Run the jobs of these folders; a job's failure is recorded in its folder and raises nothing."""
+    def run(self, folders: Iterable[Path], total: int) -> None:
+        """Run the jobs of these folders; a job's failure is recorded in its folder and raises nothing.
+
+        Args:
+            folders: of the jobs; each is asked for when there is a place for it.
+            total: how many are expected.
+        """
         raise NotImplementedError
 
 
 class LocalLauncher(FolderLauncher):
     """One job after the other in this process."""
 
-    def run(self, folders: list[Path]) -> None:
+    def run(self, folders: Iterable[Path], total: int) -> None:
         """Run the jobs of these folders."""
         from receptive.sweeps.launchers import run_local
 
-        run_local(folders)
+        run_local(folders, total)
 
 
 class PackedLauncher(FolderLauncher):
@@ -131,8 +209,8 @@ class PackedLauncher(FolderLauncher):
             raise InputError(f"hydra.launcher.workers={self.workers}: give a whole number from 1 on, or null")
         return self.workers
 
-    def run(self, folders: list[Path]) -> None:
+    def run(self, folders: Iterable[Path], total: int) -> None:
         """Run the jobs of these folders."""
         from receptive.sweeps.launchers import run_packed
 
-        run_packed(folders, self.workers)
+        run_packed(folders, total, self.workers)

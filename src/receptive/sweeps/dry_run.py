@@ -15,7 +15,7 @@ from receptive.config import plain
 from receptive.console import STATE_COLORS, print_unfolded
 from receptive.errors import InputError
 from receptive.manifest import Manifest
-from receptive.runs import Run, State, shown
+from receptive.runs import ENDED_WELL, Run, State, shown
 from receptive.sweeps.estimate import (
     LIKENESS,
     Estimate,
@@ -60,11 +60,36 @@ def tell_of_sweep(
         console.print(f"time: {_time(known, todo, workers)}", highlight=False, soft_wrap=True)
 
 
+def tell_of_search(
+    probes: Sequence[Job], root: Path, outputs: Path, trials: int, workers: int | None, console: Console
+) -> None:
+    """Print how many trials a search has, and the time that the others may take were none of them pruned.
+
+    Args:
+        probes: points of its space, composed and checked; each trial is taken to cost what they cost at the median.
+        root: the search's folder, which need not exist.
+        outputs: folder of other runs, to estimate by.
+        trials: of the whole search.
+        workers: trials at a time; None: the launcher's own affair.
+        console: is told.
+    """
+    states = [entry.run(root).state() for entry in Manifest.read(root).entries.values() if entry.trial is not None]
+    todo = max(0, trials - sum(state in ENDED_WELL for state in states))
+    counts = counted(len(states), states, root).replace(" jobs ", f" of {trials} trials ", 1)
+    said = f"{counts}, {todo} would run; {len(probes)} points of its space composed and checked"
+    console.print(said, highlight=False, soft_wrap=True)
+    estimator = Estimator(_samples_of(probes, root), samples_below(outputs))
+    known = [one for job in probes if (one := estimator.estimate(job.config, max_epochs(job.config) or 0))]
+    if todo:
+        middle = sorted(known, key=lambda one: one.seconds)[len(known) // 2 : len(known) // 2 + 1]
+        console.print(f"time: {_time(middle * todo, todo, workers)}", highlight=False, soft_wrap=True)
+
+
 def tell_of_run(config: DictConfig, run: Run, outputs: Path, rerun: str, console: Console) -> None:
     """Print what a single run would do; `config` is checked and frozen."""
     values, state = plain(config), run.state()
-    if state == "done" and rerun != "all":
-        console.print(f"{shown(run.folder)} is done already", highlight=False, soft_wrap=True)
+    if state in ENDED_WELL and rerun != "all":
+        console.print(f"{shown(run.folder)} is {state} already", highlight=False, soft_wrap=True)
         return
     epochs = max_epochs(values) or 0
     left = epochs if rerun == "all" else epochs - len(_rows(run))

@@ -9,6 +9,7 @@ from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 
 from receptive.errors import InputError
 
@@ -22,12 +23,14 @@ class Point:
         overrides: all that the point sets.
         swept: keys that differ between points.
         axes: those of them that a table shows; of a variant its name stands for what it changes.
+        trial: its number in a search or among drawn points; None in a grid.
     """
 
     variant: str
     overrides: tuple[str, ...]
     swept: tuple[str, ...]
     axes: tuple[str, ...]
+    trial: int | None = None
 
     @property
     def labels(self) -> dict[str, str]:
@@ -55,11 +58,10 @@ def expand(
         InputError: a continuous range, which a grid has no points of; a key without a value; params or variants that
             are none.
     """
-    lines = _lines(params) + list(arguments)
     chosen = _checked(variants)
     axes: dict[str, list[str]] = {}
     swept = []
-    for override in OverridesParser.create(config_loader=loader).parse_overrides(lines):
+    for override in parsed(loader, arguments, params):
         key = override.get_key_element()
         if not override.is_sweep_override():
             axes[key] = [override.input_line or f"{key}={override.get_value_element_as_str()}"]
@@ -69,7 +71,10 @@ def expand(
                 raise InputError(f"{override.input_line}: holds no value, the sweep would have no job")
             swept.append(key.lstrip("+~"))
         else:
-            raise InputError(f"{override.input_line}: a grid needs values, e.g. {key}=0.1,0.01 or {key}=range(1,4)")
+            raise InputError(
+                f"{override.input_line}: a grid needs values, e.g. {key}=0.1,0.01 or {key}=range(1,4); "
+                "hydra/sweeper=random or optuna takes intervals"
+            )
     points = []
     for name, extra in chosen.items():
         changed = tuple(line.lstrip("+~").partition("=")[0] for line in extra)
@@ -77,6 +82,12 @@ def expand(
             keys = tuple(dict.fromkeys([*changed, *(key for key in swept if key not in changed)]))
             points.append(Point(name, (*choice, *extra) if name else choice, keys, tuple(swept)))
     return points
+
+
+def parsed(loader: ConfigLoaderImpl, arguments: Sequence[str], params: Mapping[str, Any] | None) -> list[Override]:
+    """The overrides of `params`, then those of the command line, which outrank them."""
+    lines = _lines(params) + list(arguments)
+    return list(OverridesParser.create(config_loader=loader).parse_overrides(lines))
 
 
 def _lines(params: Any) -> list[str]:

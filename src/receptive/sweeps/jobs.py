@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from receptive import config as configs
 from receptive.errors import InputError
 from receptive.manifest import Entry, Manifest
-from receptive.runs import Run, Status, locked, write_atomically
+from receptive.runs import ENDED_WELL, Run, Status, locked, write_atomically
 from receptive.sweeps.assembly import Assembly
 from receptive.sweeps.composer import Composer
 from receptive.sweeps.expansion import Point
@@ -39,42 +39,58 @@ class Job:
         return Entry(self.point.overrides, self.point.labels, self.fingerprint, folder, self.trial)
 
 
-def compose(
-    loader: Any, master: DictConfig, points: Iterable[Point], root: Path, *, download: bool = True
-) -> list[Job]:
-    """Compose and check every point.
+class JobComposer:
+    """Makes jobs of points: composes them and checks them, each distinct part once.
 
     Args:
         loader: Hydra's.
         master: the config that Hydra composed for the sweep.
-        points: of the sweep.
         root: the sweep's folder.
         download: data that are missing; otherwise those that can be are not looked for.
-
-    Raises:
-        InputError: all faults of all points, each once with the first point that has it and the number of others.
     """
-    from receptive.check import Checker  # torch only now
 
-    checker, composer = Checker(download=download), Composer(loader, master)
-    assembly = Assembly(composer)
-    jobs: dict[str, Job] = {}
-    found: dict[str, list[Point]] = {}
-    for point in points:
+    def __init__(self, loader: Any, master: DictConfig, root: Path, *, download: bool = True) -> None:
+        from receptive.check import Checker  # torch only now
+
+        self._checker, self._composer, self._root = Checker(download=download), Composer(loader, master), root
+        self._assembly = Assembly(self._composer)
+
+    def job(self, point: Point) -> tuple[Job | None, list[str]]:
+        """The job of a point, None where it cannot be composed, and its faults."""
         try:
-            config = assembly.compose(point.overrides)
+            config = self._assembly.compose(point.overrides)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
-            found.setdefault(composer.explain(error, point.overrides), []).append(point)
-            continue
+            return None, [self._composer.explain(error, point.overrides)]
         known = config.resolved
-        for fault in checker.faults(config.whole()) if known is None else checker.value_faults(known):
-            found.setdefault(fault, []).append(point)
+        faults = self._checker.faults(config.whole()) if known is None else self._checker.value_faults(known)
         fingerprint = configs.fingerprint(config.literal, point.swept)
-        run = Run(root / configs.slug(point.labels, fingerprint))
-        jobs.setdefault(fingerprint, Job(point, config.literal, fingerprint, run))
-    if found:
-        raise InputError("\n".join(_told(fault, places) for fault, places in found.items()))
-    return list(jobs.values())
+        run = Run(self._root / configs.slug(point.labels, fingerprint))
+        return Job(point, config.literal, fingerprint, run, point.trial), faults
+
+    def jobs(self, points: Iterable[Point]) -> list[Job]:
+        """The jobs of all points; of those that compute the same the first.
+
+        Raises:
+            InputError: all faults of all points, each once with the first point that has it and the number of others.
+        """
+        jobs: dict[str, Job] = {}
+        found: dict[str, list[Point]] = {}
+        for point in points:
+            job, faults = self.job(point)
+            for fault in faults:
+                found.setdefault(fault, []).append(point)
+            if job is not None:
+                jobs.setdefault(job.fingerprint, job)
+        if found:
+            raise InputError("\n".join(_told(fault, places) for fault, places in found.items()))
+        return list(jobs.values())
+
+
+def compose(
+    loader: Any, master: DictConfig, points: Iterable[Point], root: Path, *, download: bool = True
+) -> list[Job]:
+    """Compose and check every point; raises InputError as `JobComposer.jobs` does."""
+    return JobComposer(loader, master, root, download=download).jobs(points)
 
 
 def _told(fault: str, points: list[Point]) -> str:
@@ -147,9 +163,9 @@ def _deciding(overrides: Iterable[str]) -> tuple[str, ...]:
 
 
 def _freeze(job: Job) -> None:
-    """Write a job's config and its first status, unless it is done or runs."""
+    """Write a job's config and its first status, unless it has ended well or runs."""
     job.run.folder.mkdir(parents=True, exist_ok=True)
-    if job.run.state() not in ("done", "running"):
+    if job.run.state() not in (*ENDED_WELL, "running"):
         write_atomically(job.run.config_path, OmegaConf.to_yaml(job.config))
         if not job.run.status_path.is_file():
             job.run.write_status(Status(fingerprint=job.fingerprint))

@@ -8,7 +8,7 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections import deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, cast
 
@@ -21,8 +21,13 @@ from receptive.signals import Interrupted
 _GRACE = 30.0  # seconds that workers have to stop at the end of a batch
 
 
-def run_local(folders: list[Path]) -> None:
-    """Run jobs one after the other in this process."""
+def run_local(folders: Iterable[Path], total: int) -> None:
+    """Run jobs one after the other in this process.
+
+    Args:
+        folders: of the jobs; each is asked for when the one before it has ended.
+        total: how many are expected.
+    """
     from receptive.job import explain, run_job
 
     console = Console(markup=False)
@@ -31,22 +36,23 @@ def run_local(folders: list[Path]) -> None:
             run_job(Run(folder), Console(quiet=True))
         except Exception as error:
             _record_death(Run(folder), explain(error))
-        _say_end(console, number, len(folders), Run(folder))
+        _say_end(console, number, total, Run(folder))
 
 
-def run_packed(folders: list[Path], workers: int | None = None) -> None:
+def run_packed(folders: Iterable[Path], total: int, workers: int | None = None) -> None:
     """Run jobs in worker processes, one a core with one thread each.
 
     A worker that dies costs the job that it ran. When this process dies, workers finish their job and leave.
 
     Args:
-        folders: of the jobs.
+        folders: of the jobs; each is asked for when a worker has nothing to do.
+        total: how many are expected.
         workers: number of processes; None: one for each core that this process may use.
     """
     cores = sorted(os.sched_getaffinity(0))
-    pool = _Pool(deque(folders), len(folders))
+    pool = _Pool(iter(folders), total)
     try:
-        for number in range(min(workers or len(cores), len(folders))):
+        for number in range(min(workers or len(cores), total)):
             pool.start(cores[number % len(cores)])
         pool.run()
     except BaseException:
@@ -57,7 +63,7 @@ def run_packed(folders: list[Path], workers: int | None = None) -> None:
 class _Pool:
     """Worker processes, each fed one folder at a time."""
 
-    def __init__(self, queue: deque[Path], total: int) -> None:
+    def __init__(self, queue: Iterator[Path], total: int) -> None:
         self.queue = queue
         self.total = total
         self.ended = 0
@@ -65,7 +71,9 @@ class _Pool:
         self.selector = selectors.DefaultSelector()
 
     def start(self, core: int) -> None:
-        """Start a worker on a core and give it its first job."""
+        """Start a worker on a core and give it its first job, if there is one."""
+        if (folder := next(self.queue, None)) is None:
+            return
         process = subprocess.Popen(
             [sys.executable, "-m", "receptive.job"],
             stdin=subprocess.PIPE,
@@ -79,11 +87,11 @@ class _Pool:
         os.sched_setaffinity(process.pid, {core})
         worker = _Worker(process, core)
         self.selector.register(worker.answers, selectors.EVENT_READ, worker)
-        self._feed(worker)
+        worker.give(folder)
 
     def _feed(self, worker: _Worker) -> None:
-        if self.queue:
-            worker.give(self.queue.popleft())
+        if (folder := next(self.queue, None)) is not None:
+            worker.give(folder)
         else:
             self.selector.unregister(worker.answers)
             worker.dismiss()
@@ -105,7 +113,7 @@ class _Pool:
                 _say_end(self.console, self.ended, self.total, worker.job)
                 if answer:
                     self._feed(worker)
-                elif self.queue:
+                else:
                     self.start(worker.core)
 
     def stop(self) -> None:

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 from hydra.plugins.launcher import Launcher
 from rich.console import Console
 
 from receptive import config as configs
 from receptive.errors import InputError
-from receptive.runs import Run, State, shown
+from receptive.runs import ENDED_WELL, Run, State, shown
 from receptive.sweeps.jobs import Job
 
 Rerun = Literal["failed", "all", "none"]
-Launch = Callable[[list[Job], Path], None]  # runs jobs of the sweep in a folder; raises for no job's failure
 
 _POLL = 1.0  # seconds between two looks at jobs that another process runs
+
+
+class Launch(Protocol):
+    """Runs jobs."""
+
+    def __call__(self, jobs: Iterable[Job], root: Path, total: int) -> None:
+        """Run jobs of the sweep in the folder `root`; raises for no job's failure.
+
+        Args:
+            jobs: each is asked for when there is a place for it: a search decides on it only then.
+            root: the sweep's folder.
+            total: how many are expected.
+        """
 
 
 def run_missing(jobs: Sequence[Job], launch: Launch, root: Path, rerun: Rerun, console: Console) -> None:
@@ -44,14 +57,19 @@ def run_missing(jobs: Sequence[Job], launch: Launch, root: Path, rerun: Rerun, c
             if job.run.state() != "waiting":
                 job.run.start_over()
     if todo:
-        launch(todo, root)
+        launch(todo, root, len(todo))
     elsewhere = [job for job in jobs if job.run.state() == "running"]  # none of ours runs any more
     if elsewhere:
-        console.print(f"waiting for {len(elsewhere)} jobs that another process runs", highlight=False)
-        while any(job.run.state() == "running" for job in elsewhere):
-            time.sleep(_POLL)
+        await_others(elsewhere, console)
         if left := [job for job in elsewhere if job.run.state() in ("interrupted", "waiting")]:
-            launch(left, root)
+            launch(left, root, len(left))
+
+
+def await_others(jobs: Sequence[Job], console: Console) -> None:
+    """Wait until no job runs that another process runs."""
+    console.print(f"waiting for {len(jobs)} jobs that another process runs", highlight=False)
+    while any(job.run.state() == "running" for job in jobs):
+        time.sleep(_POLL)
 
 
 def counted(jobs: int, states: Iterable[State], root: Path) -> str:
@@ -71,9 +89,9 @@ def wanted(state: State, rerun: Rerun) -> bool:
 
 
 def finished(run: Run) -> bool:
-    """Whether a run is done and its result can be read."""
+    """Whether a run is done or pruned and its result can be read."""
     try:
-        return run.state() == "done" and bool(run.result())
+        return run.state() in ENDED_WELL and bool(run.result())
     except (InputError, OSError):
         return False
 
@@ -81,7 +99,7 @@ def finished(run: Run) -> bool:
 def _drop_damaged_results(jobs: Sequence[Job], console: Console) -> None:
     """Without its result a done job goes on from its last checkpoint, which is that of its end."""
     for job in jobs:
-        if job.run.state() == "done" and not finished(job.run):
+        if job.run.state() in ENDED_WELL and not finished(job.run):
             said = f"{shown(job.run.result_path)} is damaged: it is made anew from the last checkpoint"
             console.print(said, style="yellow", highlight=False, soft_wrap=True)
             job.run.result_path.unlink(missing_ok=True)
@@ -95,19 +113,26 @@ def _warn_of_old_code(jobs: Sequence[Job], console: Console) -> None:
         )
 
 
-def by_folders(run: Callable[[list[Path]], None]) -> Launch:
+def by_folders(run: Callable[[Iterable[Path], int], None]) -> Launch:
     """A launcher of ours runs the frozen configs of folders."""
-    return lambda jobs, root: run([job.run.folder for job in jobs])
+    return lambda jobs, root, total: run((job.run.folder for job in jobs), total)
 
 
-def by_overrides(launcher: Launcher) -> Launch:
-    """A launcher of others composes each job again: told where, it ends in the same folders."""
+def by_overrides(launcher: Launcher, at_once: int | None = None) -> Launch:
+    """A launcher of others composes each job again: told where, it ends in the same folders.
 
-    def launch(jobs: list[Job], root: Path) -> None:
+    Args:
+        launcher: Hydra's or of others.
+        at_once: how many jobs it is given before they have ended; None: all.
+    """
+
+    def launch(jobs: Iterable[Job], root: Path, total: int) -> None:
         place = [f"hydra.sweep.dir={configs.quoted(str(root))}"]
-        launcher.launch(
-            [[*job.point.overrides, *place, f"hydra.sweep.subdir={job.run.folder.name}"] for job in jobs],
-            initial_job_idx=0,
-        )
+        left = iter(jobs)
+        while batch := list(itertools.islice(left, at_once)):
+            launcher.launch(
+                [[*job.point.overrides, *place, f"hydra.sweep.subdir={job.run.folder.name}"] for job in batch],
+                initial_job_idx=0,
+            )
 
     return launch

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from receptive.errors import InputError
 from receptive.manifest import NAME, Manifest
-from receptive.runs import Run, State
+from receptive.runs import ENDED_WELL, Run, State
 from receptive.sweeps.estimate import max_epochs, read_config
 from receptive.sweeps.presence import is_driven
 from receptive.sweeps.snapshot import Progress, Snapshot
@@ -85,7 +85,7 @@ class Observer:
         try:
             epochs = self._cached(run.config_path, "", lambda: _epochs(run))
             rows = self._cached(run.metrics_path, "", lambda: complete_rows(run.metrics_path)) or []
-            result = (self._cached(run.result_path, "", run.result) or {}) if state == "done" else {}
+            result = (self._cached(run.result_path, "", run.result) or {}) if state in ENDED_WELL else {}
         except InputError as error:
             faults.append(str(error))
         metric, value = _metric(result, rows)

@@ -56,7 +56,7 @@ def sweep(plan: Plan, points: Iterable[Point]) -> None:
 
     Raises:
         InputError: a point cannot run (none is started then), or the folder holds another sweep.
-        SystemExit: with code 1 when a job is not done in the end.
+        SystemExit: with code 1 when a job is neither done nor pruned in the end.
         Interrupted: a signal came; the report is written all the same.
     """
     about, console, points = plan.about, Console(markup=False), list(points)

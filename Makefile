@@ -17,7 +17,7 @@ PYTEST := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test slow check actionlint format lock wheel clean
+.PHONY: help environment demo test slow browser check actionlint format lock wheel clean
 
 help:  ## this list
 	@echo "make TARGET, one of:"
@@ -43,6 +43,9 @@ test: $(STAMP)  ## the suite on two processes, with coverage
 
 slow: $(STAMP)  ## the proofs that take minutes; with RECEPTIVE_DATA_DIR those on the real data too, for root those that mount
 	$(PYTEST) -m 'slow$(if $(RECEPTIVE_DATA_DIR), or real_data)$(if $(filter 0,$(shell id -u)), or root)' </dev/null
+
+browser: $(STAMP)  ## the HTML report in a real browser: chromium of the system, or CHROMIUM=/path/to/it
+	$(PYTEST) -m browser tests/report </dev/null
 
 check: $(STAMP)  ## format, lint, types, workflows
 	$(BIN)/ruff format --check .

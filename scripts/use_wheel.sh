@@ -32,4 +32,5 @@ venv/bin/receptive train data=digits trainer=debug "hydra.run.dir=$dir/run" </de
 [ -s run/result.json ] || { echo "the run left no result.json" >&2; exit 1; }
 venv/bin/receptive train -m data=digits trainer=debug seed=0,1 "hydra.sweep.dir=$dir/sweep" </dev/null
 [ "$(find sweep -name result.json | wc -l)" = 2 ] || { echo "the sweep left no two results" >&2; exit 1; }
+[ -s sweep/report.html ] || { echo "the sweep left no report.html" >&2; exit 1; }
 echo "$(basename "$wheel"): installed outside the checkout, one run and one sweep done from its own conf/"

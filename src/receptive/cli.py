@@ -22,6 +22,7 @@ VERBS = {
     "activations": "what the layers of a trained network give: receptive activations run=FOLDER",
     "summary": "layers, output shapes, parameters and multiply-adds of a model",
     "status": "a sweep or run as it stands, from another terminal: receptive status FOLDER_OR_STUDY",
+    "report": "tables, figures and one HTML page of a sweep, a study or a run: receptive report FOLDER_OR_STUDY",
     "operators": "convolution, pooling and others by hand against PyTorch; receptive operators shapes: output sizes",
 }
 
@@ -58,6 +59,12 @@ def _declare_status(parser: Parser) -> None:
 # Verbs with plain arguments; all others are composed by Hydra.
 _PLAIN = {
     "status": PlainVerb(verbs.status, _declare_status),
+    "report": PlainVerb(
+        verbs.report,
+        lambda parser: parser.add_argument(
+            "place", metavar="FOLDER_OR_STUDY", help="a folder of runs, or a study's name"
+        ),
+    ),
     "operators": PlainVerb(
         verbs.operators,
         lambda parser: add_choice(parser, "topic", ("shapes",), "shapes: the output-size formulas, with numbers"),

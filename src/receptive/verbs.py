@@ -180,10 +180,10 @@ def status(place: str, once: bool) -> int:
     """`receptive status FOLDER_OR_STUDY [--once]`: gives 0 when it could be shown."""
     from rich.console import Console
 
-    from receptive.report.places import place_of
+    from receptive.report.places import find_folder
     from receptive.sweeps.status import watch
 
-    watch(place_of(place), Console(markup=False), once=once)
+    watch(find_folder(place), Console(markup=False), once=once)
     return 0
 
 
@@ -195,3 +195,14 @@ def operators(topic: str | None) -> int:
     from receptive.operators.table import print_table
 
     return 0 if (print_shapes if topic == "shapes" else print_table)(Console()) else 1
+
+
+def report(place: str) -> int:
+    """`receptive report FOLDER_OR_STUDY`: what a sweep writes and prints at its end, again; gives 0."""
+    from rich.console import Console
+
+    from receptive.report.places import find_folder
+    from receptive.report.report import write_report
+
+    write_report(find_folder(place), Console(markup=False))
+    return 0

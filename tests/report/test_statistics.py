@@ -32,6 +32,13 @@ def test_spread_of_one_and_of_none() -> None:
     assert none.n == 0 and math.isnan(none.mean) and math.isnan(none.best())
 
 
+@pytest.mark.parametrize("strange", [math.nan, math.inf])
+def test_spread_and_difference_of_what_is_no_number(strange: float) -> None:
+    found = spread([strange, 1.0, 2.0])
+    assert found.n == 3 and math.isnan(found.deviation) and math.isnan(found.low)
+    assert math.isnan(difference([strange, 1.0], [1.0, 2.0]).p)
+
+
 @given(SAMPLES, SAMPLES)
 def test_difference_is_welchs_test(first: list[float], second: list[float]) -> None:
     found = difference(first, second)

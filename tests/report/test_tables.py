@@ -6,30 +6,28 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from rich.console import Console
+from tests.report.conftest import RunFolders
 from tests.report.test_verdicts import collection_of
 
-from receptive.report.collection import Collection, Record
 from receptive.report.tables import print_tables, write_tables
 from receptive.report.verdicts import judge
-from receptive.runs import Run, Status
 
 LABELS = {
     "model.upsampling": "transposed",
     "model.activation": "leaky_relu",
-    "optimizer": "adamw",
+    "optimizer.name": "adamw",
     "optimizer.lr": "0.0003",
     "data.batch_size": "8",
 }
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_no_value_is_cut_off(tmp_path: Path, terminal: bool) -> None:
+def test_no_value_is_cut_off(folders: RunFolders, terminal: bool) -> None:
     metrics = {"val/f1_mean": 0.9712, "test/f1_mean": 0.9688}
-    result = {"metrics": metrics, "monitor": "val/f1_mean", "seconds": 12.34}
-    record = Record(Run(tmp_path), LABELS, "done", Status(state="done"), {"seed": 0}, result)
+    folders.add(LABELS, seed=None, score=None, metrics=metrics, result={"monitor": "val/f1_mean", "seconds": 12.34})
     stream = io.StringIO()
     console = Console(file=stream, width=80, force_terminal=terminal, no_color=True)
-    print_tables(Collection(tmp_path, "", (record,)), (), console)
+    print_tables(folders.collection(), (), console)
     text = stream.getvalue()
     for value in (*LABELS.values(), "0.9712", "0.9688", "12.3", "done"):
         assert value in text

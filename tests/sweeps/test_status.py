@@ -165,7 +165,7 @@ def test_changes_are_seen(root: Path, job: MakeJob) -> None:
 
 def test_nothing_to_show(cli: Cli, root: Path) -> None:
     assert cli("status", "sweep") == (1, "", "receptive: sweep holds no run\n")
-    assert cli("status", "nowhere")[2].startswith("receptive: nowhere: there is no such folder, nor a study")
+    assert cli("status", "nowhere")[2].startswith("receptive: nowhere is no folder and no study")
     assert cli("status")[0] == 2
     (root / "sweep.json").write_text("[")
     with pytest.raises(InputError, match=r"holds no run\n.*sweep.json is damaged"):

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from receptive.config import NOT_FINGERPRINTED, leaves, plain
 from receptive.errors import InputError
 from receptive.manifest import Manifest
 from receptive.runs import Run, State, Status
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's where there is one
 _MONITOR = "val/accuracy"  # of a collection without a single result
 
 
@@ -44,6 +47,13 @@ class Record:
     def metrics(self) -> dict[str, float]:
         """Those of `result.json`."""
         return dict(self.result.get("metrics", {}))
+
+    def told(self, *keys: str) -> Any:
+        """A value within `result.json`; None where it does not say."""
+        value: Any = self.result
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
 
     @property
     def seed(self) -> str:
@@ -75,7 +85,7 @@ class Group:
         return [metrics[metric] for metrics in done if metric in metrics]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # told apart by identity: what is costly is computed once for each
 class Collection:
     """The runs of a folder.
 
@@ -181,7 +191,7 @@ def _record(run: Run, labels: Mapping[str, str]) -> Record:
             faults.append(f"{run.folder.name} cannot be read ({error})")
         return otherwise
 
-    config = read(lambda: leaves(plain(run.config())), {})
+    config = read(lambda: _config(run), {})
     result = read(run.result, {}) if state in ("done", "pruned") else {}
     history = read(run.metrics, [])
     if not isinstance(result.get("metrics", {}), dict):
@@ -191,6 +201,15 @@ def _record(run: Run, labels: Mapping[str, str]) -> Record:
         status = Status(**{**vars(status), "state": "failed", "error": "; ".join(faults)})
         state = "failed"
     return Record(run, dict(labels), state, status, config, result, history)
+
+
+def _config(run: Run) -> dict[str, Any]:
+    """Dotted key -> value, as they stand; raises InputError where the file is damaged."""
+    try:  # without OmegaConf, which takes twenty times as long
+        values = yaml.load(run.config_path.read_bytes(), _LOADER)
+    except (OSError, yaml.YAMLError):
+        values = None
+    return leaves(values if isinstance(values, dict) else plain(run.config()))
 
 
 def _found(root: Path) -> list[Record]:
@@ -234,11 +253,13 @@ def _without_seed(labels: Mapping[str, str]) -> dict[str, str]:
 
 def _told_apart(groups: list[Group]) -> list[Group]:
     """Groups of one name (say, of commands with other options) with what differs in their configs added."""
-    names = Counter(group.name for group in groups)
+    names: dict[str, list[Group]] = {}
+    for group in groups:
+        names.setdefault(group.name, []).append(group)
     told = []
     for group in groups:
-        same = [other.records[0].config for other in groups if other.name == group.name]
-        extra = [key for key in _differing(same) if key != "seed"] if names[group.name] > 1 else []
+        same = [other.records[0].config for other in names[group.name]]
+        extra = [key for key in _differing(same) if key != "seed"] if len(same) > 1 else []
         config = group.records[0].config
         told.append(Group(group.labels | {key: _text(config.get(key)) for key in extra}, group.records))
     return told

@@ -1,32 +1,31 @@
-"""Which folder a word of the command line means."""
+"""Where the runs lie that a word on the command line means."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from receptive.config import did_you_mean
+from receptive.config import conf_dir, did_you_mean
 from receptive.errors import InputError
 from receptive.manifest import NAME
 
-STUDIES = Path("outputs/studies")  # conf/study/*.yaml put their sweeps there
+STUDIES = Path("outputs/studies")
 
 
-def place_of(word: str, studies: Path = STUDIES) -> Path:
-    """The folder of a sweep, of a study by its name, or of a run.
-
-    A study comes before a folder of the same name in which nothing was run.
+def find_folder(word: str) -> Path:
+    """The folder of a sweep, a study or a run: given as it is, or as the name of a study below outputs/studies.
 
     Raises:
-        InputError: there is neither.
+        InputError: there is no such folder; the text says what was probably meant.
     """
-    folder, study = Path(word), studies / word
-    if folder.is_dir() and (_holds_runs(folder) or not study.is_dir()):
-        return folder
-    if study.is_dir():
-        return study
-    known = [path.name for path in sorted(studies.glob("*")) if path.is_dir()]
-    listed = f" (there are {', '.join(known)})" if known else ""
-    raise InputError(f"{word}: there is no such folder, nor a study {study}{did_you_mean(word, known)}{listed}")
+    places = [place for place in (Path(word), STUDIES / word) if place.is_dir()]
+    if places:  # a study comes before a folder of its name in which nothing was run
+        return next((place for place in places if _holds_runs(place)), places[0])
+    known = {path.stem for path in (conf_dir() / "study").glob("*.yaml")}
+    if word in known:
+        raise InputError(f"the study {word} has not been run here: receptive train study={word}")
+    known |= {path.name for path in STUDIES.glob("*/") if path.is_dir()}
+    named = f"; the studies are {', '.join(sorted(known))}" if known else ""
+    raise InputError(f"{word} is no folder and no study{did_you_mean(word, known)}{named}")
 
 
 def _holds_runs(folder: Path) -> bool:

@@ -2,25 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from receptive.report.collection import collect
+from receptive.errors import InputError
+from receptive.report.attempts import trying
+from receptive.report.collection import Collection, collect
 from receptive.report.tables import print_tables, write_tables
-from receptive.report.verdicts import judge
+from receptive.report.verdicts import Judged, judge
 from receptive.runs import shown
 
 
 def write_report(root: Path, console: Console) -> None:
-    """Write runs.csv, summary.csv and summary.md into the folder and print what they say.
+    """Write runs.csv, summary.csv, summary.md, figures/ and report.html into the folder and print what they say.
+
+    What is damaged, and a figure that cannot be drawn, is told there and on the console.
 
     Raises:
-        InputError: there is no run in the folder, or a claim says nothing.
-        OSError: the folder cannot be written.
+        InputError: there is no run in the folder.
+        OSError: the tables cannot be written.
     """
     collection = collect(root)
-    judged = judge(collection)
+    notes: list[str] = []
+    judged: Sequence[Judged] = ()
+    try:
+        with trying("claims", notes):
+            judged = judge(collection)
+    except InputError as error:
+        notes.append(f"the claims cannot be judged: {error}")
     write_tables(collection, judged)
     print_tables(collection, judged, console)
-    console.print(shown(root / "summary.md"), highlight=False, soft_wrap=True)
+    page = _illustrate(collection, judged, notes)
+    for text in notes:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+    for path in (root / "summary.md", page):
+        if path is not None:
+            console.print(shown(path), highlight=False, soft_wrap=True)
+
+
+def _illustrate(collection: Collection, judged: Sequence[Judged], notes: list[str]) -> Path | None:
+    """Draw the figures and write the page; gives the page, None where that does not work, and adds to the notes."""
+    from receptive.report.figures import FIGURES, save_figure  # heavy
+
+    for name in FIGURES:
+        with trying(f"figures/{name}.png", notes):
+            save_figure(name, collection, collection.root / "figures")
+    page = None
+    with trying("report.html", notes):
+        from receptive.report.page import write_page  # heavy
+
+        page, troubles = write_page(collection, judged, notes)
+        notes += troubles
+    return page

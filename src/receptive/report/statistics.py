@@ -21,8 +21,8 @@ class Spread:
     Args:
         values: one a run.
         mean: NaN of no run.
-        deviation: with ddof 1; NaN of fewer than two runs.
-        low: of the 95 % interval of the mean (Student's t); NaN of fewer than two runs.
+        deviation: with ddof 1; NaN of fewer than two runs, or where one of them has no finite value.
+        low: of the 95 % interval of the mean (Student's t); NaN as the deviation is.
         high: of it.
     """
 
@@ -63,7 +63,7 @@ def spread(values: Sequence[float]) -> Spread:
     """Mean, deviation and 95 % interval of values that scatter."""
     kept = tuple(float(value) for value in values)
     mean = fmean(kept) if kept else math.nan
-    if len(kept) < 2:
+    if len(kept) < 2 or not all(math.isfinite(value) for value in kept):
         return Spread(kept, mean, math.nan, math.nan, math.nan)
     deviation = stdev(kept)
     half = deviation / math.sqrt(len(kept)) * float(stats.t.ppf((1 + CONFIDENCE) / 2, len(kept) - 1))

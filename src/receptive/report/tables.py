@@ -14,6 +14,7 @@ from rich.text import Text
 from receptive.config import code_hash
 from receptive.console import print_unfolded
 from receptive.report.collection import Collection, Group, Record, smaller_is_better
+from receptive.report.series import short_titles
 from receptive.report.statistics import Spread, difference, holm, spread
 from receptive.report.verdicts import Judged
 from receptive.runs import metric_text, shown, write_atomically, write_csv
@@ -60,7 +61,7 @@ def write_tables(collection: Collection, judged: Sequence[Judged]) -> None:
 
 
 def summary_lines(collection: Collection) -> list[Line]:
-    """The statistics of every group, best first where the monitored metric is known."""
+    """The statistics of every group, in the order in which they came."""
     monitor, smaller = collection.monitor, smaller_is_better(collection.monitor)
     spreads = [{m: spread(group.values(m)) for m in collection.metrics} for group in collection.groups]
     known = [one[monitor] for one in spreads if monitor in one and one[monitor].n]
@@ -124,17 +125,18 @@ def print_tables(collection: Collection, judged: Sequence[Judged], console: Cons
     print_unfolded(_runs_table(collection), console)
     if any(len(group.records) > 1 for group in collection.groups):
         console.print()
-        print_unfolded(_table(*_summary_cells(collection, summary_lines(collection))), console)
+        print_unfolded(_table(*summary_cells(collection, summary_lines(collection))), console)
     for one in judged:
         console.print()
         console.print(f"{one.claim.id}  {one.claim.text}", highlight=False, soft_wrap=True)
         console.print(Text(f"  {one.verdict}", style=COLORS[one.verdict]), Text(f"{one.ours}"), soft_wrap=True)
         console.print(f"  {one.why}", highlight=False, soft_wrap=True)
-    for text in [*_causes(collection), *collection.notes]:
+    for text in [*causes(collection), *collection.notes]:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _causes(collection: Collection) -> list[str]:
+def causes(collection: Collection) -> list[str]:
+    """Why runs are not done, a text each: the error and the log."""
     return [
         f"{record.state}: {record.status.error or 'its process died'}\n  {shown(record.run.log_path)}"
         for record in collection.records
@@ -145,7 +147,7 @@ def _causes(collection: Collection) -> list[str]:
 def _runs_table(collection: Collection) -> Table:
     metrics = shown_metrics(collection)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in _short(collection.labels):
+    for title in short_titles(collection.labels):
         table.add_column(title, no_wrap=True)
     for title in (*metrics, "seconds"):
         table.add_column(title, justify="right", no_wrap=True)
@@ -162,11 +164,11 @@ def _runs_table(collection: Collection) -> Table:
     return table
 
 
-def _summary_cells(collection: Collection, lines: Iterable[Line]) -> tuple[list[str], list[list[str]]]:
+def summary_cells(collection: Collection, lines: Iterable[Line]) -> tuple[list[str], list[list[str]]]:
     """Titles and rows of the summary: labels, then of each shown metric mean, deviation and interval."""
     keys = list(dict.fromkeys(key for group in collection.groups for key in group.labels))
     metrics = shown_metrics(collection)
-    titles = [*_short(keys), "n"]
+    titles = [*short_titles(keys), "n"]
     for metric in metrics:
         titles += [metric, "95 % interval", "best"]
     rows = []
@@ -201,12 +203,12 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
 
 
 def _markdown(collection: Collection, lines: Sequence[Line], judged: Sequence[Judged]) -> str:
-    parts = [f"# {collection.title}", _markdown_table(*_summary_cells(collection, lines))]
+    parts = [f"# {collection.title}", _markdown_table(*summary_cells(collection, lines))]
     if judged:
         titles = ["claim", "what it says", "reported", "ours", "verdict", "why"]
         rows = [[one.claim.id, one.claim.text, one.claim.reported, one.ours, one.verdict, one.why] for one in judged]
         parts += ["## Claims", _markdown_table(titles, rows)]
-    if troubles := [*_causes(collection), *collection.notes]:
+    if troubles := [*causes(collection), *collection.notes]:
         parts += ["## Not done", "\n".join(f"- {' '.join(text.split())}" for text in troubles)]
     parts.append(
         "Mean ± deviation (ddof 1) over seeds; the interval is of the mean (Student's t); p of Welch's test, corrected "
@@ -218,12 +220,6 @@ def _markdown(collection: Collection, lines: Sequence[Line], judged: Sequence[Ju
 def _markdown_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [titles, ["---"] * len(titles), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
-
-
-def _short(keys: Sequence[str]) -> list[str]:
-    """The last part of each key where that is enough to tell them apart."""
-    last = [key.rpartition(".")[2] for key in keys]
-    return [short if last.count(short) == 1 else key for short, key in zip(last, keys, strict=True)]
 
 
 def _number(name: str, value: float | None) -> str:

@@ -1,0 +1,280 @@
+"""What the figures of a report show, as plain numbers: for matplotlib and for Plotly alike."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from receptive.report.collection import Collection, Group, Record, smaller_is_better
+from receptive.report.statistics import Spread, spread
+
+MOST_CURVES = 8  # groups whose learning curves are told apart by eye
+MOST_LINES = 200  # runs in parallel coordinates
+FEWEST_LINES = 4
+_LOG_RANGE = 9.99  # positive numbers that span this much stand on a logarithmic axis
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A key that tells groups apart.
+
+    Args:
+        key: dotted.
+        title: the last part of the key where that is enough.
+        values: those that occur, numbers by size.
+        numbers: the same as numbers; None where one of them is none.
+    """
+
+    key: str
+    title: str
+    values: tuple[str, ...]
+    numbers: tuple[float, ...] | None
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether the values spread over orders of magnitude, as those of a learning rate."""
+        found = self.numbers
+        return found is not None and found[0] > 0 and found[-1] / found[0] >= _LOG_RANGE
+
+    def place(self, value: str) -> float:
+        """Where a value stands between the smallest, 0, and the largest, 1; texts stand at equal distances."""
+        position = self.values.index(value)
+        if self.numbers is None:
+            return position / max(len(self.values) - 1, 1)
+        scale = math.log if self.logarithmic else float
+        low, high = scale(self.numbers[0]), scale(self.numbers[-1])
+        return (scale(self.numbers[position]) - low) / ((high - low) or 1.0)
+
+
+@dataclass(frozen=True)
+class Band:
+    """The learning curves of a group: at each epoch mean, smallest and largest over the runs that came so far.
+
+    Args:
+        group: its runs; the curves are those of the done ones, where none is done those of all.
+        runs: how many curves there are.
+        epochs: from the first on.
+        mean: one an epoch.
+        low: smallest.
+        high: largest.
+    """
+
+    group: Group
+    runs: int
+    epochs: tuple[float, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    @property
+    def name(self) -> str:
+        """The group's, with a word where nothing of it is done."""
+        return self.group.name + ("" if any(one.state == "done" for one in self.group.records) else " (not done)")
+
+
+@dataclass(frozen=True)
+class Points:
+    """A metric of the done runs of a group.
+
+    Args:
+        group: the runs.
+        runs: (seed, value) of each.
+    """
+
+    group: Group
+    runs: tuple[tuple[str, float], ...]
+
+    @functools.cached_property
+    def spread(self) -> Spread:
+        """Their mean and its interval."""
+        return spread([value for _, value in self.runs])
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The mean of a metric for every pair of values of two factors.
+
+    Args:
+        rows: a factor.
+        columns: another.
+        means: rows x columns; NaN where there is no done run.
+        counts: of done runs.
+    """
+
+    rows: Factor
+    columns: Factor
+    means: tuple[tuple[float, ...], ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Runs as lines over the factors.
+
+    Args:
+        factors: the axes.
+        names: of the runs: what they share with their group, and the seed.
+        places: of each run, for each factor, between 0 and 1; runs of one value lie side by side.
+        values: the metric of each run; the worst first, so that the best are drawn last.
+        left_out: so many runs have no line: the worst.
+    """
+
+    factors: tuple[Factor, ...]
+    names: tuple[str, ...]
+    places: tuple[tuple[float, ...], ...]
+    values: tuple[float, ...]
+    left_out: int
+
+
+def factors(collection: Collection) -> list[Factor]:
+    """The keys in which groups differ."""
+    keys = list(dict.fromkeys(key for group in collection.groups for key in group.labels))
+    found = []
+    for key, title in zip(keys, short_titles(keys), strict=True):
+        values = list(dict.fromkeys(group.labels.get(key, "") for group in collection.groups))
+        if len(values) > 1:
+            numbers = _numbers(values)
+            if numbers is not None:
+                values = [value for _, value in sorted(zip(numbers, values, strict=True))]
+                numbers = tuple(sorted(numbers))
+            found.append(Factor(key, title, tuple(values), numbers))
+    return found
+
+
+def short_titles(keys: Sequence[str]) -> list[str]:
+    """The last part of each key where that is enough to tell them apart."""
+    last = [key.rpartition(".")[2] for key in keys]
+    return [short if last.count(short) == 1 else key for short, key in zip(last, keys, strict=True)]
+
+
+def ranked(collection: Collection) -> list[Group]:
+    """The groups, those with the best mean of the monitored metric first, those without it last."""
+    sign = 1 if smaller_is_better(collection.monitor) else -1
+
+    def place(group: Group) -> float:
+        found = [value for value in group.values(collection.monitor) if math.isfinite(value)]
+        return sign * math.fsum(found) / len(found) if found else math.inf
+
+    return sorted(collection.groups, key=place)
+
+
+def curve_metrics(collection: Collection) -> list[str]:
+    """The metrics that have learning curves: the monitored one first, then those of validation, then of training."""
+    known = dict.fromkeys(
+        key for record in collection.records for row in record.history[:1] + record.history[-1:] for key in row
+    )
+    order = {collection.monitor: 0, "val/loss": 1}
+    names = [key for key in known if "/" in key]
+    return sorted(names, key=lambda key: (order.get(key, 2), not key.startswith("val/")))
+
+
+def curves(collection: Collection, metric: str) -> list[Band]:
+    """The learning curves of all groups that have the metric, the best groups first."""
+    found = (_band(group, metric) for group in ranked(collection))
+    return [band for band in found if band is not None]
+
+
+def _band(group: Group, metric: str) -> Band | None:
+    done = [record for record in group.records if record.state == "done"]
+    by_epoch: dict[float, list[float]] = {}
+    runs = 0
+    for record in done or group.records:
+        rows = [(row["epoch"], row[metric]) for row in record.history if "epoch" in row and metric in row]
+        known = [(epoch, value) for epoch, value in rows if math.isfinite(value)]
+        runs += bool(known)
+        for epoch, value in known:
+            by_epoch.setdefault(epoch, []).append(value)
+    if not by_epoch:
+        return None
+    epochs = tuple(sorted(by_epoch))
+    columns = [by_epoch[epoch] for epoch in epochs]
+    means = tuple(math.fsum(column) / len(column) for column in columns)
+    return Band(group, runs, epochs, means, tuple(map(min, columns)), tuple(map(max, columns)))
+
+
+def points(collection: Collection, metric: str) -> list[Points]:
+    """The done runs of each group that have the metric, the best groups first."""
+    found = []
+    for group in ranked(collection):
+        runs = tuple((record.seed, value) for record, value in _finite(group.records, metric))
+        if runs:
+            found.append(Points(group, runs))
+    return found
+
+
+def grid(collection: Collection, metric: str) -> Grid | None:
+    """The metric over two factors; None where there are not exactly two, or nothing is done."""
+    found = factors(collection)
+    if len(found) != 2:
+        return None
+    rows, columns = found
+    cells: dict[tuple[str, str], list[float]] = {}
+    for group in collection.groups:
+        key = (group.labels.get(rows.key, ""), group.labels.get(columns.key, ""))
+        cells.setdefault(key, []).extend(value for _, value in _finite(group.records, metric))
+    if not any(cells.values()):
+        return None
+    table = [[cells.get((row, column), []) for column in columns.values] for row in rows.values]
+    means = tuple(tuple(math.fsum(cell) / len(cell) if cell else math.nan for cell in row) for row in table)
+    return Grid(rows, columns, means, tuple(tuple(len(cell) for cell in row) for row in table))
+
+
+def lines(collection: Collection, metric: str) -> Lines | None:
+    """The done runs over the factors; None of fewer than two factors, or of few runs."""
+    axes = factors(collection)
+    labelled = [
+        (value, group.labels, f"{group.name}, seed {record.seed}")
+        for group in collection.groups
+        for record, value in _finite(group.records, metric)
+    ]
+    if len(axes) < 2 or len(labelled) < FEWEST_LINES:
+        return None
+    labelled.sort(key=lambda one: one[0], reverse=smaller_is_better(metric))
+    kept = labelled[-MOST_LINES:]
+    columns = [_side_by_side(axis, [labels.get(axis.key, "") for _, labels, _ in kept]) for axis in axes]
+    return Lines(
+        tuple(axes),
+        tuple(name for _, _, name in kept),
+        tuple(zip(*columns, strict=True)),
+        tuple(value for value, _, _ in kept),
+        len(labelled) - len(kept),
+    )
+
+
+def _side_by_side(factor: Factor, values: Sequence[str]) -> list[float]:
+    """The place of each value; equal ones are spread a little, in their order."""
+    room = 0.06 / max(len(factor.values) / 4, 1)
+    places: list[float] = []
+    for number, value in enumerate(values):
+        same, before = values.count(value), values[:number].count(value)
+        places.append(factor.place(value) + room * ((before + 0.5) / same - 0.5))
+    return places
+
+
+def _finite(records: Sequence[Record], metric: str) -> list[tuple[Record, float]]:
+    done = [(record, record.metrics.get(metric)) for record in records if record.state == "done"]
+    return [(record, value) for record, value in done if value is not None and math.isfinite(value)]
+
+
+def _numbers(values: Sequence[str]) -> tuple[float, ...] | None:
+    try:
+        found = tuple(float(value) for value in values)
+    except ValueError:
+        return None
+    return found if all(map(math.isfinite, found)) else None
+
+
+def is_share(metric: str) -> bool:
+    """Whether the metric is shown in percent, as `receptive.runs.metric_text` does."""
+    return "accuracy" in metric
+
+
+def best_record(collection: Collection, group: Group) -> Record | None:
+    """The done run of a group with the best monitored metric; without that metric the first one; None of none."""
+    done = [record for record in group.records if record.state == "done"]
+    best = (min if smaller_is_better(collection.monitor) else max)(
+        _finite(group.records, collection.monitor), key=lambda one: one[1], default=None
+    )
+    return best[0] if best else done[0] if done else None

@@ -1,0 +1,95 @@
+"""The figures as files: which there are, what they show, and names of every kind."""
+
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+from tests.report.conftest import RunFolders
+
+from receptive.report.collection import Collection
+from receptive.report.figures import FIGURES, cut_middle, draw_curves, draw_heat_map, draw_points, save_figure
+
+LR = "optimizer.lr"
+TWO = {LR: ["0.1", "0.01"], "act": ["relu", "elu"]}
+
+
+def drawn(collection: Collection, folder: Path) -> list[str]:
+    return [name for name in FIGURES if save_figure(name, collection, folder)]
+
+
+def texts(figure: Figure) -> str:
+    figure.draw_without_rendering()
+    return "\n".join(text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")))  # type: ignore[attr-defined]
+
+
+def test_each_figure_where_it_makes_sense(folders: RunFolders, tmp_path: Path) -> None:
+    folders.add_grid({LR: ["0.1", "0.01"]}, seeds=2)
+    assert drawn(folders.collection(), tmp_path / "figures") == ["curves", "points"]
+
+
+def test_all_figures_of_two_parameters(folders: RunFolders, tmp_path: Path) -> None:
+    folders.add_grid(TWO, seeds=3)
+    assert drawn(folders.collection(), tmp_path / "figures") == list(FIGURES)
+    for name in FIGURES:
+        with Image.open(tmp_path / "figures" / f"{name}.png") as image:
+            assert image.width > 600 and len(set(image.convert("L").tobytes())) > 5
+
+
+def test_a_file_that_is_not_drawn_any_more_goes(folders: RunFolders, tmp_path: Path) -> None:
+    folders.add_grid(TWO, seeds=1)
+    (tmp_path / "heat_map.png").write_text("of an earlier report")
+    (tmp_path / "importance.png").write_text("of an earlier report")
+    drawn(folders.collection(), tmp_path)
+    assert (tmp_path / "heat_map.png").stat().st_size > 1000
+    assert not (tmp_path / "importance.png").exists()
+
+
+def test_one_run_and_none_done(folders: RunFolders, tmp_path: Path) -> None:
+    folders.add(state="waiting", epochs=0)
+    assert drawn(folders.collection(), tmp_path) == []
+    folders.add({"variant": "a"}, epochs=1)
+    assert drawn(folders.collection(), tmp_path) == ["curves"]
+
+
+def test_the_curves_say_what_the_band_is_and_how_many_groups_are_left_out(folders: RunFolders) -> None:
+    folders.add_grid({"model.width": [str(width) for width in range(11)]}, seeds=2)
+    figure = draw_curves(folders.collection())
+    assert figure is not None
+    told = texts(figure)
+    assert "band from the smallest to the largest; the best 8 of 11 groups" in told
+    assert "width=0 (n=2)" in told and "width=9" not in told
+    assert len(figure.axes) == 2 and len(figure.axes[0].get_lines()) == 8
+
+
+def test_points_are_in_percent_and_a_wide_interval_is_cut(folders: RunFolders) -> None:
+    for name, scores in (("steady", (0.80, 0.81, 0.805)), ("wild", (0.70, 0.90))):
+        for seed, score in enumerate(scores):
+            folders.add({"variant": name}, seed=seed, score=score)
+    figure = draw_points(folders.collection())
+    assert figure is not None
+    low, high = figure.axes[0].get_xlim()
+    assert 45 < low < 70 and 90 < high < 115  # the interval of two runs would reach from -47 to 207
+
+
+def test_cells_without_a_run_stay_empty(folders: RunFolders) -> None:
+    folders.add({LR: "0.1", "act": "relu"}, score=0.5)
+    folders.add({LR: "0.01", "act": "elu"}, score=0.75)
+    figure = draw_heat_map(folders.collection())
+    assert figure is not None
+    assert [text.get_text() for text in figure.axes[0].texts] == ["75.0", "50.0"]
+
+
+@pytest.mark.parametrize(
+    "name", ["_private", "$\\frac{1", "a" * 300, "<b>&amp;", "日本語", "two\nlines", "%s {x} {{", ""], ids=repr
+)
+def test_names_of_every_kind(folders: RunFolders, tmp_path: Path, name: str) -> None:
+    for seed, other in enumerate(("plain", "plainer", "plainest", "odd")):
+        folders.add({"variant": name, "act": other}, seed=0, score=0.5 + 0.1 * seed)
+        folders.add({"variant": "b", "act": other}, seed=0, score=0.4 + 0.1 * seed)
+    assert {"curves", "points", "heat_map", "parallel_coordinates"} <= set(drawn(folders.collection(), tmp_path))
+
+
+def test_a_long_name_loses_its_middle() -> None:
+    assert cut_middle("abcdefghij", 5) == "a…hij"
+    assert cut_middle("a\n b", 9) == "a b"

@@ -1,0 +1,121 @@
+"""What figures show: groups in their order, bands, cells, lines."""
+
+import math
+
+import numpy as np
+import pytest
+from tests.report.conftest import RunFolders
+
+from receptive.report.importance import importance
+from receptive.report.series import best_record, curve_metrics, curves, factors, grid, lines, points, ranked
+
+LR = "optimizer.lr"
+
+
+def test_groups_stand_by_the_mean_of_the_monitored_metric(folders: RunFolders) -> None:
+    for name, scores in (("bad", (0.1, 0.2)), ("good", (0.7, 0.9)), ("even", (0.5, 0.6))):
+        for seed, score in enumerate(scores):
+            folders.add({"variant": name}, seed=seed, score=score)
+    folders.add({"variant": "open"}, state="running")
+    collection = folders.collection()
+    assert [group.name for group in ranked(collection)] == ["good", "even", "bad", "open"]
+    best = best_record(collection, ranked(collection)[0])
+    assert best is not None and best.metrics["val/accuracy"] == 0.9
+    assert best_record(collection, ranked(collection)[-1]) is None
+
+
+def test_of_a_loss_less_is_better(folders: RunFolders) -> None:
+    for name, loss in (("bad", 3.0), ("good", 1.0)):
+        folders.add({"variant": name}, metrics={"val/loss": loss}, result={"monitor": "val/loss"})
+    collection = folders.collection()
+    assert [group.name for group in ranked(collection)] == ["good", "bad"]
+
+
+def test_a_factor_has_its_values_by_size_and_knows_orders_of_magnitude(folders: RunFolders) -> None:
+    for lr, width, act in (("0.1", "8", "relu"), ("0.001", "12", "elu"), ("0.01", "10", "relu")):
+        folders.add({LR: lr, "model.width": width, "model.act": act, "same": "1"})
+    found = {factor.key: factor for factor in factors(folders.collection())}
+    assert list(found) == [LR, "model.width", "model.act"]
+    assert found[LR].values == ("0.001", "0.01", "0.1") and found[LR].logarithmic
+    assert found[LR].place("0.01") == pytest.approx(0.5)
+    assert found["model.width"].values == ("8", "10", "12") and not found["model.width"].logarithmic
+    assert found["model.width"].place("10") == 0.5
+    assert found["model.act"].numbers is None and found["model.act"].title == "act"
+
+
+def test_a_band_goes_from_the_smallest_to_the_largest_of_the_runs_that_came_so_far(folders: RunFolders) -> None:
+    folders.add(seed=0, score=0.6, epochs=2)
+    folders.add(seed=1, score=0.8, epochs=4)
+    folders.add(seed=2, score=0.9, epochs=4, state="interrupted")
+    # trainer.max_epochs is a part of the config: as one group only where it is the same
+    for run in folders.root.glob("run-*/config.yaml"):
+        run.write_text("seed: 0\n")
+    collection = folders.collection()
+    assert curve_metrics(collection)[:2] == ["val/accuracy", "val/loss"]
+    [band] = curves(collection, "val/accuracy")
+    assert band.runs == 2 and band.epochs == (1.0, 2.0, 3.0, 4.0)
+    assert band.low[1] < band.mean[1] < band.high[1] == pytest.approx(0.6)
+    assert band.low[3] == band.mean[3] == band.high[3] == pytest.approx(0.8)
+
+
+def test_a_group_without_a_done_run_says_so(folders: RunFolders) -> None:
+    folders.add({"variant": "a"}, state="running")
+    [band] = curves(folders.collection(), "val/accuracy")
+    assert band.name == "a (not done)"
+
+
+def test_values_that_are_no_numbers_are_left_out(folders: RunFolders) -> None:
+    folders.add({"variant": "a"}, seed=0, score=math.nan)
+    folders.add({"variant": "a"}, seed=1, score=0.5)
+    collection = folders.collection()
+    [one] = points(collection, "val/accuracy")
+    assert [value for _, value in one.runs] == [0.5]
+    [band] = curves(collection, "val/accuracy")
+    assert band.runs == 1
+
+
+def test_a_grid_needs_exactly_two_factors(folders: RunFolders) -> None:
+    folders.add_grid({LR: ["0.1", "0.01"], "act": ["relu", "elu", "tanh"]}, seeds=2)
+    folders.add({LR: "0.1", "act": "gelu"}, state="failed", error="no")
+    found = grid(folders.collection(), "val/accuracy")
+    assert found is not None and found.rows.values == ("0.01", "0.1")
+    assert found.columns.values == ("relu", "elu", "tanh", "gelu")
+    assert found.counts == ((2, 2, 2, 0), (2, 2, 2, 0))
+    assert math.isnan(found.means[1][3]) and found.means[1][0] == pytest.approx(0.95, abs=0.03)
+    folders.add({LR: "0.1", "act": "relu", "more": "1"})
+    assert grid(folders.collection(), "val/accuracy") is None
+
+
+def test_runs_are_lines_the_best_last(folders: RunFolders) -> None:
+    folders.add_grid({LR: ["0.1", "0.01"], "act": ["relu", "elu"]}, seeds=2)
+    found = lines(folders.collection(), "val/accuracy")
+    assert found is not None and len(found.values) == 8 and found.left_out == 0
+    assert list(found.values) == sorted(found.values)
+    assert found.names[-1].startswith("lr=0.1, act=relu, seed")
+    assert len(set(found.places)) == 8  # runs of one group lie side by side
+    assert lines(folders.collection(), "val/loss").values[-1] == min(  # type: ignore[union-attr]
+        lines(folders.collection(), "val/loss").values  # type: ignore[union-attr]
+    )
+
+
+def test_the_important_parameter_comes_first(folders: RunFolders) -> None:
+    for number in range(24):
+        lr, act = ("0.1", "0.01", "0.001")[number % 3], ("relu", "elu")[number % 2]
+        folders.add({LR: lr, "act": act}, seed=number // 6, score=0.3 + 0.3 * (number % 3) + 0.001 * number)
+    found = importance(folders.collection(), "val/accuracy")
+    assert found is not None and [factor.key for factor in found.factors] == [LR, "act"]
+    assert found.means[0] > 10 * abs(found.means[1])
+    assert found.explains and found.score > 0.9
+    assert "24 runs" in found.caption and f"{found.score:.2f}" in found.caption
+
+
+def test_of_noise_the_forest_explains_nothing(folders: RunFolders) -> None:
+    for number, score in enumerate(np.random.default_rng(1).random(16)):
+        folders.add({LR: ("0.1", "0.01")[number % 2], "act": ("a", "b")[number // 2 % 2]}, seed=number, score=score)
+    found = importance(folders.collection(), "val/accuracy")
+    assert found is not None and not found.explains
+
+
+def test_few_runs_have_no_importance(folders: RunFolders) -> None:
+    folders.add_grid({LR: ["0.1", "0.01"], "act": ["relu", "elu"]}, seeds=1)
+    assert importance(folders.collection(), "val/accuracy") is None

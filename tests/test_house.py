@@ -27,7 +27,7 @@ HOUSE = {
     "__main__": "cli",
     "cli": "arguments config signals sweeps verbs",
     "verbs": "activations check config console evaluate export job operators predict report runs signals signatures "
-    "summary tracking",
+    "summary sweeps tracking",
     "sweeps": "build check config console job journal manifest report runs signals signatures",  # the first two and
     # job within functions
     "report": "config console figures manifest runs",

@@ -31,7 +31,7 @@ def composed_and_checked(points: int) -> float:
         assert isinstance(loader, ConfigLoaderImpl)
         master = loader.load_configuration("train", [], RunMode.MULTIRUN)
         began = time.perf_counter()
-        jobs = compose(loader, master, expand(loader, lines, {}, {}), Path("nowhere"))
+        jobs = compose(loader, master, expand(loader, lines, {}, None), Path("nowhere"))
         seconds = time.perf_counter() - began
     if len(jobs) != points:
         raise RuntimeError(f"{len(jobs)} points instead of {points}")

@@ -43,6 +43,14 @@ def receptive(*arguments: str) -> float:
     return whole(["-m", "receptive", *arguments])
 
 
+def dry_run(points: int) -> float:
+    """Return the wall seconds of a dry run of a sweep of so many points over five axes."""
+    axes = [f"optimizer.lr=range(1,{points // 500 + 1})", "data.batch_size=8,16,32,64,128", "optimizer=adam,sgd"]
+    with tempfile.TemporaryDirectory() as folder:
+        place = f"hydra.sweep.dir={folder}/sweep"
+        return receptive("train", "-m", "dry_run=true", *axes, "model.activation=relu,elu", "seed=range(25)", place)
+
+
 def first_step_of_receptive() -> float:
     """Return the wall seconds to the first training step of experiment=mnist_baseline."""
     with tempfile.TemporaryDirectory() as folder:

@@ -167,6 +167,11 @@ def grid_row(quick: bool) -> Row:
     return Row({OURS: partial(grid.composed_and_checked, 100 if quick else 10_000)}, (Goal("seconds", 30.0),))
 
 
+def dry_run_row(quick: bool) -> Row:
+    """Return the row of the command that composes and checks a grid of 10,000 points and foretells its cost."""
+    return Row({OURS: partial(processes.dry_run, 500 if quick else 10_000)}, (Goal("seconds", 30.0),))
+
+
 ROWS: dict[str, Callable[..., Row]] = {
     "cifar10_a": partial(cifar10_row, "net_a"),
     "cifar10_b": partial(cifar10_row, "net_b"),
@@ -181,4 +186,5 @@ ROWS: dict[str, Callable[..., Row]] = {
     "help": partial(command_row, "--help"),
     "sweep_job": sweep_row,
     "grid": grid_row,
+    "dry_run": dry_run_row,
 }

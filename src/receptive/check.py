@@ -27,7 +27,7 @@ from receptive.trial import model_faults, unweighted
 if TYPE_CHECKING:
     from torch import nn
 
-_OPTIONS = ("seed", "test", "init", "rerun", "target_prefixes", "paths", "hydra", "depth", "resume")
+_OPTIONS = ("seed", "test", "init", "rerun", "target_prefixes", "paths", "hydra", "depth", "resume", "dry_run")
 _GROUPS = ("data", "augment", "task", "model", "optimizer", "scheduler", "trainer", "record")
 _OPTIONAL = ("augment", "record")
 
@@ -37,10 +37,11 @@ class Checker:
 
     Args:
         files: look for the data's files too, and download what is missing.
+        download: false: files that can be downloaded are not looked for.
     """
 
-    def __init__(self, files: bool = True) -> None:
-        self._files = files
+    def __init__(self, files: bool = True, download: bool = True) -> None:
+        self._look = files, download
         self._known: dict[tuple[Any, ...], list[str]] = {}
         self._facts = functools.cache(_facts)
         self._weights = functools.lru_cache(maxsize=16)(_weights)
@@ -48,7 +49,11 @@ class Checker:
     def faults(self, config: DictConfig) -> list[str]:
         """What is wrong with a composed config, a line each, with key and remedy; empty when it can run."""
         values, found = _resolved(config)
-        if found or (found := _missing_parts(values)):
+        return found or self.value_faults(values)
+
+    def value_faults(self, values: dict[str, Any]) -> list[str]:
+        """The same of a config as plain containers, resolved and without a missing value."""
+        if found := _missing_parts(values):
             return found
         found = _top_level_faults(values)
         prefixes = (*TARGET_PREFIXES, *values["target_prefixes"])
@@ -59,7 +64,7 @@ class Checker:
 
     def _building_faults(self, text: dict[str, str]) -> list[str]:
         data, model, task, trainer = (text[group] for group in ("data", "model", "task", "trainer"))
-        if found := self._once(_data_faults, data, self._files) + self._once(_augment_faults, text["augment"]):
+        if found := self._once(_data_faults, data, *self._look) + self._once(_augment_faults, text["augment"]):
             return found
         facts = self._facts(data)
         found = self._once(model_faults, facts, model)
@@ -113,8 +118,8 @@ def _top_level_faults(values: dict[str, Any]) -> list[str]:
     ]
     if not isinstance(values["seed"], int) or isinstance(values["seed"], bool) or not 0 <= values["seed"] < 2**32:
         found.append(f"seed={values['seed']}: give a whole number from 0 to 2**32 - 1")
-    if not isinstance(values["test"], bool):
-        found.append(f"test={values['test']}: give true or false")
+    flags = [key for key in ("test", "dry_run") if not isinstance(values.get(key, False), bool)]
+    found += [f"{key}={values[key]}: give true or false" for key in flags]
     if values["init"] is not None and not (Path(values["init"]) / "checkpoints" / "best.ckpt").is_file():
         found.append(f"init={values['init']}: no checkpoints/best.ckpt there; give the folder of a finished run")
     if values.get("resume") is not None:
@@ -135,10 +140,11 @@ def _built(node_text: str, **arguments: Any) -> Any:
         raise (error.__cause__ or error) from None
 
 
-def _data_faults(data: str, files: bool) -> list[str]:
+def _data_faults(data: str, files: bool, download: bool) -> list[str]:
+    can_be_downloaded = (json.loads(data).get("source") or {}).get("download")
     try:
         module = _built(data)
-        if files:
+        if files and (download or not can_be_downloaded):
             module.prepare_data()
         module.transform(1)  # mean and deviation fit the channels
     except InputError as error:
@@ -200,10 +206,8 @@ def _trainer_faults(data: str, task: str, trainer: str) -> list[str]:
     metrics = task_class.METRICS
     monitor = options.monitor or task_class.MONITOR
     if monitor not in metrics:
-        known = ", ".join(metrics)
-        return [
-            f"trainer.monitor={monitor}: there is no such metric{did_you_mean(monitor, metrics)} (there are {known})"
-        ]
+        near = did_you_mean(monitor, metrics)
+        return [f"trainer.monitor={monitor}: there is no such metric{near} (there are {', '.join(metrics)})"]
     if monitor.startswith("val/") and json.loads(data).get("validation") == 0:
         return [
             f"data.validation=0: then {monitor} does not exist; hold images out or choose trainer.monitor=train/loss"

@@ -11,7 +11,7 @@ from typing import Any
 
 from receptive import config as configs
 from receptive import verbs
-from receptive.arguments import PlainVerb, UsageError, add_choice
+from receptive.arguments import Parser, PlainVerb, UsageError, add_choice
 from receptive.errors import InputError
 from receptive.signals import Interrupted
 
@@ -21,6 +21,7 @@ VERBS = {
     "predict": "a finished run on your images: receptive predict run=FOLDER input=IMAGE_OR_FOLDER",
     "activations": "what the layers of a trained network give: receptive activations run=FOLDER",
     "summary": "layers, output shapes, parameters and multiply-adds of a model",
+    "status": "a sweep or run as it stands, from another terminal: receptive status FOLDER_OR_STUDY",
     "report": "tables, figures and one HTML page of a sweep, a study or a run: receptive report FOLDER_OR_STUDY",
     "operators": "convolution, pooling and others by hand against PyTorch; receptive operators shapes: output sizes",
 }
@@ -48,8 +49,16 @@ _TASKS: dict[str, Callable[[Any], None]] = {
     "summary": verbs.summary,
 }
 
+
+def _declare_status(parser: Parser) -> None:
+    """The arguments of `receptive status`."""
+    parser.add_argument("place", help="the folder of a sweep or run, or the name of a study")
+    parser.add_argument("--once", action="store_true", help="print it once, also on a terminal")
+
+
 # Verbs with plain arguments; all others are composed by Hydra.
 _PLAIN = {
+    "status": PlainVerb(verbs.status, _declare_status),
     "report": PlainVerb(
         verbs.report,
         lambda parser: parser.add_argument(

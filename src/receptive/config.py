@@ -21,6 +21,7 @@ NOT_FINGERPRINTED = (
     "logger",
     "rerun",
     "resume",
+    "dry_run",
     "target_prefixes",
     "trainer.accelerator",
     "trainer.devices",
@@ -161,7 +162,7 @@ def sweep_name(overrides: Sequence[str], about_hydra: Sequence[str] = ()) -> str
     kept = sorted(
         line
         for line in lines
-        if not line.startswith(("hydra", "rerun="))
+        if not line.startswith(("hydra", "rerun=", "dry_run="))
         or (line.startswith(("hydra.sweeper.", "hydra/sweeper=")) and not line.startswith(_NOT_IN_SWEEP_NAME))
     )
     return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:10]

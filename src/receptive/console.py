@@ -8,6 +8,14 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
+STATE_COLORS = {
+    "done": "green",
+    "pruned": "blue",
+    "failed": "red",
+    "interrupted": "yellow",
+    "running": "cyan",
+    "waiting": "dim",
+}
 _PLAIN_WIDTH = 200  # characters where there is no terminal: a table in a log is not folded
 _NARROWEST = 5  # characters to which a title is folded
 

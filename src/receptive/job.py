@@ -113,16 +113,7 @@ def run_single(config: DictConfig, folder: Path, console: Console) -> None:
         InputError: the config cannot run (the folder is left as it was), the folder holds another config, or the run
             failed.
     """
-    from receptive.check import Checker
-
-    run, frozen = Run(folder), configs.freeze(config)
-    try:
-        if found := Checker().faults(frozen):
-            raise InputError("\n".join(found))
-        _refuse_other_config(run, frozen)
-    except InputError:
-        _remove_if_empty(folder)
-        raise
+    run, frozen = checked(config, folder)
     if (state := run.state()) in ENDED_WELL and config.rerun != "all":
         console.print(f"{shown(folder)} is {state} already", highlight=False, soft_wrap=True)
         print_result(run, console)
@@ -133,6 +124,25 @@ def run_single(config: DictConfig, folder: Path, console: Console) -> None:
         write_atomically(run.config_path, OmegaConf.to_yaml(frozen))
     _run(run, console)
     print_result(run, console)
+
+
+def checked(config: DictConfig, folder: Path, *, download: bool = True) -> tuple[Run, DictConfig]:
+    """The run that a folder is or will be, and its frozen config.
+
+    Raises:
+        InputError: see `run_single`.
+    """
+    from receptive.check import Checker
+
+    run, frozen = Run(folder), configs.freeze(config)
+    try:
+        if found := Checker(download=download).faults(frozen):
+            raise InputError("\n".join(found))
+        _refuse_other_config(run, frozen)
+    except InputError:
+        remove_if_empty(folder)
+        raise
+    return run, frozen
 
 
 def go_on(config: DictConfig, empty: Path, overrides: Sequence[str], console: Console) -> None:
@@ -147,7 +157,7 @@ def go_on(config: DictConfig, empty: Path, overrides: Sequence[str], console: Co
     Raises:
         InputError: there is no such run, other options were given, or the run failed.
     """
-    _remove_if_empty(empty)
+    remove_if_empty(empty)
     known = ("resume=", "paths.output_dir=")
     if others := [text for text in overrides if not text.startswith(known)]:
         raise InputError(f"resume={config.resume} goes on with the run's own config: leave out {', '.join(others)}")
@@ -189,7 +199,7 @@ def _refuse_other_config(run: Run, frozen: DictConfig) -> None:
         )
 
 
-def _remove_if_empty(folder: Path) -> None:
+def remove_if_empty(folder: Path) -> None:
     """Take back the folders that Hydra made for a run that never was."""
     here = Path.cwd()
     for place in (folder, *folder.parents):

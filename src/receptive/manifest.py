@@ -63,8 +63,12 @@ class Manifest:
             return Manifest()
         content = read_json(path)
         try:
-            entries = [_entry(job) for job in content["jobs"]]
-            return Manifest({entry.fingerprint: entry for entry in entries}, content["name"], tuple(content["claims"]))
+            entries = {entry.fingerprint: entry for entry in map(_entry, content["jobs"])}
+            if len({entry.folder for entry in entries.values()}) < len(content["jobs"]):
+                raise TypeError("two jobs have one folder or fingerprint")
+            if not isinstance(content["name"], str) or not isinstance(content["claims"], list):
+                raise TypeError("name or claims")
+            return Manifest(entries, content["name"], tuple(content["claims"]))
         except (KeyError, TypeError, AttributeError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise InputError(f"{path} is damaged ({reason}): restore it or delete it") from None
@@ -80,5 +84,9 @@ def _entry(job: dict[str, Any]) -> Entry:
     for key in ("folder", "fingerprint"):
         if not isinstance(job[key], str):
             raise TypeError(f"{key}: no text")
+    if job["folder"] in ("", ".", "..") or "/" in job["folder"]:
+        raise TypeError(f"folder={job['folder']}: no name of a folder in this one")
+    if not isinstance(job["overrides"], list) or not all(isinstance(line, str) for line in job["overrides"]):
+        raise TypeError("overrides: no list of texts")
     texts = {key: str(value) for key, value in job["labels"].items()}
     return Entry(tuple(job["overrides"]), texts, job["fingerprint"], job["folder"], job["trial"])

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
@@ -49,12 +49,15 @@ class Status:
     fingerprint: str = ""
     code: str = ""
     attempts: int = 0
-    started: float | None = None
-    ended: float | None = None
+    started: int | float | None = None
+    ended: int | float | None = None
     pid: int | None = None
     host: str | None = None
     wandb_id: str | None = None
     error: str | None = None
+
+
+_HINTS = get_type_hints(Status)
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -180,12 +183,15 @@ class Run:
         """What the training process wrote last; waiting when there is no file, failed when it is damaged."""
         if not self.status_path.is_file():
             return Status()
-        known = {field.name for field in dataclasses.fields(Status)}
         try:
-            values = read_json(self.status_path)
+            values = {key: value for key, value in read_json(self.status_path).items() if key in _HINTS}
+            for key, value in values.items():
+                kinds = get_args(_HINTS[key]) or (_HINTS[key],)
+                if not (value in kinds if key == "state" else isinstance(value, kinds)):
+                    raise InputError(f"{self.status_path} is damaged ({key}={value!r}): restore it or delete it")
         except InputError as error:
             return Status(state="failed", error=str(error))
-        return Status(**{key: value for key, value in values.items() if key in known})
+        return Status(**values)
 
     def write_status(self, status: Status) -> None:
         """Replace `status.json`."""
@@ -228,10 +234,8 @@ class Run:
         try:
             with open(self.folder / "lock") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
+        except (FileNotFoundError, BlockingIOError) as error:
+            return isinstance(error, BlockingIOError)
         return False
 
     @contextmanager
@@ -262,16 +266,17 @@ class Run:
         write_atomically(self.result_path, json.dumps(result, indent=2) + "\n")
 
     def metrics(self) -> list[dict[str, float]]:
-        """The rows of `metrics.csv`, one an epoch; empty cells are left out."""
-        if not self.metrics_path.is_file():
-            return []
-        return [{key: float(value) for key, value in row.items() if value} for row in read_csv(self.metrics_path)]
+        """The rows of `metrics.csv`, one an epoch; empty cells are left out. Raises InputError when it is damaged."""
+        try:
+            rows = read_csv(self.metrics_path) if self.metrics_path.is_file() else []
+            return [{key: float(value) for key, value in row.items() if value} for row in rows]
+        except (TypeError, ValueError, csv.Error) as error:
+            raise InputError(f"{self.metrics_path} is damaged ({error}): restore it or delete it") from None
 
 
 def shown(path: Path) -> str:
     """A path as short as it can be given on the command line: relative when it lies below the working directory."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def warn_of_unfinished(run: Run, what: str) -> None:
@@ -289,7 +294,6 @@ def open_run(folder: str | Path, key: str = "run") -> Run:
     run = Run(Path(folder))
     if not run.config_path.is_file():
         reason = "holds no config.yaml" if run.folder.is_dir() else "does not exist"
-        raise InputError(
-            f"{key}={folder}: this folder {reason}; give the folder of a run, as `receptive train` prints it"
-        )
+        remedy = "give the folder of a run, as `receptive train` prints it"
+        raise InputError(f"{key}={folder}: this folder {reason}; {remedy}")
     return run

@@ -37,7 +37,16 @@ def train(config: DictConfig) -> None:
         hydra = HydraConfig.get()
         go_on(config, Path(hydra.runtime.output_dir), list(hydra.overrides.task), console)
         return
-    run_single(config, Path(HydraConfig.get().runtime.output_dir), console)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if config.dry_run is True:
+        from receptive.job import checked, remove_if_empty
+        from receptive.sweeps.dry_run import tell_of_run
+
+        run, frozen = checked(config, folder, download=False)
+        remove_if_empty(folder)  # Hydra has made it
+        tell_of_run(frozen, run, Path(config.paths.output_dir), config.rerun, console)
+        return
+    run_single(config, folder, console)
 
 
 def evaluate(config: DictConfig) -> None:
@@ -165,6 +174,17 @@ def summary(config: DictConfig) -> None:
     from receptive.summary import summary as table_of
 
     print(table_of(config, depth=config.depth))
+
+
+def status(place: str, once: bool) -> int:
+    """`receptive status FOLDER_OR_STUDY [--once]`: gives 0 when it could be shown."""
+    from rich.console import Console
+
+    from receptive.report.places import find_folder
+    from receptive.sweeps.status import watch
+
+    watch(find_folder(place), Console(markup=False), once=once)
+    return 0
 
 
 def operators(topic: str | None) -> int:

@@ -1,5 +1,6 @@
 """The points of a sweep as the Composer gives them, against Hydra's own composing of each."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from receptive import config as configs
+from receptive.sweeps.assembly import Assembly
 from receptive.sweeps.composer import Composer
 
 EXPERIMENTS = sorted(path.stem for path in (configs.conf_dir() / "experiment").glob("*.yaml"))
@@ -158,3 +160,48 @@ def test_hydra_composes_once_for_each_choice_of_groups(loader: ConfigLoaderImpl)
             for line in ("test=false", "+optimizer.amsgrad=true", "~init"):
                 outcome(composer.compose, [f"model={model}", f"optimizer.lr={lr}", line, f"seed={lr}"])
     assert composer.compositions == 3
+
+
+def test_what_is_put_together_from_nodes_is_what_hydra_composes(loader: ConfigLoaderImpl) -> None:
+    composer = Composer(loader, master_of(loader, "seed=5"))
+    assembly = Assembly(composer)
+    points = [*POINTS[::3], *REFERRING]
+    resolved = 0
+    for point in [*points, *REFERRING[::-1]]:
+        expected = outcome(composer.compose, point)
+        if expected[0] != "config":
+            assert outcome(assembly.compose, point) == expected
+            continue
+        given, config = assembly.compose(point), composer.compose(point)
+        assert json.dumps(given.literal) == json.dumps(configs.plain(config)), point
+        if given.resolved is not None:
+            resolved += 1
+            assert json.dumps(given.resolved) == json.dumps(configs.plain(config, resolve=True)), point
+    assert resolved > len(points) / 2
+
+
+REFERRING = [
+    ["optimizer.lr=${seed}", "seed=3"],
+    ["optimizer.lr=${trainer.max_epochs}", "trainer.max_epochs=7"],
+    ["optimizer.lr=${trainer.max_epochs}", "trainer.max_epochs=${seed}", "seed=9"],
+    ["optimizer.lr=${.eps}", "optimizer.eps=0.5"],
+    ["optimizer.lr=${..seed}", "seed=2"],
+    ["optimizer.lr=${${init}}", "init=seed", "seed=2"],
+    ["init=seed", "optimizer.lr=${oc.select:seed}", "seed=4"],
+    ["data.source=${model}", "data.source.activation=elu"],
+    ["data=mnist", "data.source.root=${paths.output_dir}", "paths.output_dir=there"],
+    ["data=mnist", "paths.data_dir=${oc.env:NO_SUCH_VARIABLE,${paths.output_dir}}"],
+    ["scheduler=${optimizer}", "optimizer.lr=3"],
+    ["optimizer=sgd", "optimizer.lr=0.1", "optimizer.momentum=0.9", "model.channels=[1,2]"],
+]
+
+
+def test_a_node_is_composed_once(loader: ConfigLoaderImpl, monkeypatch: pytest.MonkeyPatch) -> None:
+    composer = Composer(loader, master_of(loader))
+    assembly, counted = Assembly(composer), []
+    apply = composer.set_values
+    monkeypatch.setattr(composer, "set_values", lambda values, config: (counted.append(values), apply(values, config)))
+    for lr in range(10):
+        for size in range(1, 11):
+            assembly.compose([f"optimizer.lr={lr}", f"data.batch_size={size}", "data=mnist"])
+    assert len(counted) == 20

@@ -172,7 +172,7 @@ def test_a_grid_refuses_an_interval_and_says_who_takes_it(cli: Cli) -> None:
 def test_everything_at_once(master: Master, tmp_path: Path) -> None:
     """Learning rate, batch size, optimizer, upsampling and activation: all points can run; nothing is run here."""
     loader, config = master()
-    points = expand(loader, list(FIVE_AXES), {}, {})
+    points = expand(loader, list(FIVE_AXES), {}, None)
     jobs = compose(loader, config, points, tmp_path)
     assert (len(points), len(jobs), len({job.run.folder.name for job in jobs})) == (48, 48, 48)
     assert {job.config["model"]["upsampling"] for job in jobs} == {"bilinear", "nearest", "transposed"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -13,6 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from receptive.config import register_resolvers
+from receptive.errors import InputError
 
 if TYPE_CHECKING:
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -51,12 +53,10 @@ class FolderSweeper(Sweeper):
         from receptive.sweeps.sweep import Plan
 
         assert self.config is not None and self.launcher is not None
-        launch = (
-            by_folders(self.launcher.run)
-            if isinstance(self.launcher, FolderLauncher)
-            else by_overrides(self.launcher, at_once)
-        )
-        return Plan(self._loader, self.config, launch, self.claims)
+        if isinstance(self.launcher, FolderLauncher):
+            launch, workers = by_folders(self.launcher.run), self.launcher.processes
+            return Plan(self._loader, self.config, launch, self.claims, workers)
+        return Plan(self._loader, self.config, by_overrides(self.launcher, at_once), self.claims, at_once)
 
 
 class GridSweeper(FolderSweeper):
@@ -78,7 +78,7 @@ class GridSweeper(FolderSweeper):
     ) -> None:
         super().__init__(claims)
         self.params = params or {}
-        self.variants = variants or {}
+        self.variants = variants
         self.others = others
 
     def sweep(self, arguments: list[str]) -> Any:
@@ -156,6 +156,11 @@ class OptunaSweeper(FolderSweeper):
 class FolderLauncher(Launcher):
     """Launchers of ours take folders with frozen configs, not overrides."""
 
+    @property
+    def processes(self) -> int:
+        """Jobs that run at a time."""
+        return 1
+
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep nothing: the folders say all."""
 
@@ -194,6 +199,15 @@ class PackedLauncher(FolderLauncher):
 
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers
+
+    @property
+    def processes(self) -> int:
+        """Jobs that run at a time; raises InputError for a number that is none."""
+        if self.workers is None:
+            return len(os.sched_getaffinity(0))
+        if type(self.workers) is not int or self.workers < 1:
+            raise InputError(f"hydra.launcher.workers={self.workers}: give a whole number from 1 on, or null")
+        return self.workers
 
     def run(self, folders: Iterable[Path], total: int) -> None:
         """Run the jobs of these folders."""

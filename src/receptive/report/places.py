@@ -6,6 +6,7 @@ from pathlib import Path
 
 from receptive.config import conf_dir, did_you_mean
 from receptive.errors import InputError
+from receptive.manifest import NAME
 
 STUDIES = Path("outputs/studies")
 
@@ -16,12 +17,16 @@ def find_folder(word: str) -> Path:
     Raises:
         InputError: there is no such folder; the text says what was probably meant.
     """
-    for place in (Path(word), STUDIES / word):
-        if place.is_dir():
-            return place
+    places = [place for place in (Path(word), STUDIES / word) if place.is_dir()]
+    if places:  # a study comes before a folder of its name in which nothing was run
+        return next((place for place in places if _holds_runs(place)), places[0])
     known = {path.stem for path in (conf_dir() / "study").glob("*.yaml")}
     if word in known:
         raise InputError(f"the study {word} has not been run here: receptive train study={word}")
     known |= {path.name for path in STUDIES.glob("*/") if path.is_dir()}
     named = f"; the studies are {', '.join(sorted(known))}" if known else ""
     raise InputError(f"{word} is no folder and no study{did_you_mean(word, known)}{named}")
+
+
+def _holds_runs(folder: Path) -> bool:
+    return (folder / NAME).is_file() or (folder / "config.yaml").is_file() or any(folder.glob("*/config.yaml"))

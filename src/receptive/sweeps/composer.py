@@ -47,11 +47,15 @@ class Composer:
         Raises:
             HydraException, OmegaConfBaseException, ValueError: what Hydra raises.
         """
-        groups, values = self._parted(overrides)
-        config = self._base(groups)
-        self._loader._apply_overrides_to_config(values, config)
+        groups, values = self.parted(overrides)
+        config = self.base(groups)
+        self.set_values(values, config)
         OmegaConf.clear_cache(config)
         return configs.freeze_in_place(config)
+
+    def set_values(self, overrides: list[Override], config: DictConfig) -> None:
+        """Set values in what `base` gave, as Hydra does; raises what Hydra raises."""
+        self._loader._apply_overrides_to_config(overrides, config)
 
     def explain(self, error: Exception, overrides: Sequence[str]) -> str:
         """The words that a single run has for what `compose` raised; each error is thought about once."""
@@ -63,12 +67,12 @@ class Composer:
     def _known_keys(self, overrides: Sequence[str]) -> list[str]:
         """Those of what the groups choose; the master's where the groups are at fault."""
         try:
-            config = self._base(self._parted(overrides)[0])
+            config = self.base(self.parted(overrides)[0])
         except (HydraException, OmegaConfBaseException, ValueError):
             config = OmegaConf.masked_copy(self._master, [str(key) for key in self._master if key != "hydra"])
         return configs.dotted_keys(config)
 
-    def _parted(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]]:
+    def parted(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], list[Override]]:
         """The overrides that Hydra has to compose with, and those that set values afterwards, each in their order."""
         try:
             parsed = [(line, *self._parse(line)) for line in overrides]
@@ -92,7 +96,7 @@ class Composer:
     def _chooses_group(self, override: Override) -> bool:
         return not override.is_sweep_override() and self._files.group_exists(override.key_or_group)
 
-    def _base(self, overrides: tuple[str, ...]) -> DictConfig:
+    def base(self, overrides: tuple[str, ...]) -> DictConfig:
         """A copy of what Hydra composes with these, without hydra's own config; its error again where it failed."""
         if overrides not in self._bases:
             self._bases[overrides] = self._composed(overrides)

@@ -43,8 +43,8 @@ class Point:
 def expand(
     loader: ConfigLoaderImpl,
     arguments: Sequence[str],
-    params: Mapping[str, Any],
-    variants: Mapping[str, Sequence[str]],
+    params: Mapping[str, Any] | None,
+    variants: Mapping[str, Sequence[str] | None] | None,
 ) -> list[Point]:
     """All points: the product of the value lists, for each variant.
 
@@ -55,8 +55,10 @@ def expand(
         variants: name -> overrides, from the config.
 
     Raises:
-        InputError: a continuous range, which a grid has no points of.
+        InputError: a continuous range, which a grid has no points of; a key without a value; params or variants that
+            are none.
     """
+    chosen = _checked(variants)
     axes: dict[str, list[str]] = {}
     swept = []
     for override in parsed(loader, arguments, params):
@@ -65,6 +67,8 @@ def expand(
             axes[key] = [override.input_line or f"{key}={override.get_value_element_as_str()}"]
         elif override.is_discrete_sweep():
             axes[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            if not axes[key]:
+                raise InputError(f"{override.input_line}: holds no value, the sweep would have no job")
             swept.append(key.lstrip("+~"))
         else:
             raise InputError(
@@ -72,7 +76,7 @@ def expand(
                 "hydra/sweeper=random or optuna takes intervals"
             )
     points = []
-    for name, extra in (variants or {"": ()}).items():
+    for name, extra in chosen.items():
         changed = tuple(line.lstrip("+~").partition("=")[0] for line in extra)
         for choice in itertools.product(*axes.values()):
             keys = tuple(dict.fromkeys([*changed, *(key for key in swept if key not in changed)]))
@@ -80,15 +84,36 @@ def expand(
     return points
 
 
-def parsed(loader: ConfigLoaderImpl, arguments: Sequence[str], params: Mapping[str, Any]) -> list[Override]:
+def parsed(loader: ConfigLoaderImpl, arguments: Sequence[str], params: Mapping[str, Any] | None) -> list[Override]:
     """The overrides of `params`, then those of the command line, which outrank them."""
-    lines = [f"{key}={_text(values)}" for key, values in params.items()] + list(arguments)
+    lines = _lines(params) + list(arguments)
     return list(OverridesParser.create(config_loader=loader).parse_overrides(lines))
 
 
+def _lines(params: Any) -> list[str]:
+    """Params as on the command line."""
+    if not isinstance(params, Mapping | None):
+        raise InputError(f"hydra.sweeper.params={params}: give key: values, e.g. {{seed: 'range(3)'}}")
+    if empty := [key for key, values in (params or {}).items() if _is_list(values) and not values]:
+        raise InputError(f"hydra.sweeper.params.{empty[0]}: holds no value, the sweep would have no job")
+    return [f"{key}={_text(values)}" for key, values in (params or {}).items()]
+
+
+def _checked(variants: Any) -> Mapping[str, Sequence[str]]:
+    """Variants, one without a name where there are none."""
+    if variants is None:
+        return {"": ()}
+    if not isinstance(variants, Mapping) or not variants:
+        raise InputError(f"hydra.sweeper.variants={variants}: give name: [override, ...], or null")
+    for name, extra in variants.items():
+        if extra is not None and not (_is_list(extra) and all(isinstance(line, str) for line in extra)):
+            raise InputError(f"hydra.sweeper.variants.{name}={extra}: give a list of overrides, e.g. [optimizer=sgd]")
+    return {str(name): extra or () for name, extra in variants.items()}
+
+
+def _is_list(values: Any) -> bool:
+    return isinstance(values, Sequence) and not isinstance(values, str)
+
+
 def _text(values: Any) -> str:
-    return (
-        ",".join(str(value) for value in values)
-        if isinstance(values, Sequence) and not isinstance(values, str)
-        else str(values)
-    )
+    return ",".join(str(value) for value in values) if _is_list(values) else str(values)

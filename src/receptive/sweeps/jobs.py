@@ -19,6 +19,7 @@ from receptive import config as configs
 from receptive.errors import InputError
 from receptive.manifest import Entry, Manifest
 from receptive.runs import ENDED_WELL, Run, Status, locked, write_atomically
+from receptive.sweeps.assembly import Assembly
 from receptive.sweeps.composer import Composer
 from receptive.sweeps.expansion import Point
 
@@ -45,23 +46,26 @@ class JobComposer:
         loader: Hydra's.
         master: the config that Hydra composed for the sweep.
         root: the sweep's folder.
+        download: data that are missing; otherwise those that can be are not looked for.
     """
 
-    def __init__(self, loader: Any, master: DictConfig, root: Path) -> None:
+    def __init__(self, loader: Any, master: DictConfig, root: Path, *, download: bool = True) -> None:
         from receptive.check import Checker  # torch only now
 
-        self._checker, self._composer, self._root = Checker(), Composer(loader, master), root
+        self._checker, self._composer, self._root = Checker(download=download), Composer(loader, master), root
+        self._assembly = Assembly(self._composer)
 
     def job(self, point: Point) -> tuple[Job | None, list[str]]:
         """The job of a point, None where it cannot be composed, and its faults."""
         try:
-            config = self._composer.compose(point.overrides)
+            config = self._assembly.compose(point.overrides)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             return None, [self._composer.explain(error, point.overrides)]
-        faults = self._checker.faults(config)
-        fingerprint = configs.fingerprint(values := configs.plain(config), point.swept)
+        known = config.resolved
+        faults = self._checker.faults(config.whole()) if known is None else self._checker.value_faults(known)
+        fingerprint = configs.fingerprint(config.literal, point.swept)
         run = Run(self._root / configs.slug(point.labels, fingerprint))
-        return Job(point, values, fingerprint, run, point.trial), faults
+        return Job(point, config.literal, fingerprint, run, point.trial), faults
 
     def jobs(self, points: Iterable[Point]) -> list[Job]:
         """The jobs of all points; of those that compute the same the first.
@@ -82,9 +86,11 @@ class JobComposer:
         return list(jobs.values())
 
 
-def compose(loader: Any, master: DictConfig, points: Iterable[Point], root: Path) -> list[Job]:
+def compose(
+    loader: Any, master: DictConfig, points: Iterable[Point], root: Path, *, download: bool = True
+) -> list[Job]:
     """Compose and check every point; raises InputError as `JobComposer.jobs` does."""
-    return JobComposer(loader, master, root).jobs(points)
+    return JobComposer(loader, master, root, download=download).jobs(points)
 
 
 def _told(fault: str, points: list[Point]) -> str:
@@ -126,18 +132,34 @@ def settle(jobs: Sequence[Job], root: Path, about: Mapping[str, Any] | None = No
     return list(jobs)
 
 
+def placed(jobs: Sequence[Job], root: Path) -> list[Job]:
+    """The jobs with the folders that `sweep.json` has for them; nothing is written.
+
+    Raises:
+        InputError: the folder holds another sweep, or its `sweep.json` is damaged.
+    """
+    entries = Manifest.read(root).entries
+    _refuse_changed(jobs, entries.values(), root)
+    return [replace(job, run=entries[job.fingerprint].run(root)) if job.fingerprint in entries else job for job in jobs]
+
+
 def _refuse_changed(jobs: Iterable[Job], entries: Iterable[Entry], root: Path) -> None:
     """Raise InputError when overrides that the folder knows now mean another config, with the differences."""
-    known = {entry.overrides: entry for entry in entries}
+    known = {_deciding(entry.overrides): entry for entry in entries}
     for job in jobs:
-        entry = known.get(job.point.overrides)
-        if entry is None or entry.fingerprint == job.fingerprint:
+        entry = known.get(_deciding(job.point.overrides))
+        if entry is None or entry.fingerprint == job.fingerprint or not entry.run(root).folder.is_dir():
             continue
         changes = "\n  ".join(configs.differences(entry.run(root).config(), job.config))
         raise InputError(
             f"{root} holds this sweep with another config; {' '.join(job.point.overrides)} was run with\n  {changes}\n"
             "(old -> new). Give hydra.sweep.dir=NEW_FOLDER, or take the change back."
         )
+
+
+def _deciding(overrides: Iterable[str]) -> tuple[str, ...]:
+    """The overrides without those that say what the command does with the jobs."""
+    return tuple(line for line in overrides if not line.startswith(("rerun=", "dry_run=")))
 
 
 def _freeze(job: Job) -> None:

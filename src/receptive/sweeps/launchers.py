@@ -14,6 +14,7 @@ from typing import IO, cast
 
 from rich.console import Console
 
+from receptive.errors import InputError
 from receptive.runs import Run
 from receptive.signals import Interrupted
 
@@ -172,9 +173,11 @@ def _record_death(run: Run, cause: str) -> None:
 
 
 def _say_end(console: Console, number: int, total: int, run: Run) -> None:
-    result, state = run.result(), run.state()
-    monitor = result.get("monitor")
-    metric = f"  {monitor} {result['metrics'][monitor]:.4f}  {result['seconds']:.1f} s" if monitor else ""
+    state, metric = run.state(), ""
+    with contextlib.suppress(InputError, OSError, KeyError, TypeError, ValueError):  # of a damaged result.json
+        result = run.result()
+        if monitor := result.get("monitor"):
+            metric = f"  {monitor} {result['metrics'][monitor]:.4f}  {result['seconds']:.1f} s"
     console.print(
         f"{number:>{len(str(total))}}/{total} {state:<11} {run.folder.name}{metric}",
         highlight=False,

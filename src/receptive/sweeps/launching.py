@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from hydra.plugins.launcher import Launcher
 from rich.console import Console
 
 from receptive import config as configs
-from receptive.runs import State, shown
+from receptive.errors import InputError
+from receptive.runs import ENDED_WELL, Run, State, shown
 from receptive.sweeps.jobs import Job
 
 Rerun = Literal["failed", "all", "none"]
 
-_TOLD: tuple[State, ...] = ("done", "pruned", "running", "failed", "interrupted")
 _POLL = 1.0  # seconds between two looks at jobs that another process runs
 
 
@@ -44,15 +45,12 @@ def run_missing(jobs: Sequence[Job], launch: Launch, root: Path, rerun: Rerun, c
         rerun: which ended jobs run again; what is waiting or interrupted always does but with "none".
         console: is told.
     """
+    if rerun != "none":
+        _drop_damaged_results(jobs, console)
     states = {job.fingerprint: job.run.state() for job in jobs}
-    todo = [job for job in jobs if _wanted(states[job.fingerprint], rerun)]
-    counts = {state: list(states.values()).count(state) for state in _TOLD}
-    said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    console.print(
-        f"{len(jobs)} jobs in {shown(root)}{f' ({said})' if said else ''}, {len(todo)} to run",
-        highlight=False,
-        soft_wrap=True,
-    )
+    todo = [job for job in jobs if wanted(states[job.fingerprint], rerun)]
+    said = f"{counted(len(jobs), states.values(), root)}, {len(todo)} to run"
+    console.print(said, highlight=False, soft_wrap=True)
     _warn_of_old_code(jobs, console)
     if rerun == "all":
         for job in todo:
@@ -74,12 +72,37 @@ def await_others(jobs: Sequence[Job], console: Console) -> None:
         time.sleep(_POLL)
 
 
-def _wanted(state: State, rerun: Rerun) -> bool:
+def counted(jobs: int, states: Iterable[State], root: Path) -> str:
+    """`12 jobs in FOLDER (4 done, 1 failed)`; what waits is not told."""
+    counts = Counter(state for state in states if state != "waiting")
+    said = ", ".join(f"{counts[state]} {state}" for state in get_args(State) if counts[state])
+    return f"{jobs} jobs in {shown(root)}{f' ({said})' if said else ''}"
+
+
+def wanted(state: State, rerun: Rerun) -> bool:
+    """Whether a job in this state is run."""
     if state == "running":
         return False
     if rerun == "all":
         return True
     return state in ("waiting", "interrupted") or (state == "failed" and rerun == "failed")
+
+
+def finished(run: Run) -> bool:
+    """Whether a run is done or pruned and its result can be read."""
+    try:
+        return run.state() in ENDED_WELL and bool(run.result())
+    except (InputError, OSError):
+        return False
+
+
+def _drop_damaged_results(jobs: Sequence[Job], console: Console) -> None:
+    """Without its result a done job goes on from its last checkpoint, which is that of its end."""
+    for job in jobs:
+        if job.run.state() in ENDED_WELL and not finished(job.run):
+            said = f"{shown(job.run.result_path)} is damaged: it is made anew from the last checkpoint"
+            console.print(said, style="yellow", highlight=False, soft_wrap=True)
+            job.run.result_path.unlink(missing_ok=True)
 
 
 def _warn_of_old_code(jobs: Sequence[Job], console: Console) -> None:

@@ -24,8 +24,10 @@ from receptive.manifest import Manifest
 from receptive.report.report import write_report
 from receptive.runs import ENDED_WELL, State, Status, metric_text, shown
 from receptive.signals import listening
+from receptive.sweeps.dry_run import tell_of_search
 from receptive.sweeps.jobs import Job, JobComposer, settle
 from receptive.sweeps.launching import Rerun, await_others
+from receptive.sweeps.presence import driving
 from receptive.sweeps.space import Space
 from receptive.sweeps.sweep import Plan
 from receptive.sweeps.trials import Goal, SearchOptions, Trial, Trials
@@ -34,7 +36,7 @@ _TOLD: tuple[State, ...] = ("done", "pruned", "running", "failed", "interrupted"
 
 
 def search(plan: Plan, space: Space, options: SearchOptions) -> None:
-    """Run the trials that a search still lacks.
+    """Run the trials that a search still lacks; with dry_run=true tell of them.
 
     Raises:
         InputError: the space has points that cannot run (none is started then), or the folder holds another search.
@@ -46,13 +48,18 @@ def search(plan: Plan, space: Space, options: SearchOptions) -> None:
         raise InputError(
             f"seed={','.join(space.seeds)}: a trial is one run: give one seed, and run the best points with several"
         )
-    composer = JobComposer(plan.loader, plan.master, plan.root)
+    dry = plan.master.get("dry_run") is True
+    composer = JobComposer(plan.loader, plan.master, plan.root, download=not dry)
     goal = _goal(probes := composer.jobs(space.probes()))
+    if dry:
+        outputs = Path(plan.master.paths.output_dir)
+        tell_of_search(probes, plan.root, outputs, options.trials, plan.workers, console)
+        return
     try:
         plan.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"hydra.sweep.dir={plan.root} cannot be written: {error.strerror}") from None
-    with listening(), _alone(plan.root, console):
+    with driving(plan.root), listening(), _alone(plan.root, console):
         if (rerun := plan.master.get("rerun", "failed")) == "all":
             _start_over(plan.root)
         trials = Trials(plan.root, space, options, goal, probes[0].fingerprint)

@@ -10,13 +10,15 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
+from receptive.errors import InputError
 from receptive.report.claims import parse_claims
 from receptive.report.report import write_report
-from receptive.runs import ENDED_WELL
 from receptive.signals import listening
+from receptive.sweeps.dry_run import tell_of_sweep
 from receptive.sweeps.expansion import Point
-from receptive.sweeps.jobs import compose, settle
-from receptive.sweeps.launching import Launch, run_missing
+from receptive.sweeps.jobs import compose, placed, settle
+from receptive.sweeps.launching import Launch, finished, run_missing
+from receptive.sweeps.presence import driving
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,14 @@ class Plan:
         master: the config that Hydra composed for the sweep.
         launch: runs jobs: `by_folders` or `by_overrides`.
         claims: of the study.
+        workers: jobs that the launcher runs at a time; None: its own affair.
     """
 
     loader: Any
     master: DictConfig
     launch: Launch
     claims: Any = ()
+    workers: int | None = None
 
     @property
     def root(self) -> Path:
@@ -48,19 +52,29 @@ class Plan:
 
 
 def sweep(plan: Plan, points: Iterable[Point]) -> None:
-    """Run all points that are not done yet.
+    """Run all points that are not done yet; with dry_run=true tell of them.
 
     Raises:
         InputError: a point cannot run (none is started then), or the folder holds another sweep.
         SystemExit: with code 1 when a job is neither done nor pruned in the end.
         Interrupted: a signal came; the report is written all the same.
     """
-    about, console = plan.about, Console(markup=False)
-    jobs = settle(compose(plan.loader, plan.master, points, plan.root), plan.root, about)
+    about, console, points = plan.about, Console(markup=False), list(points)
+    if not points:
+        raise InputError("this sweep has no job: hydra.sweeper.params or the command line must give each key a value")
+    dry, rerun = plan.master.get("dry_run") is True, plan.master.get("rerun", "failed")
+    jobs = compose(plan.loader, plan.master, points, plan.root, download=not dry)
+    if len(jobs) < len(points):
+        console.print(f"{len(points) - len(jobs)} of {len(points)} points are duplicates of others", highlight=False)
+    if dry:
+        outputs = Path(plan.master.paths.output_dir)
+        tell_of_sweep(placed(jobs, plan.root), plan.root, outputs, rerun, plan.workers, console)
+        return
+    jobs = settle(jobs, plan.root, about)
     try:
-        with listening():
-            run_missing(jobs, plan.launch, plan.root, plan.master.get("rerun", "failed"), console)
+        with driving(plan.root), listening():
+            run_missing(jobs, plan.launch, plan.root, rerun, console)
     finally:
         write_report(plan.root, console)  # of jobs of earlier commands in this folder too
-    if any(job.run.state() not in ENDED_WELL for job in jobs):
+    if not all(finished(job.run) for job in jobs):
         raise SystemExit(1)

@@ -1,0 +1,126 @@
+"""`receptive status`: a sweep as it stands, from another terminal."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from receptive.console import STATE_COLORS
+from receptive.errors import InputError
+from receptive.runs import State, metric_text, shown
+from receptive.sweeps.estimate import duration
+from receptive.sweeps.observation import Observer
+from receptive.sweeps.snapshot import Progress, Snapshot
+
+_REFRESH = 1.0  # seconds
+_FRAME = 5  # lines beside the jobs' and the notes': title, bar, blank, heading, and the one that says what was left out
+_PLAIN_WIDTH, _PLAIN_ROWS = 200, 40  # where there is no terminal
+
+
+def watch(root: Path, console: Console, *, once: bool = False) -> None:
+    """Show a sweep or run until nothing runs any more, anew every second; where there is no terminal once.
+
+    Raises:
+        InputError: there is nothing to show.
+    """
+    observer = Observer(root)
+    snapshot = observer.look()
+    if not snapshot.jobs and not snapshot.driven:
+        raise InputError("\n".join([f"{shown(root)} holds no run", *snapshot.notes]))
+    if once or not console.is_terminal or console.is_dumb_terminal:
+        if not console.is_terminal:
+            console.width = max(console.width, _PLAIN_WIDTH)
+        console.print(page(snapshot, _PLAIN_ROWS, console.width))
+        return
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+        while True:
+            live.update(page(snapshot, console.height - _FRAME, console.width), refresh=True)
+            if not snapshot.alive:
+                return
+            time.sleep(_REFRESH)
+            snapshot = observer.look()
+
+
+def page(snapshot: Snapshot, rows: int, width: int) -> RenderableType:
+    """What is shown of a moment, with at most so many jobs."""
+    notes = [*snapshot.notes, *_remarks(snapshot)]
+    heading = f"{snapshot.title}: {_told(snapshot.counts)}"
+    if snapshot.alive:
+        left = snapshot.left
+        heading += f"; {'time left unknown' if left is None else f'about {duration(left)} left'}"
+    chosen = _chosen(snapshot.jobs, max(1, rows - len(notes)))
+    rest = Counter(job.state for job in snapshot.jobs) - Counter(job.state for job in chosen)
+    bar = ProgressBar(1.0, snapshot.share, width=min(60, max(10, width - 8)))
+    line = Table.grid(padding=(0, 1))
+    line.add_row(bar, Text(f"{100 * snapshot.share:.0f} %"))
+    parts: list[RenderableType] = [Text(heading), line, Text(), _table(snapshot, chosen)]
+    if rest:
+        parts.append(Text(f"... and {_told(rest)}", style="dim"))
+    return Group(*parts, *(Text(note, style="yellow", no_wrap=True, overflow="ellipsis") for note in notes))
+
+
+def _told(counts: Counter[State]) -> str:
+    return ", ".join(f"{counts[state]:,} {state}" for state in _ORDER if counts[state]) or "no job yet"
+
+
+_ORDER: tuple[State, ...] = ("done", "pruned", "running", "failed", "interrupted", "waiting")
+assert set(_ORDER) == set(get_args(State))
+
+
+def _remarks(snapshot: Snapshot) -> list[str]:
+    """What the user may do about jobs that nobody runs."""
+    counts = snapshot.counts
+    open_ones = {state: counts[state] for state in ("interrupted", "waiting") if counts[state]}
+    if snapshot.alive or not open_ones:
+        return []
+    return ["nothing runs it any more: the same command goes on"]
+
+
+def _chosen(jobs: Sequence[Progress], rows: int) -> list[Progress]:
+    """The jobs that are shown: what runs, what failed, what was done last, what waits."""
+    rank = {"running": 0, "failed": 1, "interrupted": 2, "done": 3, "pruned": 3, "waiting": 4}
+    return sorted(jobs, key=lambda job: (rank[job.state], -job.ended if rank[job.state] == 3 else 0.0))[:rows]
+
+
+def _table(snapshot: Snapshot, jobs: Sequence[Progress]) -> Table:
+    keys = list(dict.fromkeys(key for job in jobs for key in job.labels))
+    last = [key.rpartition(".")[2] for key in keys]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for short, key in zip(last, keys, strict=True):
+        table.add_column(short if last.count(short) == 1 else key, no_wrap=True, overflow="ellipsis")
+    for title in ("state", "epoch", "metric"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("", no_wrap=True, overflow="ellipsis")
+    typical = snapshot.typical
+    for job in jobs:
+        labels = (Text(job.labels.get(key, "")) for key in keys)
+        metric = f"{job.metric} {metric_text(job.metric, job.value)}" if job.metric else ""
+        state = Text(job.state, style=STATE_COLORS[job.state])
+        table.add_row(*labels, state, _epoch(job, snapshot.now, typical), metric, _last(job, snapshot.now, typical))
+    return table
+
+
+def _epoch(job: Progress, now: float, typical: float | None) -> str:
+    if job.state == "waiting" or (not job.seconds and job.state != "running"):
+        return ""
+    of = f" of {job.epochs}" if job.epochs is not None else ""
+    done = job.epoch(now, typical)
+    return f"{done:.1f}{of}" if job.state == "running" else f"{done:.0f}{of}"
+
+
+def _last(job: Progress, now: float, typical: float | None) -> Text:
+    """The time that is left, or was needed, or the cause of the end."""
+    if job.state == "running":
+        left = job.left(now, typical)
+        testing = job.epochs is not None and len(job.seconds) >= job.epochs
+        return Text("testing" if testing else f"{duration(left)} left" if left is not None else "")
+    return Text(job.error or (f"took {duration(job.took)}" if job.took else ""))

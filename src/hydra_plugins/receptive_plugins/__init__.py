@@ -28,11 +28,17 @@ class FolderSweeper(Sweeper):
     """Sweepers of ours freeze the points of a sweep into folders; see receptive.sweeps.sweep.
 
     Args:
+        params: key -> values, as on the command line.
         claims: of a study; see receptive.report.claims.
+        options: each sweeper's own.
     """
 
-    def __init__(self, claims: Sequence[dict[str, Any]] | None = None) -> None:
+    def __init__(
+        self, params: dict[str, Any] | None = None, claims: Sequence[dict[str, Any]] | None = None, **options: Any
+    ) -> None:
+        self.params = params or {}
         self.claims = OmegaConf.to_container(claims) if OmegaConf.is_config(claims) else claims or []
+        self.options = options
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra hands over, and make the launcher."""
@@ -60,26 +66,7 @@ class FolderSweeper(Sweeper):
 
 
 class GridSweeper(FolderSweeper):
-    """Grid times variants.
-
-    Args:
-        params: key -> values, as on the command line.
-        variants: name -> list of overrides.
-        claims: of a study; see receptive.report.claims.
-        others: refused: options of a search, in a study file that does not choose its sweeper.
-    """
-
-    def __init__(
-        self,
-        params: dict[str, Any] | None = None,
-        variants: dict[str, list[str]] | None = None,
-        claims: Sequence[dict[str, Any]] | None = None,
-        **others: Any,
-    ) -> None:
-        super().__init__(claims)
-        self.params = params or {}
-        self.variants = variants
-        self.others = others
+    """Grid times variants (name -> list of overrides), its own option."""
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run all points of the grid."""
@@ -87,30 +74,15 @@ class GridSweeper(FolderSweeper):
         from receptive.sweeps.expansion import expand
         from receptive.sweeps.sweep import sweep
 
-        if self.others:
-            listed = ", ".join(f"hydra.sweeper.{name}" for name in self.others)
+        variants = self.options.get("variants")
+        if others := [f"hydra.sweeper.{name}" for name in self.options if name != "variants"]:  # a search's
+            listed = ", ".join(others)
             raise InputError(f"{listed}: a grid has no such option; add hydra/sweeper=random or optuna to the command")
-        return sweep(self.plan(), expand(self._loader, arguments, self.params, self.variants))
+        return sweep(self.plan(), expand(self._loader, arguments, self.params, variants))
 
 
 class RandomSweeper(FolderSweeper):
-    """Points drawn at random, and with each of them every seed that is listed.
-
-    Args:
-        params: key -> list, range or interval, as on the command line.
-        claims: of a study; see receptive.report.claims.
-        options: see receptive.sweeps.space.Drawing.
-    """
-
-    def __init__(
-        self,
-        params: dict[str, Any] | None = None,
-        claims: Sequence[dict[str, Any]] | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(claims)
-        self.params = params or {}
-        self.options = options
+    """Points drawn at random, and with each of them all listed seeds; options: receptive.sweeps.space.Drawing."""
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run all drawn points."""
@@ -122,23 +94,7 @@ class RandomSweeper(FolderSweeper):
 
 
 class OptunaSweeper(FolderSweeper):
-    """Points that Optuna asks for, each with an eye to how those before it went.
-
-    Args:
-        params: key -> list, range or interval, as on the command line.
-        claims: of a study; see receptive.report.claims.
-        options: see receptive.sweeps.trials.SearchOptions.
-    """
-
-    def __init__(
-        self,
-        params: dict[str, Any] | None = None,
-        claims: Sequence[dict[str, Any]] | None = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(claims)
-        self.params = params or {}
-        self.options = options
+    """Points that Optuna asks for, with an eye to those before; options: receptive.sweeps.trials.SearchOptions."""
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run as many trials as the study still lacks."""

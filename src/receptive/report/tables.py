@@ -12,24 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from receptive.config import code_hash
-from receptive.console import print_unfolded
+from receptive.console import STATE_COLORS, print_unfolded
 from receptive.report.collection import Collection, Group, Record, smaller_is_better
 from receptive.report.series import short_titles
 from receptive.report.statistics import Spread, difference, holm, spread
 from receptive.report.verdicts import Judged
 from receptive.runs import metric_text, shown, write_atomically, write_csv
 
-COLORS = {
-    "done": "green",
-    "pruned": "blue",
-    "failed": "red",
-    "interrupted": "yellow",
-    "running": "cyan",
-    "waiting": "dim",
-    "holds": "green",
-    "does not hold": "red",
-    "undecided": "yellow",
-}
+_VERDICT_COLORS = {"holds": "green", "does not hold": "red", "undecided": "yellow"}
 
 
 @dataclass(frozen=True)
@@ -129,7 +119,7 @@ def print_tables(collection: Collection, judged: Sequence[Judged], console: Cons
     for one in judged:
         console.print()
         console.print(f"{one.claim.id}  {one.claim.text}", highlight=False, soft_wrap=True)
-        verdict = Text(f"  {one.verdict}", style=COLORS[one.verdict]).append(f": {one.ours}", style="default")
+        verdict = Text(f"  {one.verdict}", style=_VERDICT_COLORS[one.verdict]).append(f": {one.ours}", style="default")
         console.print(verdict, soft_wrap=True)
         console.print(f"  {one.why}", highlight=False, soft_wrap=True)
     for text in [*causes(collection), *collection.notes]:
@@ -160,7 +150,7 @@ def _runs_table(collection: Collection) -> Table:
             *(Text(record.labels.get(name, "")) for name in collection.labels),
             *(_number(name, record.metrics.get(name)) for name in metrics),
             f"{seconds:.1f}" if seconds is not None else "",
-            Text(record.state + old, style=COLORS[record.state]),
+            Text(record.state + old, style=STATE_COLORS[record.state]),
         )
     return table
 

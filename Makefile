@@ -36,7 +36,7 @@ $(STAMP):
 	@touch $@
 
 demo: $(STAMP)  ## a sweep over learning rates and seeds on a small data set, ending in its table
-	$(BIN)/receptive train -m data=digits model=mnist_net optimizer.lr=0.001,0.01 seed=0,1 trainer.max_epochs=3 hydra/launcher=packed </dev/null
+	$(BIN)/receptive train -m data=digits model=mnist_net optimizer.lr=0.001,0.01 seed=0,1,2 trainer.max_epochs=3 hydra/launcher=packed </dev/null
 
 test: $(STAMP)  ## the suite on two processes, with coverage
 	$(PYTEST) --cov --numprocesses 2 --dist worksteal </dev/null

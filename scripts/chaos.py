@@ -35,7 +35,8 @@ from torch import Tensor
 from receptive.checkpoints import HEADER, load_state
 from receptive.config import conf_dir, freeze, register_resolvers
 from receptive.errors import InputError
-from receptive.runs import Run, read_csv, write_atomically
+from receptive.files import read_csv, write_atomically
+from receptive.runs import Run
 
 EVERY = ("trainer.threads=1", "trainer.checkpoint_minutes=0.005", "trainer.ema_decay=0.99", "scheduler=one_cycle")
 KINDS = {

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from receptive.errors import InputError
-from receptive.runs import Busy, Run, Status, open_run, shown, write_atomically
+from receptive.files import write_atomically
+from receptive.runs import Busy, Run, Status, open_run, shown
 
 HOLD = """
 import sys, time

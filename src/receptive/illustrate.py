@@ -12,8 +12,9 @@ from receptive.figures.confusion import save_confusion_matrix
 from receptive.figures.history import save_history
 from receptive.figures.networks import save_training
 from receptive.figures.segmentation import Example, save_examples
+from receptive.files import read_csv
 from receptive.inference import Predictor
-from receptive.runs import Run, read_csv
+from receptive.runs import Run
 from receptive.tasks.segmentation import SegmentationTask
 from receptive.tasks.segmentation_metrics import SCORES, predicted_classes
 

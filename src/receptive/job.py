@@ -23,8 +23,9 @@ from rich.table import Table
 
 from receptive import config as configs
 from receptive.errors import InputError
+from receptive.files import write_atomically
 from receptive.logs import captured
-from receptive.runs import ENDED_WELL, Run, State, Status, metric_text, open_run, shown, write_atomically
+from receptive.runs import ENDED_WELL, Run, State, Status, metric_text, open_run, shown
 from receptive.signals import Interrupted, listening
 
 # the metrics in a run's last lines, those of them that there are

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from annotated_types import Ge
 
 from receptive.errors import InputError
-from receptive.runs import Run, read_json, write_atomically
+from receptive.files import read_json, write_atomically
+from receptive.runs import Run
 from receptive.signatures import option_faults
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from receptive.errors import InputError
-from receptive.runs import Run, read_json, write_atomically
+from receptive.files import read_json, write_atomically
+from receptive.runs import Run
 
 NAME = "sweep.json"
 

@@ -21,8 +21,9 @@ from receptive.data.images import Mode, image_files, read_image
 from receptive.data.source import Target
 from receptive.errors import InputError
 from receptive.figures.overlay import overlay, palette_mask
+from receptive.files import write_csv
 from receptive.inference import Predictor
-from receptive.runs import Run, shown, write_csv
+from receptive.runs import Run, shown
 
 MOST_ROWS = 20  # of the console's table
 

@@ -10,14 +10,11 @@ from __future__ import annotations
 import csv
 import dataclasses
 import fcntl
-import io
 import json
-import os
 import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
@@ -26,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from receptive.errors import InputError
+from receptive.files import read_csv, read_json, write_atomically
 
 State = Literal["waiting", "running", "done", "pruned", "failed", "interrupted"]
 ENDED_WELL: tuple[State, ...] = ("done", "pruned")  # pruned: stopped by its search as hopeless
@@ -58,59 +56,6 @@ class Status:
 
 
 _HINTS = get_type_hints(Status)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` so that readers and crashes see the old file or the new one, never a part.
-
-    Raises:
-        OSError: the folder cannot be written or the disk is full; `path` is then unchanged.
-    """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file for this process, after whoever holds it now; the kernel lets go when the process dies."""
-    with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The content of a JSON file of a run or sweep; InputError when it is not a JSON object."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}): restore it or delete it") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path} is damaged (no JSON object): restore it or delete it")
-    return content
-
-
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Replace a table; raises OSError."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(path, buffer.getvalue())
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a table; raises OSError."""
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def metric_text(name: str, value: float) -> str:

@@ -21,8 +21,9 @@ from receptive.callbacks.progress import RunProgress
 from receptive.callbacks.pruning import pruning_of
 from receptive.callbacks.records import EpochRecords
 from receptive.callbacks.resume import ExactResume
+from receptive.files import write_csv
 from receptive.illustrate import illustrate
-from receptive.runs import Run, open_run, shown, write_csv
+from receptive.runs import Run, open_run, shown
 from receptive.signals import Interrupted
 from receptive.trainer import build_trainer
 

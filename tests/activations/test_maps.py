@@ -14,8 +14,8 @@ from receptive.activations.maps import feature_maps
 from receptive.data.digits import Digits
 from receptive.data.module import ImageData
 from receptive.errors import InputError
+from receptive.files import read_csv
 from receptive.recording.layers import layers_of
-from receptive.runs import read_csv
 
 
 @pytest.fixture

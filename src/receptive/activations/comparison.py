@@ -19,7 +19,8 @@ from receptive.activations.maps import feature_maps
 from receptive.config import differences, leaves, plain
 from receptive.errors import InputError
 from receptive.figures.networks import save_comparison, save_side_by_side
-from receptive.runs import Run, open_run, shown, warn_of_unfinished, write_csv
+from receptive.files import write_csv
+from receptive.runs import Run, open_run, shown, warn_of_unfinished
 
 Array = NDArray[Any]
 

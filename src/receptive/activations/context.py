@@ -13,9 +13,9 @@ from torch import nn
 
 from receptive.activations.images import Images
 from receptive.build import Experiment
+from receptive.files import write_csv
 from receptive.inference import Predictor
 from receptive.recording.layers import kind_of, label_of
-from receptive.runs import write_csv
 
 Batch = TypeVar("Batch")
 Row = Mapping[str, Any]

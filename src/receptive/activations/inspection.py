@@ -18,9 +18,10 @@ from receptive.build import Experiment, load_weights, rebuild, trained
 from receptive.data.images import image_files
 from receptive.data.module import Part
 from receptive.errors import InputError
+from receptive.files import read_csv, read_json, write_atomically
 from receptive.inference import Predictor
 from receptive.recording.layers import chosen_layers
-from receptive.runs import Run, read_csv, read_json, write_atomically
+from receptive.runs import Run
 
 # of layers.csv, on the console
 PRINTED = ("layer", "kind", "shape", "mean", "std", "mean_absolute", "zeros", "near_zeros", "dark", "blank")

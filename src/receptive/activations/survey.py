@@ -16,10 +16,10 @@ from receptive.activations.context import Context
 from receptive.errors import InputError
 from receptive.figures.activations import save_channels, save_histograms, save_profile
 from receptive.figures.feature_maps import save_sheet
+from receptive.files import write_atomically
 from receptive.inference import Predictor
 from receptive.recording.layers import watching
 from receptive.recording.statistics import LayerSummary, NetworkStatistics
-from receptive.runs import write_atomically
 
 Row = dict[str, Any]
 

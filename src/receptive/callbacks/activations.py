@@ -11,9 +11,9 @@ from pydantic import PositiveInt
 from torch import nn
 from torch.optim import Optimizer
 
+from receptive.files import write_csv
 from receptive.recording.layers import chosen_layers, kind_of, label_of, watching
 from receptive.recording.statistics import NetworkStatistics
-from receptive.runs import write_csv
 
 COLUMNS = ("epoch", "layer", "label", "kind", "mean", "std", "mean_absolute", "zeros", "gradient_norm")
 

@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from receptive.config import NOT_FINGERPRINTED, leaves, plain
+from receptive.config import NOT_FINGERPRINTED, leaves
 from receptive.errors import InputError
+from receptive.files import read_yaml
 from receptive.manifest import Manifest
 from receptive.runs import Run, State, Status
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's where there is one
 _MONITOR = "val/accuracy"  # of a collection without a single result
 
 
@@ -191,7 +189,7 @@ def _record(run: Run, labels: Mapping[str, str]) -> Record:
             faults.append(f"{run.folder.name} cannot be read ({error})")
         return otherwise
 
-    config = read(lambda: _config(run), {})
+    config = read(lambda: leaves(read_yaml(run.config_path)), {})
     result = read(run.result, {}) if state in ("done", "pruned") else {}
     history = read(run.metrics, [])
     if not isinstance(result.get("metrics", {}), dict):
@@ -201,15 +199,6 @@ def _record(run: Run, labels: Mapping[str, str]) -> Record:
         status = Status(**{**vars(status), "state": "failed", "error": "; ".join(faults)})
         state = "failed"
     return Record(run, dict(labels), state, status, config, result, history)
-
-
-def _config(run: Run) -> dict[str, Any]:
-    """Dotted key -> value, as they stand; raises InputError where the file is damaged."""
-    try:  # without OmegaConf, which takes twenty times as long
-        values = yaml.load(run.config_path.read_bytes(), _LOADER)
-    except (OSError, yaml.YAMLError):
-        values = None
-    return leaves(values if isinstance(values, dict) else plain(run.config()))
 
 
 def _found(root: Path) -> list[Record]:

@@ -19,8 +19,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from receptive.errors import InputError
+from receptive.files import read_csv
 from receptive.report.collection import Record, smaller_is_better
-from receptive.runs import read_csv
 
 _EXPRESSION = re.compile(
     r"(?P<function>\w+)\(\s*(?P<argument>[\w/]+)\s*(?:,\s*(?P<number>[\d.eE+-]+)\s*)?\)|(?P<metric>[\w/]+)"

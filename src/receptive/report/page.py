@@ -17,6 +17,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from receptive.files import write_atomically
 from receptive.report import contents
 from receptive.report.attempts import trying
 from receptive.report.collection import Collection
@@ -26,7 +27,7 @@ from receptive.report.plotting import Plot
 from receptive.report.series import ranked
 from receptive.report.tables import causes, summary_cells, summary_lines
 from receptive.report.verdicts import Judged
-from receptive.runs import shown, write_atomically
+from receptive.runs import shown
 
 NAME = "report.html"
 MOST_BYTES = 8_000_000

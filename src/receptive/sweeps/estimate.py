@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from receptive.errors import InputError
+from receptive.files import read_yaml
 from receptive.runs import Run
 
 # What two runs share, from the nearest to the farthest that still tells something of the other's time.
@@ -23,9 +22,6 @@ LIKENESS = (
     "data and model",
 )
 _MOST = 300  # finished runs elsewhere that are read, the newest
-
-# without it libyaml, which reads ten times faster, is not there
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -137,7 +133,9 @@ def sample(run: Run, config: Mapping[str, Any] | None = None) -> Sample | None:
         result = run.result()
         epoch, epochs, seconds = (float(result[key]) for key in ("seconds_per_epoch", "epochs", "seconds"))
         return Sample(
-            likeness(read_config(run) if config is None else config), epoch, max(0.0, seconds - epoch * epochs)
+            likeness(read_yaml(run.config_path) if config is None else config),
+            epoch,
+            max(0.0, seconds - epoch * epochs),
         )
     except (InputError, OSError, KeyError, TypeError, ValueError):
         return None
@@ -148,18 +146,6 @@ def samples_below(folder: Path) -> Iterable[Sample]:
     found = [path for pattern in ("*/*/result.json", "*/*/*/result.json") for path in folder.glob(pattern)]
     newest = heapq.nlargest(_MOST, found, key=_written)
     return (known for path in newest if (known := sample(Run(path.parent))) is not None)
-
-
-def read_config(run: Run) -> dict[str, Any]:
-    """A frozen config as plain containers, faster than `Run.config`; raises InputError and OSError."""
-    try:
-        with open(run.config_path, encoding="utf-8") as file:
-            content = yaml.load(file, _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{run.config_path} is damaged ({' '.join(str(error).split())})") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{run.config_path} holds no config")
-    return content
 
 
 def makespan(seconds: Sequence[float], workers: int) -> float:

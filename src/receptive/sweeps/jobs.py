@@ -17,8 +17,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from receptive import config as configs
 from receptive.errors import InputError
+from receptive.files import locked, write_atomically
 from receptive.manifest import Entry, Manifest
-from receptive.runs import ENDED_WELL, Run, Status, locked, write_atomically
+from receptive.runs import ENDED_WELL, Run, Status
 from receptive.sweeps.assembly import Assembly
 from receptive.sweeps.composer import Composer
 from receptive.sweeps.expansion import Point

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from receptive.errors import InputError
+from receptive.files import read_yaml
 from receptive.manifest import NAME, Manifest
 from receptive.runs import ENDED_WELL, Run, State
-from receptive.sweeps.estimate import max_epochs, read_config
+from receptive.sweeps.estimate import max_epochs
 from receptive.sweeps.presence import is_driven
 from receptive.sweeps.snapshot import Progress, Snapshot
 
@@ -142,7 +143,7 @@ def _epochs(run: Run) -> int | None:
     except UnicodeDecodeError as error:
         raise InputError(f"{run.config_path} is damaged ({error})") from None
     found = _EPOCHS.search(text)
-    return int(found[1]) if found else max_epochs(read_config(run))
+    return int(found[1]) if found else max_epochs(read_yaml(run.config_path))
 
 
 def complete_rows(path: Path) -> list[dict[str, float]]:

@@ -1,0 +1,90 @@
+"""Reading and writing the files of runs and sweeps. Imports no torch."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from receptive.errors import InputError
+
+_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, ten times faster, where there is one
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` so that readers and crashes see the old file or the new one, never a part.
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full; `path` is then unchanged.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file for this process, after whoever holds it now; the kernel lets go when the process dies."""
+    with open(path, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The content of a JSON file of a run or sweep; InputError when it is not a JSON object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}): restore it or delete it") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is damaged (no JSON object): restore it or delete it")
+    return content
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Replace a table; raises OSError."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, buffer.getvalue())
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a table; raises OSError."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The content of a YAML file as plain containers, interpolations as they stand; many times faster than OmegaConf.
+
+    Raises:
+        InputError: it is damaged or holds no mapping.
+        OSError: it cannot be read.
+    """
+    try:
+        content = yaml.load(path.read_bytes(), _YAML_LOADER)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} cannot be read ({reason}): restore it or delete the folder") from None
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{path} holds no config: restore it or delete the folder")
+    return content

@@ -1,7 +1,6 @@
 """The run folder: files, states, lock."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from receptive.errors import InputError
-from receptive.files import write_atomically
 from receptive.runs import Busy, Run, Status, open_run, shown
 
 HOLD = """
@@ -90,20 +88,6 @@ def test_done_without_a_result_is_interrupted(run: Run) -> None:
 def test_metrics_leave_out_empty_cells(run: Run) -> None:
     run.metrics_path.write_text("epoch,val/loss\n1,\n2,0.5\n")
     assert run.metrics() == [{"epoch": 1.0}, {"epoch": 2.0, "val/loss": 0.5}]
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = run.folder / "file"
-    write_atomically(path, "old")
-
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        write_atomically(path, "new")
-    assert path.read_text() == "old"
-    assert os.listdir(run.folder) == ["file"]
 
 
 @pytest.mark.parametrize(("make", "said"), [(False, "does not exist"), (True, "holds no config.yaml")])

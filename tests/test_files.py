@@ -1,0 +1,58 @@
+"""Files are replaced whole, and what is damaged is told with its name."""
+
+import os
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from receptive.errors import InputError
+from receptive.files import read_csv, read_json, read_yaml, write_atomically, write_csv
+from receptive.runs import Run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = run.folder / "file"
+    write_atomically(path, "old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert os.listdir(run.folder) == ["file"]
+
+
+def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
+    write_csv(tmp_path / "table.csv", ["name", "value"], [{"name": "a,b", "value": 1.5}, {"name": 'with "quotes"'}])
+    assert read_csv(tmp_path / "table.csv") == [{"name": "a,b", "value": "1.5"}, {"name": 'with "quotes"', "value": ""}]
+
+
+def test_yaml_is_read_as_omegaconf_reads_it(tmp_path: Path) -> None:
+    config = {"lr": 1e-05, "eps": 1e-8, "none": None, "yes": True, "text": "1e-5", "list": [1, "${seed}"], "seed": 0}
+    path = tmp_path / "config.yaml"
+    path.write_text(OmegaConf.to_yaml(OmegaConf.create(config)))
+    assert read_yaml(path) == OmegaConf.to_container(OmegaConf.load(path)) == config
+
+
+@pytest.mark.parametrize("content", ["", "a: [1", "- a list", "text", "a: \x00"])
+def test_a_damaged_config_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"config\.yaml"):
+        read_yaml(path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "\x00"])
+def test_a_damaged_json_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "status.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"status\.json is damaged"):
+        read_json(path)

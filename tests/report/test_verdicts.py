@@ -113,7 +113,7 @@ def test_flatter_compares_ranges_over_a_key_seed_by_seed() -> None:
     says = claim(flatter="flat", than="steep", over="optimizer.lr")
     [judged] = judge(Collection(Path("sweep"), "", tuple(records), (says,)))
     assert judged.verdict == "holds"
-    assert "flat 1.00 % ± 1.00 % (n=3)" in judged.ours
+    assert "flat: 1.00 % ± 1.00 % (n=3)" in judged.ours
 
 
 def test_masks_agree_where_they_differ_in_few_pixels(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def _text(measure: Measure, value: float) -> str:
 
 
 def _pair_text(claim: Claim, named: Sequence[tuple[Selection, list[float]]]) -> str:
-    return "; ".join(f"{shown(one)} {shown_mean(claim.measure, values)}" for one, values in named)
+    return "; ".join(f"{shown(one)}: {shown_mean(claim.measure, values)}" for one, values in named)
 
 
 def _judge_figure(claim: Claim, collection: Collection) -> _Evidence:

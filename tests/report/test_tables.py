@@ -56,3 +56,19 @@ def test_the_files_hold_a_row_a_run_a_row_a_group_and_a_row_a_claim(tmp_path: Pa
     assert "| a\\|b | 3 | 91.00 % ± 1.00 % |" in text
     assert "| X1 | a is better |" in text
     assert "| holds |" in text
+
+
+def test_a_run_of_a_damaged_config_stays_in_its_group(folders: RunFolders) -> None:
+    """Otherwise all keys of the config would tell it from the group that it belongs to."""
+    run = folders.add({"lr": "0.01"}, seed=0)
+    folders.add({"lr": "0.01"}, seed=1)
+    folders.add({"lr": "0.1"}, seed=0)
+    run.config_path.write_text("a: [")
+    groups = folders.collection().groups
+    assert [(group.labels, len(group.records)) for group in groups] == [({"lr": "0.01"}, 2), ({"lr": "0.1"}, 1)]
+
+
+def test_a_config_that_holds_itself_is_damaged(folders: RunFolders) -> None:
+    folders.add(seed=0).config_path.write_text("a: &x {b: *x}\n")
+    [record] = folders.collection().records
+    assert record.state == "failed" and "cannot be read" in str(record.status.error)

@@ -116,7 +116,12 @@ class Collection:
         """The runs by everything but the seed."""
         found: dict[str, list[Record]] = {}
         for record in self.records:
-            found.setdefault(_kind(record), []).append(record)
+            if record.config:
+                found.setdefault(_kind(record), []).append(record)
+        for record in self.records:
+            if not record.config:  # damaged: among those of its labels
+                alike = (kind for kind, (one, *_) in found.items() if _of_one_kind(one, record))
+                found.setdefault(next(alike, _kind(record)), []).append(record)
         groups = [Group(_without_seed(records[0].labels), tuple(records)) for records in found.values()]
         return tuple(_told_apart(groups))
 
@@ -185,16 +190,13 @@ def _record(run: Run, labels: Mapping[str, str]) -> Record:
             return what()
         except InputError as error:
             faults.append(str(error))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             faults.append(f"{run.folder.name} cannot be read ({error})")
         return otherwise
 
     config = read(lambda: leaves(read_yaml(run.config_path)), {})
     result = read(run.result, {}) if state in ("done", "pruned") else {}
     history = read(run.metrics, [])
-    if not isinstance(result.get("metrics", {}), dict):
-        faults.append(f"{run.result_path} is damaged (no metrics): restore it or delete it")
-        result = {}
     if faults:
         status = Status(**{**vars(status), "state": "failed", "error": "; ".join(faults)})
         state = "failed"
@@ -234,6 +236,11 @@ def _kind(record: Record) -> str:
     """What the runs of a group share: all of the config but the seed, and the labels but the seed."""
     config = {key: value for key, value in record.config.items() if key != "seed" and not _is_driver_option(key)}
     return json.dumps([config, _without_seed(record.labels)], sort_keys=True, default=str)
+
+
+def _of_one_kind(one: Record, other: Record) -> bool:
+    """Whether the labels of two runs are the same but for the seed."""
+    return _without_seed(one.labels) == _without_seed(other.labels)
 
 
 def _without_seed(labels: Mapping[str, str]) -> dict[str, str]:

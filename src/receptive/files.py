@@ -34,8 +34,10 @@ def write_atomically(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         os.chmod(name, 0o644)
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # of a full disk: it does not say where
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
 
 

@@ -128,7 +128,7 @@ class Collection:
     @functools.cached_property
     def monitor(self) -> str:
         """The metric by which most of its runs chose their best checkpoint."""
-        known = Counter(record.result["monitor"] for record in self.records if record.result.get("monitor"))
+        known = _monitors(self.records)
         return known.most_common(1)[0][0] if known else _MONITOR
 
     @functools.cached_property
@@ -173,11 +173,26 @@ def collect(root: Path) -> Collection:
         for record in records
         if not record.config and record.status.error
     ]
+    notes += _told_of_monitors(records)
     if manifest.claims and any(record.config.get("trainer.limit_train_batches") for record in records):
         notes.append(
             "These runs saw a few batches an epoch alone (trainer.limit_train_batches): no verdict means anything"
         )
     return Collection(root, manifest.name, tuple(records), manifest.claims, tuple(notes))
+
+
+def _monitors(records: Iterable[Record]) -> Counter[str]:
+    """Metric -> how many runs chose their best checkpoint by it."""
+    return Counter(record.result["monitor"] for record in records if record.result.get("monitor"))
+
+
+def _told_of_monitors(records: Iterable[Record]) -> list[str]:
+    """Of runs of several tasks: by what they are compared, and where the other metrics are."""
+    [(compared, _), *others] = _monitors(records).most_common() or [("", 0)]
+    return [
+        f"{count} of the runs chose their best epoch by {metric}: the tables compare {compared}, runs.csv has all"
+        for metric, count in others
+    ]
 
 
 def _record(run: Run, labels: Mapping[str, str]) -> Record:

@@ -57,7 +57,7 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
         ["hydra.sweeper.claims[X1].bettr", "did you mean 'better'?"],
     ),
     "a claim on a variant that there is not": (
-        ["-m", "hydra.sweeper.variants={plain: []}", "hydra.sweeper.claims=[{id: X1, text: so, metric: a, best: plan}]"],
+        ["-m", "hydra.sweeper.variants={plain: []}", "hydra.sweeper.claims=[{id: X1, text: a, metric: a, best: plan}]"],
         ["hydra.sweeper.claims[X1]", "there is no variant 'plan', did you mean 'plain'?", "hydra.sweeper.claims=[]"],
     ),
     "a claim on a variant where there are none": (

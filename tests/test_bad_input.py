@@ -52,6 +52,18 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
         ["-m", "hydra.sweeper.claims=[{id: X1, text: so, metric: val/loss, of: a}]"],
         ["hydra.sweeper.claims[X1]", "says no claim"],
     ),
+    "a claim with an unknown key": (
+        ["-m", "hydra.sweeper.claims=[{id: X1, text: so, metric: val/loss, bettr: a, than: b}]"],
+        ["hydra.sweeper.claims[X1].bettr", "did you mean 'better'?"],
+    ),
+    "a claim on a variant that there is not": (
+        ["-m", "hydra.sweeper.variants={plain: []}", "hydra.sweeper.claims=[{id: X1, text: a, metric: a, best: plan}]"],
+        ["hydra.sweeper.claims[X1]", "there is no variant 'plan', did you mean 'plain'?", "hydra.sweeper.claims=[]"],
+    ),
+    "a claim on a variant where there are none": (
+        ["-m", "hydra.sweeper.claims=[{id: X1, text: so, metric: val/loss, best: {variant: a}}]"],
+        ["hydra.sweeper.claims[X1]", "there is no variant 'a'; the study has no variants"],
+    ),
     "claims that are no list": (["-m", "hydra.sweeper.claims=3"], ["hydra.sweeper.claims"]),
     "foreign target": (["model._target_=os.system"], ["model._target_=os.system"]),
     "target that is not there": (["model._target_=receptive.models.mnist_net.MnistNett"], ["'MnistNet'"]),

@@ -24,8 +24,9 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(run: Run, monkeypat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as caught:
         write_atomically(path, "new")
+    assert caught.value.filename == str(path)
     assert path.read_text() == "old"
     assert os.listdir(run.folder) == ["file"]
 

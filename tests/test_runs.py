@@ -1,6 +1,7 @@
 """The run folder: files, states, lock."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +79,30 @@ def test_damaged_files_are_named(run: Run) -> None:
     run.result_path.write_text("[]")
     with pytest.raises(InputError, match=r"result\.json is damaged"):
         run.result()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"metrics": null}', "no metrics"),
+        ('{"metrics": {"val/accuracy": "x"}}', "metrics.val/accuracy='x'"),
+        ('{"metrics": {"val/accuracy": null}}', "metrics.val/accuracy=None"),
+        ('{"metrics": {}, "monitor": ["val/loss"]}', "monitor=['val/loss']"),
+        ('{"metrics": {}, "seconds": "2"}', "seconds='2'"),
+        ("[" * 100_000, "recursion"),
+    ],
+)
+def test_a_result_that_no_reader_could_use_is_damaged(run: Run, text: str, said: str) -> None:
+    run.result_path.write_text(text)
+    with pytest.raises(InputError, match=rf"result\.json is damaged \(.*{re.escape(said)}.*restore it or delete it"):
+        run.result()
+
+
+@pytest.mark.parametrize("moment", ["NaN", "Infinity", "-1", "1e300"])
+def test_times_that_no_calendar_has_are_damage(run: Run, moment: str) -> None:
+    run.status_path.write_text(f'{{"state": "done", "ended": {moment}}}')
+    assert run.state() == "failed"
+    assert "status.json is damaged (ended=" in str(run.status().error)
 
 
 def test_done_without_a_result_is_interrupted(run: Run) -> None:

@@ -34,8 +34,10 @@ def write_atomically(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         os.chmod(name, 0o644)
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # of a full disk: it does not say where
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
 
 
@@ -51,7 +53,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """The content of a JSON file of a run or sweep; InputError when it is not a JSON object."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged ({error}): restore it or delete it") from None
     if not isinstance(content, dict):
         raise InputError(f"{path} is damaged (no JSON object): restore it or delete it")
@@ -82,7 +84,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         content = yaml.load(path.read_bytes(), _YAML_LOADER)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} cannot be read ({reason}): restore it or delete the folder") from None
     if not isinstance(content, dict) or not content:

@@ -28,6 +28,8 @@ from receptive.files import read_csv, read_json, write_atomically
 State = Literal["waiting", "running", "done", "pruned", "failed", "interrupted"]
 ENDED_WELL: tuple[State, ...] = ("done", "pruned")  # pruned: stopped by its search as hopeless
 
+_NUMBERS = ("best_epoch", "epochs", "seconds", "seconds_per_epoch", "parameters")  # of result.json
+_LATEST = 1e11  # seconds since the epoch of any time that a calendar can show
 _LOCK_PATIENCE = 0.5  # seconds; a reader of the state holds the lock for microseconds
 
 
@@ -132,7 +134,9 @@ class Run:
             values = {key: value for key, value in read_json(self.status_path).items() if key in _HINTS}
             for key, value in values.items():
                 kinds = get_args(_HINTS[key]) or (_HINTS[key],)
-                if not (value in kinds if key == "state" else isinstance(value, kinds)):
+                if not (value in kinds if key == "state" else isinstance(value, kinds)) or not (
+                    key not in ("started", "ended") or value is None or 0 <= value < _LATEST
+                ):
                     raise InputError(f"{self.status_path} is damaged ({key}={value!r}): restore it or delete it")
         except InputError as error:
             return Status(state="failed", error=str(error))
@@ -203,8 +207,11 @@ class Run:
             yield
 
     def result(self) -> dict[str, Any]:
-        """`result.json` of a done or pruned run, {} before."""
-        return read_json(self.result_path) if self.result_path.is_file() else {}
+        """`result.json` of a done or pruned run, {} before; InputError when it is damaged."""
+        result = read_json(self.result_path) if self.result_path.is_file() else {}
+        if fault := _fault(result):
+            raise InputError(f"{self.result_path} is damaged ({fault}): restore it or delete it")
+        return result
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Replace `result.json`."""
@@ -217,6 +224,19 @@ class Run:
             return [{key: float(value) for key, value in row.items() if value} for row in rows]
         except (TypeError, ValueError, csv.Error) as error:
             raise InputError(f"{self.metrics_path} is damaged ({error}): restore it or delete it") from None
+
+
+def _fault(result: dict[str, Any]) -> str:
+    """What in a result.json is not what all its readers take it for; "" where it is."""
+    metrics = result.get("metrics", {})
+    if not isinstance(metrics, dict):
+        return "no metrics"
+    if not isinstance(result.get("monitor", ""), str | None):
+        return f"monitor={result['monitor']!r}"
+    numbers = {f"metrics.{key}": value for key, value in metrics.items()}
+    numbers |= {key: result[key] for key in _NUMBERS if result.get(key) is not None}
+    wrong = [f"{key}={value!r}" for key, value in numbers.items() if type(value) not in (int, float)]
+    return wrong[0] if wrong else ""
 
 
 def shown(path: Path) -> str:

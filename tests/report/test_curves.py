@@ -58,6 +58,13 @@ def test_the_norm_of_gradients_is_of_the_layers_of_a_kind(tmp_path: Path) -> Non
     assert Measure.parse("gradient_norm(Conv2d)").of(record_of(tmp_path)) == 3.0
 
 
+@pytest.mark.parametrize("content", [b"epoch,layer\n1,a\n", b"kind,gradient_norm\nConv2d,x\n", b"\xff\n\xfe"])
+def test_damaged_norms_are_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "activations.csv").write_bytes(content)
+    with pytest.raises(InputError, match=r"activations\.csv is damaged"):
+        Measure.parse("gradient_norm(Conv2d)").of(record_of(tmp_path))
+
+
 def test_a_run_that_is_not_done_has_no_figure(tmp_path: Path) -> None:
     for state in ("failed", "pruned", "running"):
         assert Measure.parse("last(val/loss)").of(record_of(tmp_path, state=state)) is None

@@ -8,7 +8,15 @@ from PIL import Image
 from tests.report.conftest import RunFolders
 
 from receptive.report.collection import Collection
-from receptive.report.figures import FIGURES, cut_middle, draw_curves, draw_heat_map, draw_points, save_figure
+from receptive.report.figures import (
+    FIGURES,
+    cut_middle,
+    cut_names,
+    draw_curves,
+    draw_heat_map,
+    draw_points,
+    save_figure,
+)
 
 LR = "optimizer.lr"
 TWO = {LR: ["0.1", "0.01"], "act": ["relu", "elu"]}
@@ -93,3 +101,12 @@ def test_names_of_every_kind(folders: RunFolders, tmp_path: Path, name: str) -> 
 def test_a_long_name_loses_its_middle() -> None:
     assert cut_middle("abcdefghij", 5) == "a…hij"
     assert cut_middle("a\n b", 9) == "a b"
+
+
+def test_names_that_lose_their_middle_are_still_told_apart() -> None:
+    """Four keys in a name: the one that differs stands in its middle."""
+    one, other = (
+        f"lr=0.01, batch_size=2, optimizer={name}, upsampling=bilinear, activation=elu" for name in ("a", "b")
+    )
+    assert cut_names([one, other], 40) == ["0.01, 2, a, bilinear, elu", "0.01, 2, b, bilinear, elu"]
+    assert cut_names([one, "short"], 40) == [cut_middle(one, 40), "short"]

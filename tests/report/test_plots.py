@@ -7,7 +7,7 @@ from tests.report.conftest import CLASSES, RunFolders
 
 from receptive.report.collection import Collection
 from receptive.report.plots import PLOTS
-from receptive.report.plotting import Plot
+from receptive.report.plotting import Plot, plain_text
 
 LR = "optimizer.lr"
 TWO = {LR: ["0.1", "0.001"], "act": ["relu", "elu"]}
@@ -90,3 +90,7 @@ def test_labels_are_text_for_plotly_too(folders: RunFolders) -> None:
 def test_nothing_is_drawn_of_nothing(folders: RunFolders) -> None:
     folders.add(state="waiting", epochs=0)
     assert made(folders.collection()) == {}
+
+
+def test_text_is_escaped_as_plotly_reads_it() -> None:
+    assert plain_text("<b>\"a\" & 'b'</b>") == "&lt;b&gt;\"a\" &amp; 'b'&lt;/b&gt;"

@@ -1,6 +1,7 @@
 """The tables of a report: read whole on any console, complete as files."""
 
 import io
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ from rich.console import Console
 from tests.report.conftest import RunFolders
 from tests.report.test_verdicts import collection_of
 
-from receptive.report.tables import print_tables, write_tables
+from receptive.report.tables import print_tables, summary_lines, write_tables
 from receptive.report.verdicts import judge
 
 LABELS = {
@@ -56,3 +57,37 @@ def test_the_files_hold_a_row_a_run_a_row_a_group_and_a_row_a_claim(tmp_path: Pa
     assert "| a\\|b | 3 | 91.00 % ± 1.00 % |" in text
     assert "| X1 | a is better |" in text
     assert "| holds |" in text
+
+
+def test_a_run_of_a_damaged_config_stays_in_its_group(folders: RunFolders) -> None:
+    """Otherwise all keys of the config would tell it from the group that it belongs to."""
+    run = folders.add({"lr": "0.01"}, seed=0)
+    folders.add({"lr": "0.01"}, seed=1)
+    folders.add({"lr": "0.1"}, seed=0)
+    run.config_path.write_text("a: [")
+    groups = folders.collection().groups
+    assert [(group.labels, len(group.records)) for group in groups] == [({"lr": "0.01"}, 2), ({"lr": "0.1"}, 1)]
+
+
+def test_a_config_that_holds_itself_is_damaged(folders: RunFolders) -> None:
+    folders.add(seed=0).config_path.write_text("a: &x {b: *x}\n")
+    [record] = folders.collection().records
+    assert record.state == "failed" and "cannot be read" in str(record.status.error)
+
+
+def test_a_group_without_a_number_is_not_the_best(folders: RunFolders) -> None:
+    for seed in range(3):
+        folders.add({"lr": "1"}, seed=seed, score=math.nan)
+        folders.add({"lr": "0.1"}, seed=seed, score=0.9 + seed / 100)
+        folders.add({"lr": "0.01"}, seed=seed, score=0.8 + seed / 100)
+    p_values = [line.p_against_best for line in summary_lines(folders.collection())]
+    assert [math.isnan(p) for p in p_values] == [True, True, False]
+
+
+def test_runs_of_several_tasks_are_told(folders: RunFolders) -> None:
+    folders.add({"data": "mnist"}, seed=0)
+    assert not folders.collection().notes
+    folders.add({"data": "mnist"}, seed=1)
+    folders.add({"data": "jsrt"}, metric="f1_mean", result={"monitor": "val/f1_mean"})
+    [note] = folders.collection().notes
+    assert note.startswith("1 of the runs chose their best epoch by val/f1_mean: the tables compare val/accuracy")

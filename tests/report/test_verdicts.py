@@ -1,5 +1,6 @@
 """Verdicts on claims, from values whose answer is plain."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -133,12 +134,22 @@ def test_masks_agree_where_they_differ_in_few_pixels(tmp_path: Path) -> None:
     [judged] = judge(collection)
     assert judged.verdict == "holds"
     assert judged.ours.startswith(f"{np.mean(shares):.3g} ± ")
-    (tmp_path / "a-1" / "test_masks.npz").write_bytes(b"no zip")
-    [unread] = judge(collection)
-    assert unread.verdict == "undecided" and "cannot be compared" in unread.why
+    path = tmp_path / "a-1" / "test_masks.npz"
+    whole = path.read_bytes()
+    flipped = bytes(byte ^ 0x55 if 80 < place < 140 else byte for place, byte in enumerate(whole))
+    for damaged in (b"no zip", b"", whole[: len(whole) // 2], flipped):
+        path.write_bytes(damaged)
+        [unread] = judge(collection)
+        assert unread.verdict == "undecided" and "cannot be compared" in unread.why
     (tmp_path / "a-1" / "test_masks.npz").unlink()
     (tmp_path / "a-2" / "test_masks.npz").unlink()
     assert judge(collection)[0].verdict == "undecided"
+
+
+def test_a_best_of_single_runs_is_told_without_a_p_value() -> None:
+    [judged] = judge(collection_of({"a": [0.8], "b": [0.9], "c": [math.nan]}, [claim(best="a")]))
+    assert judged.verdict == "undecided"
+    assert judged.why.startswith("the best of the others is b: 90.00 % (n=1); fewer than two")
 
 
 def test_the_tests_of_a_study_are_corrected_together() -> None:

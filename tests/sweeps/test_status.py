@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from receptive.runs import Run
 from receptive.sweeps.observation import Observer
 from receptive.sweeps.presence import driving, is_driven
 from receptive.sweeps.snapshot import Progress, Snapshot
-from receptive.sweeps.status import page, watch
+from receptive.sweeps.status import fitted, page, watch
 
 CONFIG = "seed: 0\ntrainer:\n  _target_: x\n  lists:\n  - 1\n  max_epochs: 10\n  precision: auto\n"
 NOW = time.time()
@@ -83,16 +84,40 @@ def test_every_state_is_shown(cli: Cli, root: Path, job: MakeJob) -> None:
     assert (code, err) == (0, "")
     lines = [line.rstrip() for line in out.splitlines()]
     assert lines[0].startswith("study: 1 done, 1 running, 1 failed, 1 interrupted, 1 waiting; about ")
-    assert lines[3].split() == ["seed", "state", "epoch", "metric"]
+    assert lines[3].split() == ["seed", "state", "epoch", "val/accuracy"]
     shown = [line.split(maxsplit=2) for line in lines[4:9]]
     assert [(seed, state) for seed, state, *_ in shown] == [
         ("1", "running"), ("2", "failed"), ("3", "interrupted"), ("0", "done"), ("4", "waiting"),
     ]  # fmt: skip
-    assert "of 10" in shown[0][2] and "val/accuracy 54.00 %" in shown[0][2] and shown[0][2].endswith("s left")
+    assert "of 10" in shown[0][2] and "  54.00 %" in shown[0][2] and shown[0][2].endswith("s left")
     assert shown[1][2].endswith("the training loss is nan in epoch 2")
     assert shown[2][2].endswith("its process died")
     assert shown[3][2].split("  ")[0] == "10 of 10"
-    assert shown[3][2].endswith("val/accuracy 75.00 %  took 21 s")
+    assert re.search(r"  75\.00 % +took 21 s$", shown[3][2])
+
+
+def test_a_narrow_terminal_costs_titles_before_values() -> None:
+    """Learning rates that lost their end would look alike."""
+    keys = ("optimizer.lr", "data.batch_size", "optimizer", "model.upsampling", "model.activation")
+    values = (("0.0001", "2", "adam", "transposed", "relu"), ("0.001", "4", "sgd", "bilinear", "elu"))
+    state = {"epochs": 10, "seconds": (2.0,) * 4, "since": NOW, "metric": "val/f1_mean", "value": 0.8794}
+    jobs = [Progress(str(n), dict(zip(keys, v, strict=True)), "running", **state) for n, v in enumerate(values)]
+    failed = Progress("2", jobs[0].labels, "failed", "a cause that is much longer than what is left of the line")
+    narrow = text(Snapshot("study", (*jobs, failed), True, NOW), width=80).splitlines()[3:7]
+    assert all(len(line) <= 80 for line in narrow)
+    assert narrow[1].split() == [*values[0], "running", "4.0", "of", "10", "0.8794", "12", "s", "left"]
+    assert narrow[2].split() == [*values[1], "running", "4.0", "of", "10", "0.8794", "12", "s", "left"]
+    assert re.search(r"failed .*a cause th…$", narrow[3]), narrow[3]
+    assert fitted([2, 10, 6, 0], [5, 1, 7, 40], 2, 200) == [5, 10, 7, 40]
+    assert fitted([2, 10, 6, 0], [5, 1, 7, 40], 2, 50) == [5, 10, 7, 22]
+    assert fitted([2, 10, 6, 0], [5, 1, 7, 40], 2, 35) == [5, 6, 7, 11]
+
+
+def test_metrics_that_are_not_the_same_are_named_in_each_row() -> None:
+    jobs = [Progress(name, {}, "done", metric=name, value=0.5) for name in ("val/accuracy", "val/f1_mean")]
+    lines = text(Snapshot("mixed", tuple(jobs), False, NOW)).splitlines()
+    assert lines[3].split() == ["state", "epoch", "metric"]
+    assert "val/accuracy 50.00 %" in lines[4] and "val/f1_mean 0.5000" in lines[5]
 
 
 def test_the_time_that_is_left(root: Path, job: MakeJob) -> None:
@@ -137,7 +162,8 @@ def test_a_single_run(cli: Cli, tmp_path: Path, job: MakeJob) -> None:
     code, out, _ = cli("status", "sweep/seed_0")
     assert code == 0
     assert out.startswith("seed_0: 1 running; about ")
-    assert "val/accuracy 53.00 %" in out
+    assert out.splitlines()[3].split() == ["state", "epoch", "val/accuracy"]
+    assert "  53.00 %  " in out
 
 
 def test_a_row_under_way_is_not_read(root: Path, job: MakeJob) -> None:

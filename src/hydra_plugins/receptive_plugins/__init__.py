@@ -70,7 +70,7 @@ class GridSweeper(FolderSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run all points of the grid."""
-        from receptive.errors import InputError
+        from receptive.report.claims import check_variants
         from receptive.sweeps.expansion import expand
         from receptive.sweeps.sweep import sweep
 
@@ -78,7 +78,9 @@ class GridSweeper(FolderSweeper):
         if others := [f"hydra.sweeper.{name}" for name in self.options if name != "variants"]:  # a search's
             listed = ", ".join(others)
             raise InputError(f"{listed}: a grid has no such option; add hydra/sweeper=random or optuna to the command")
-        return sweep(self.plan(), expand(self._loader, arguments, self.params, variants))
+        points = expand(self._loader, arguments, self.params, variants)
+        check_variants(self.claims, dict.fromkeys(point.variant for point in points if point.variant))
+        return sweep(self.plan(), points)
 
 
 class RandomSweeper(FolderSweeper):

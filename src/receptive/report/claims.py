@@ -21,11 +21,12 @@ corrected together (Holm), at 0.05.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from receptive.config import did_you_mean
 from receptive.errors import InputError
 from receptive.report.curves import Measure
 from receptive.report.selections import Selection
@@ -44,6 +45,8 @@ KINDS = {
     frozenset({"steadier", "than"}): "steadier",
     frozenset({"flatter", "than", "over"}): "flatter",
 }
+
+_REMEDY = " (hydra.sweeper.claims=[] leaves the claims out)"
 
 
 class Claim(BaseModel):
@@ -124,5 +127,29 @@ def parse_claims(claims: Any) -> tuple[Claim, ...]:
             where = ".".join(str(part) for part in ("", *first["loc"]))
             name = claim.get("id", number) if isinstance(claim, Mapping) else number
             reason = first["msg"].removeprefix("Value error, ")
+            if first["type"] == "extra_forbidden":
+                key = str(first["loc"][-1])
+                reason = f"a claim has no such key{did_you_mean(key, Claim.model_fields)}"
             raise InputError(f"hydra.sweeper.claims[{name}]{where}: {reason}") from None
     return tuple(parsed)
+
+
+def check_variants(claims: Any, variants: Collection[str]) -> None:
+    """Refuse claims on variants that the study does not have: no run could ever say anything to them.
+
+    Args:
+        claims: of the study, as its file has them.
+        variants: the names of all of its variants.
+
+    Raises:
+        InputError: a claim says nothing, or names another variant.
+    """
+    for claim in parse_claims(claims):
+        for selection in claim.selections:
+            name = selection if isinstance(selection, str) else str(selection.get("variant", ""))
+            if name and name not in variants:
+                has = f"the study has {', '.join(variants)}" if variants else "the study has no variants"
+                near = did_you_mean(name, variants)
+                raise InputError(
+                    f"hydra.sweeper.claims[{claim.id}]: there is no variant {name!r}{near}; {has}{_REMEDY}"
+                )

@@ -116,14 +116,19 @@ class Collection:
         """The runs by everything but the seed."""
         found: dict[str, list[Record]] = {}
         for record in self.records:
-            found.setdefault(_kind(record), []).append(record)
+            if record.config:
+                found.setdefault(_kind(record), []).append(record)
+        for record in self.records:
+            if not record.config:  # damaged: among those of its labels
+                alike = (kind for kind, (one, *_) in found.items() if _of_one_kind(one, record))
+                found.setdefault(next(alike, _kind(record)), []).append(record)
         groups = [Group(_without_seed(records[0].labels), tuple(records)) for records in found.values()]
         return tuple(_told_apart(groups))
 
     @functools.cached_property
     def monitor(self) -> str:
         """The metric by which most of its runs chose their best checkpoint."""
-        known = Counter(record.result["monitor"] for record in self.records if record.result.get("monitor"))
+        known = _monitors(self.records)
         return known.most_common(1)[0][0] if known else _MONITOR
 
     @functools.cached_property
@@ -168,11 +173,26 @@ def collect(root: Path) -> Collection:
         for record in records
         if not record.config and record.status.error
     ]
+    notes += _told_of_monitors(records)
     if manifest.claims and any(record.config.get("trainer.limit_train_batches") for record in records):
         notes.append(
             "These runs saw a few batches an epoch alone (trainer.limit_train_batches): no verdict means anything"
         )
     return Collection(root, manifest.name, tuple(records), manifest.claims, tuple(notes))
+
+
+def _monitors(records: Iterable[Record]) -> Counter[str]:
+    """Metric -> how many runs chose their best checkpoint by it."""
+    return Counter(record.result["monitor"] for record in records if record.result.get("monitor"))
+
+
+def _told_of_monitors(records: Iterable[Record]) -> list[str]:
+    """Of runs of several tasks: by what they are compared, and where the other metrics are."""
+    [(compared, _), *others] = _monitors(records).most_common() or [("", 0)]
+    return [
+        f"{count} of the runs chose their best epoch by {metric}: the tables compare {compared}, runs.csv has all"
+        for metric, count in others
+    ]
 
 
 def _record(run: Run, labels: Mapping[str, str]) -> Record:
@@ -185,16 +205,13 @@ def _record(run: Run, labels: Mapping[str, str]) -> Record:
             return what()
         except InputError as error:
             faults.append(str(error))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             faults.append(f"{run.folder.name} cannot be read ({error})")
         return otherwise
 
     config = read(lambda: leaves(read_yaml(run.config_path)), {})
     result = read(run.result, {}) if state in ("done", "pruned") else {}
     history = read(run.metrics, [])
-    if not isinstance(result.get("metrics", {}), dict):
-        faults.append(f"{run.result_path} is damaged (no metrics): restore it or delete it")
-        result = {}
     if faults:
         status = Status(**{**vars(status), "state": "failed", "error": "; ".join(faults)})
         state = "failed"
@@ -234,6 +251,11 @@ def _kind(record: Record) -> str:
     """What the runs of a group share: all of the config but the seed, and the labels but the seed."""
     config = {key: value for key, value in record.config.items() if key != "seed" and not _is_driver_option(key)}
     return json.dumps([config, _without_seed(record.labels)], sort_keys=True, default=str)
+
+
+def _of_one_kind(one: Record, other: Record) -> bool:
+    """Whether the labels of two runs are the same but for the seed."""
+    return _without_seed(one.labels) == _without_seed(other.labels)
 
 
 def _without_seed(labels: Mapping[str, str]) -> dict[str, str]:

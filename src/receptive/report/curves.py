@@ -12,6 +12,7 @@ gradient_norm(Conv2d)             mean over epochs and the layers of this kind, 
 
 from __future__ import annotations
 
+import csv
 import itertools
 import math
 import re
@@ -92,8 +93,11 @@ def _number(value: object) -> float | None:
 def _gradient_norm(record: Record, kind: str) -> float | None:
     if not record.run.activations_path.is_file():
         return None
-    rows = read_csv(record.run.activations_path)
-    norms = [float(row["gradient_norm"]) for row in rows if row["kind"] == kind and row["gradient_norm"]]
+    try:
+        rows = read_csv(record.run.activations_path)
+        norms = [float(row["gradient_norm"]) for row in rows if row["kind"] == kind and row["gradient_norm"]]
+    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
+        raise InputError(f"{record.run.activations_path} is damaged ({error}): run it again") from None
     return math.fsum(norms) / len(norms) if norms else None
 
 

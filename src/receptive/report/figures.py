@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -58,7 +59,7 @@ def draw_curves(collection: Collection) -> Figure | None:
     what = "mean over the runs of a group, band from the smallest to the largest" if several else "a line a run"
     figure.suptitle(f"Learning curves: {what}{cut}", fontsize=SMALL + 2)
     handles = figure.axes[0].get_lines()[: len(bands[:MOST_CURVES])]
-    names = [cut_middle(f"{band.name} (n={band.runs})", 60) for band in bands[:MOST_CURVES]]
+    names = cut_names([f"{band.name} (n={band.runs})" for band in bands[:MOST_CURVES]], 60)
     _legend(figure, handles, names)
     return figure
 
@@ -88,7 +89,7 @@ def draw_points(collection: Collection) -> Figure | None:
         axes.set_xlim(*limits(metric, here))
         _tidy(axes, _axis_title(metric), "")
         axes.grid(axis="y", linewidth=0.3, alpha=0.5)
-    all_axes[0].set_yticks(range(len(shown)), [cut_middle(name) for name in order], fontsize=SMALL, parse_math=False)
+    all_axes[0].set_yticks(range(len(shown)), cut_names(list(order)), fontsize=SMALL, parse_math=False)
     all_axes[0].set_ylim(len(shown) - 0.5, -0.5)
     total = len(panels[0][1])
     cut = f"; the best {MOST_POINTS} of {total} groups" if total > MOST_POINTS else ""
@@ -261,6 +262,14 @@ def cut_middle(text: str, most: int = _LONGEST) -> str:
     """A text without its middle where it is too long, in one line."""
     line = " ".join(text.split())
     return line if len(line) <= most else f"{line[: most // 2 - 1]}…{line[-(most - most // 2) :]}"
+
+
+def cut_names(names: Sequence[str], most: int = _LONGEST) -> list[str]:
+    """Names of groups without their middles where they are too long; without the keys where they would look alike."""
+    short = [cut_middle(name, most) for name in names]
+    if len(set(short)) == len(set(names)):
+        return short
+    return [cut_middle(re.sub(r"(^|, )[\w.]+=", r"\1", name), most) for name in names]
 
 
 def _axis_title(metric: str) -> str:

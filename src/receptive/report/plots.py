@@ -10,7 +10,7 @@ from plotly.colors import sample_colorscale
 
 from receptive.figures.style import COLORS
 from receptive.report.collection import Collection, smaller_is_better
-from receptive.report.figures import limits, shown_values
+from receptive.report.figures import cut_names, limits, shown_values
 from receptive.report.importance import importance
 from receptive.report.matrices import confusion_plot, heat_map_plot
 from receptive.report.plotting import (
@@ -42,6 +42,7 @@ from receptive.runs import metric_text
 _MOST_BANDS = 16  # of which those beyond MOST_CURVES are drawn when the legend is clicked
 _MOST_EPOCHS = 150  # points of a curve
 _FEW_EPOCHS = 15
+_LONGEST_NAME = 80  # characters in a legend
 _MOST_POINTS = 60  # groups of points and intervals
 _MOST_SCATTERED = 1000  # runs over a parameter
 _SHADES = 16  # colours of lines
@@ -54,8 +55,9 @@ def curves_plot(collection: Collection) -> Plot | None:
     figures = {}
     for metric in curve_metrics(collection)[:MOST_CHOICES]:
         bands = curves(collection, metric)[:_MOST_BANDS]
+        names = cut_names([f"{band.name} (n={band.runs})" for band in bands], _LONGEST_NAME)
         figures[metric] = figure_of(
-            [trace for place, band in enumerate(bands) for trace in _curve(metric, place, band)],
+            [trace for place, band in enumerate(bands) for trace in _curve(metric, place, band, names[place])],
             xaxis={"title": {"text": "epoch"}, "zeroline": False, "dtick": _epoch_step(bands)},
             yaxis=metric_axis(metric),
             height=460,
@@ -72,7 +74,7 @@ def _epoch_step(bands: Sequence[Band]) -> float | None:
     return 1 if max((band.epochs[-1] for band in bands), default=0) <= _FEW_EPOCHS else None
 
 
-def _curve(metric: str, place: int, band: Band) -> list[Any]:
+def _curve(metric: str, place: int, band: Band, name: str) -> list[Any]:
     """The band of a group, where it has several runs, and their mean."""
     last = len(band.epochs) - 1
     kept = sorted({*range(0, last + 1, last // _MOST_EPOCHS + 1), last})
@@ -83,7 +85,7 @@ def _curve(metric: str, place: int, band: Band) -> list[Any]:
     shared = {"legendgroup": str(place), "visible": True if place < MOST_CURVES else "legendonly"}
     line = go.Scatter(
         x=epochs, y=mean, mode="lines" if last else "markers", line={"color": color, "dash": dash, "width": 2},
-        name=plain_text(f"{band.name} (n={band.runs})", 80), showlegend=True,
+        name=plain_text(name, _LONGEST_NAME), showlegend=True,
         hovertemplate=f"%{{y{hover_format(metric)}}} in epoch %{{x}}<extra>%{{fullData.name}}</extra>", **shared,
     )  # fmt: skip
     if band.runs < 2:

@@ -13,7 +13,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from receptive.report.figures import cut_middle
+from receptive.report.figures import cut_middle, cut_names
 from receptive.report.series import is_share
 
 MOST_CHOICES = 8  # metrics among which one chooses
@@ -55,7 +55,7 @@ def metric_axis(metric: str, **more: Any) -> dict[str, Any]:
 
 def word_axis(words: Sequence[str], most: int = 24, **more: Any) -> dict[str, Any]:
     """An axis on which words stand at 0, 1, 2 ..."""
-    texts = [plain_text(word, most) for word in words]
+    texts = [plain_text(word, most) for word in cut_names(words, most)]
     return {"tickvals": list(range(len(words))), "ticktext": texts, "automargin": True, "zeroline": False, **more}
 
 
@@ -70,8 +70,8 @@ def hover_format(metric: str) -> str:
 
 
 def plain_text(text: str, most: int = 60) -> str:
-    """Text as Plotly shows it literally: it reads a subset of HTML. A long one loses its middle."""
-    return html.escape(cut_middle(text, most))
+    """Text as Plotly shows it literally: it reads a subset of HTML, and no &quot;. A long one loses its middle."""
+    return html.escape(cut_middle(text, most), quote=False)
 
 
 def rounded(value: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from zipfile import BadZipFile
@@ -66,9 +67,10 @@ def _done(collection: Collection, selection: Selection) -> list[Record]:
 def _share(first: Path, second: Path) -> float:
     """Raises InputError for files that cannot be compared."""
     try:
-        with np.load(first) as one, np.load(second) as other:
+        with open(first, "rb") as file, open(second, "rb") as other_file:  # np.load leaves a damaged one open
+            one, other = np.load(file), np.load(other_file)
             return float((one["masks"] != other["masks"]).mean())
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
         raise InputError(f"{first} and {second} cannot be compared ({error}): run one of them again") from None
 
 

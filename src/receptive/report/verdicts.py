@@ -167,7 +167,8 @@ def _judge_best(claim: Claim, collection: Collection) -> _Evidence:
     own = figures(collection, claim.best, claim.measure)
     sign = -1 if claim.measure.smaller else 1
     field = collection.groups if claim.among is None else select(collection, claim.among)
-    rivals = [(group, values) for group in field if group not in chosen and (values := _of(claim, group))]
+    others = ((group, _of(claim, group)) for group in field if group not in chosen)
+    rivals = [(group, values) for group, values in others if values and all(map(math.isfinite, values))]
     found = [difference(values, own) for _, values in rivals]
     ours = shown_mean(claim.measure, own)
 
@@ -176,7 +177,8 @@ def _judge_best(claim: Claim, collection: Collection) -> _Evidence:
             return "undecided", "no finished run of it, or of any other"
         ranked = sorted(zip(rivals, found, corrected, strict=True), key=lambda item: sign * item[1].value)
         (group, values), gap, p = ranked[-1]
-        told = f"the best of the others is {group.name}: {shown_mean(claim.measure, values)}, p={p:.2g}"
+        told = f"the best of the others is {group.name}: {shown_mean(claim.measure, values)}"
+        told += f"; {_NO_SCATTER}" if math.isnan(p) else f", p={p:.2g}"
         if sign * gap.value <= 0:
             return "holds", told
         better = [item for item in ranked if sign * item[1].value > 0 and item[2] < ALPHA]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -23,6 +24,8 @@ from receptive.sweeps.snapshot import Progress, Snapshot
 
 _REFRESH = 1.0  # seconds
 _FRAME = 5  # lines beside the jobs' and the notes': title, bar, blank, heading, and the one that says what was left out
+_LEAST = 5  # characters that are left of a title, or of a label, in a narrow terminal
+_LEAST_OF_LAST = 11  # of the last column: a time, or as much of an error's cause
 _PLAIN_WIDTH, _PLAIN_ROWS = 200, 40  # where there is no terminal
 
 
@@ -62,7 +65,7 @@ def page(snapshot: Snapshot, rows: int, width: int) -> RenderableType:
     bar = ProgressBar(1.0, snapshot.share, width=min(60, max(10, width - 8)))
     line = Table.grid(padding=(0, 1))
     line.add_row(bar, Text(f"{100 * snapshot.share:.0f} %"))
-    parts: list[RenderableType] = [Text(heading), line, Text(), _table(snapshot, chosen)]
+    parts: list[RenderableType] = [Text(heading), line, Text(), _table(snapshot, chosen, width)]
     if rest:
         parts.append(Text(f"... and {_told(rest)}", style="dim"))
     return Group(*parts, *(Text(note, style="yellow", no_wrap=True, overflow="ellipsis") for note in notes))
@@ -91,22 +94,57 @@ def _chosen(jobs: Sequence[Progress], rows: int) -> list[Progress]:
     return sorted(jobs, key=lambda job: (rank[job.state], -job.ended if rank[job.state] == 3 else 0.0))[:rows]
 
 
-def _table(snapshot: Snapshot, jobs: Sequence[Progress]) -> Table:
+def _table(snapshot: Snapshot, jobs: Sequence[Progress], width: int) -> Table:
+    """A row a job; where the width does not suffice titles are cut off first, and labels before what is measured."""
     keys = list(dict.fromkeys(key for job in jobs for key in job.labels))
     last = [key.rpartition(".")[2] for key in keys]
+    metrics = {job.metric for job in jobs if job.metric}
+    metric = metrics.pop() if len(metrics) == 1 else ""  # the same of all: named once
+    titles = [short if last.count(short) == 1 else key for short, key in zip(last, keys, strict=True)]
+    titles += ["state", "epoch", metric or "metric", ""]
+    rows = [_cells(job, keys, metric, snapshot) for job in jobs]
+    values = [max(cell_len(row[place]) for row in rows) if rows else 0 for place in range(len(titles))]
+    sides = fitted([cell_len(title) for title in titles], values, len(keys), width)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for short, key in zip(last, keys, strict=True):
-        table.add_column(short if last.count(short) == 1 else key, no_wrap=True, overflow="ellipsis")
-    for title in ("state", "epoch", "metric"):
-        table.add_column(title, no_wrap=True)
-    table.add_column("", no_wrap=True, overflow="ellipsis")
-    typical = snapshot.typical
-    for job in jobs:
-        labels = (Text(job.labels.get(key, "")) for key in keys)
-        metric = f"{job.metric} {metric_text(job.metric, job.value)}" if job.metric else ""
-        state = Text(job.state, style=STATE_COLORS[job.state])
-        table.add_row(*labels, state, _epoch(job, snapshot.now, typical), metric, _last(job, snapshot.now, typical))
+    for title, side in zip(titles, sides, strict=True):
+        table.add_column(title, no_wrap=True, overflow="ellipsis", width=side)
+    for job, row in zip(jobs, rows, strict=True):
+        styles = [STATE_COLORS[job.state] if place == len(keys) else "" for place in range(len(row))]
+        table.add_row(*(Text(cell, style) for cell, style in zip(row, styles, strict=True)))
     return table
+
+
+def _cells(job: Progress, keys: Sequence[str], metric: str, snapshot: Snapshot) -> list[str]:
+    """A row of the table; the metric is named where it is not that of all."""
+    name = "" if job.metric == metric else f"{job.metric} "
+    value = f"{name}{metric_text(job.metric, job.value)}" if job.metric else ""
+    now, typical = snapshot.now, snapshot.typical
+    labels = [job.labels.get(key, "") for key in keys]
+    return [*labels, job.state, _epoch(job, now, typical), value, _last(job, now, typical)]
+
+
+def fitted(titles: Sequence[int], values: Sequence[int], labels: int, width: int) -> list[int]:
+    """Widths of the columns of a table that is to fit.
+
+    Args:
+        titles: the columns' natural widths by their titles.
+        values: by their values.
+        labels: so many columns come first that may lose values too; the last one takes what is left.
+        width: of the terminal.
+    """
+    sides = [max(pair) for pair in zip(titles, values, strict=True)]
+    room = width - 2 * (len(sides) - 1)
+    least_of_last = min(values[-1], _LEAST_OF_LAST)
+    for least in (
+        [max(value, min(title, _LEAST)) for title, value in zip(titles, values, strict=True)],
+        [min(side, _LEAST) for side in sides[:labels]],
+    ):
+        while sum(sides[:-1]) + least_of_last > room:
+            slack, place = max((sides[place] - one, place) for place, one in enumerate(least[: len(sides) - 1]))
+            if slack <= 0:
+                break
+            sides[place] -= 1
+    return [*sides[:-1], max(1, min(sides[-1], room - sum(sides[:-1])))]
 
 
 def _epoch(job: Progress, now: float, typical: float | None) -> str:
@@ -117,10 +155,10 @@ def _epoch(job: Progress, now: float, typical: float | None) -> str:
     return f"{done:.1f}{of}" if job.state == "running" else f"{done:.0f}{of}"
 
 
-def _last(job: Progress, now: float, typical: float | None) -> Text:
+def _last(job: Progress, now: float, typical: float | None) -> str:
     """The time that is left, or was needed, or the cause of the end."""
     if job.state == "running":
         left = job.left(now, typical)
         testing = job.epochs is not None and len(job.seconds) >= job.epochs
-        return Text("testing" if testing else f"{duration(left)} left" if left is not None else "")
-    return Text(job.error or (f"took {duration(job.took)}" if job.took else ""))
+        return "testing" if testing else f"{duration(left)} left" if left is not None else ""
+    return job.error or (f"took {duration(job.took)}" if job.took else "")

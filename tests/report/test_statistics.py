@@ -77,3 +77,4 @@ def test_spread_ratio_finds_what_scatters_more() -> None:
     assert ratio < 0.4 and p < 0.001
     assert math.isnan(spread_ratio([1.0, 2.0], [1.0, 5.0])[1])
     assert math.isnan(spread_ratio([1.0] * 3, [1.0] * 3)[1])
+    assert spread_ratio([1.0, 2.0, 4.0], [1.0] * 3)[0] == math.inf

@@ -1,6 +1,7 @@
 """The tables of a report: read whole on any console, complete as files."""
 
 import io
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ from rich.console import Console
 from tests.report.conftest import RunFolders
 from tests.report.test_verdicts import collection_of
 
-from receptive.report.tables import print_tables, write_tables
+from receptive.report.tables import print_tables, summary_lines, write_tables
 from receptive.report.verdicts import judge
 
 LABELS = {
@@ -56,3 +57,9 @@ def test_the_files_hold_a_row_a_run_a_row_a_group_and_a_row_a_claim(tmp_path: Pa
     assert "| a\\|b | 3 | 91.00 % ± 1.00 % |" in text
     assert "| X1 | a is better |" in text
     assert "| holds |" in text
+
+
+def test_a_group_without_a_finite_mean_is_not_the_best(tmp_path: Path) -> None:
+    values = {"broken": [float("nan"), 0.9, 0.9], "a": [0.90, 0.91, 0.92], "b": [0.80, 0.83, 0.81]}
+    p_values = [line.p_against_best for line in summary_lines(collection_of(values, [], root=tmp_path))]
+    assert [math.isnan(p) for p in p_values] == [True, True, False]

@@ -1,6 +1,8 @@
 """Verdicts on claims, from values whose answer is plain."""
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,9 @@ def verdict(values: Values, **says: Any) -> str:
         ({"best": "high"}, "holds"),
         ({"best": "low"}, "does not hold"),
         ({"best": "wide"}, "undecided"),
+        ({"best": "middle"}, "does not hold"),
+        ({"best": "high3"}, "undecided"),  # its mean is the best, by less than the seeds scatter
+        ({"best": "one"}, "undecided"),  # one run is no evidence
         ({"close": ["high", "high2"], "tolerance": 0.02}, "holds"),
         ({"close": ["high", "low"], "tolerance": 0.02}, "does not hold"),
         ({"close": ["high", "wide"], "tolerance": 0.02}, "undecided"),
@@ -80,10 +85,11 @@ def verdict(values: Values, **says: Any) -> str:
 )
 def test_a_verdict(says: dict[str, Any], expected: str) -> None:
     middle = [0.85, 0.855, 0.845, 0.852]
-    names = ["high", "low", "wide", "middle", "high2", "still", "wild", "one"]
+    names = ["high", "low", "wide", "middle", "high2", "high3", "still", "wild", "one"]
     wild = [0.1, 0.9, 0.2, 0.8, 0.15, 0.85]
     still = [0.5, 0.501, 0.499, 0.5005, 0.4995, 0.5]
-    samples = [HIGH, LOW, WIDE, middle, [value + 0.001 for value in HIGH], still, wild, [0.9]]
+    nearly = [value + 0.001 for value in HIGH]
+    samples = [HIGH, LOW, WIDE, middle, nearly, nearly, still, wild, [0.95]]
     asked = {part for value in says.values() for part in (value if isinstance(value, list) else [value])}
     values = {name: sample for name, sample in zip(names, samples, strict=True) if name in asked}
     if "best" in says:
@@ -100,6 +106,19 @@ def test_best_among_a_part_of_the_runs() -> None:
     says = claim(best={"variant": "a", "optimizer.lr": 0.1})
     of_all, of_some = judge(Collection(Path("sweep"), "", tuple(records), (says, says | {"among": "a"})))
     assert (of_all.verdict, of_some.verdict) == ("does not hold", "holds")
+
+
+@pytest.mark.parametrize("rival", [[], [0.5], [math.nan, 0.5]])
+def test_best_is_undecided_while_a_rival_cannot_be_judged(rival: list[float]) -> None:
+    records = [record_of({"variant": "a"}, seed, value) for seed, value in enumerate(HIGH)]
+    records += [record_of({"variant": "b"}, seed, value) for seed, value in enumerate(LOW)]
+    records += [record_of({"variant": "c"}, seed, value) for seed, value in enumerate(rival)]
+    if not rival:
+        records.append(replace(record_of({"variant": "c"}, 0, 0.5), state="waiting"))
+    best, worst = judge(Collection(Path("sweep"), "", tuple(records), (claim(best="a"), claim(best="b"))))
+    assert best.verdict == "undecided"
+    assert best.why.endswith("fewer than two finished runs of c")
+    assert worst.verdict == "does not hold"  # whatever c will give
 
 
 def test_flatter_compares_ranges_over_a_key_seed_by_seed() -> None:

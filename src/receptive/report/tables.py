@@ -55,7 +55,7 @@ def summary_lines(collection: Collection) -> list[Line]:
     """The statistics of every group, in the order in which they came."""
     monitor, smaller = collection.monitor, smaller_is_better(collection.monitor)
     spreads = [{m: spread(group.values(m)) for m in collection.metrics} for group in collection.groups]
-    known = [one[monitor] for one in spreads if monitor in one and one[monitor].n]
+    known = [one[monitor] for one in spreads if monitor in one and math.isfinite(one[monitor].mean)]
     best = (min if smaller else max)(known, key=lambda one: one.mean, default=None)
     rivals = [one.get(monitor) for one in spreads]
     p_values = holm(

@@ -273,6 +273,7 @@ RULES: tuple[Rule, ...] = (
     dumping_grounds,
     lengths,
     addresses,
+    undeclared,
     reasons,
     pins,
     targets,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from receptive.report.statistics import difference, holm, spread, spread_ratio
@@ -69,6 +70,11 @@ def test_holm_by_hand() -> None:
     found = holm([0.02, math.nan, 0.9, 0.5])
     assert found[0] == pytest.approx(0.06) and math.isnan(found[1]) and found[2:] == [1.0, 1.0]
     assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_statsmodels(p_values: list[float]) -> None:
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist(), abs=1e-12)
 
 
 def test_spread_ratio_finds_what_scatters_more() -> None:

@@ -99,8 +99,9 @@ def spread_ratio(first: Sequence[float], second: Sequence[float]) -> tuple[float
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """P values corrected for their number (Holm 1979); NaN stays NaN and does not count."""
-    from statsmodels.stats.multitest import multipletests  # heavy
-
-    known = [p for p in p_values if not math.isnan(p)]
-    corrected = iter(multipletests(known, method="holm")[1].tolist() if known else ())
-    return [p if math.isnan(p) else next(corrected) for p in p_values]
+    corrected = list(p_values)
+    known = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
+    least = 0.0
+    for rank, (p, place) in enumerate(known):
+        least = corrected[place] = max(least, min(1.0, (len(known) - rank) * p))
+    return corrected

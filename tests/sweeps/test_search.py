@@ -239,7 +239,7 @@ def test_a_hopeless_trial_is_pruned(cli: Cli, tmp_path: Path) -> None:
     assert set(states(folder)) == {"COMPLETE", "PRUNED"}
 
 
-def test_a_vanished_folder_is_computed_anew(cli: Cli, tmp_path: Path) -> None:
+def test_a_vanished_folder_and_a_damaged_result_are_computed_anew(cli: Cli, tmp_path: Path) -> None:
     folder = tmp_path / "search"
     arguments = (*SEARCH, RATE, "hydra.sweeper.trials=2")
     assert cli("train", *arguments)[0] == 0
@@ -247,6 +247,12 @@ def test_a_vanished_folder_is_computed_anew(cli: Cli, tmp_path: Path) -> None:
     code, out, err = cli("train", *arguments)
     assert (code, err) == (0, "")
     assert "2 of 2 trials in search (1 done, 1 waiting), 1 to run" in out
+    agree(folder)
+    runs(folder)[1].result_path.write_text("half")
+    assert cli("train", *arguments, "rerun=none")[0] == 1
+    code, out, err = cli("train", *arguments)
+    assert (code, err) == (0, "")
+    assert "result.json is damaged: it is made anew" in out
     agree(folder)
 
 

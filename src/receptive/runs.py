@@ -25,8 +25,9 @@ from yaml import YAMLError
 from receptive.errors import InputError
 from receptive.files import read_csv, read_json, write_atomically
 
-State = Literal["waiting", "running", "done", "pruned", "failed", "interrupted"]
-ENDED_WELL: tuple[State, ...] = ("done", "pruned")  # pruned: stopped by its search as hopeless
+# In the order in which they are told. Pruned: stopped by its search as hopeless.
+State = Literal["done", "pruned", "running", "failed", "interrupted", "waiting"]
+ENDED_WELL: tuple[State, ...] = ("done", "pruned")
 
 _LOCK_PATIENCE = 0.5  # seconds; a reader of the state holds the lock for microseconds
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from hydra.utils import get_class
 from omegaconf import OmegaConf
@@ -31,8 +32,6 @@ from receptive.sweeps.presence import driving
 from receptive.sweeps.space import Space
 from receptive.sweeps.sweep import Plan
 from receptive.sweeps.trials import Goal, SearchOptions, Trial, Trials
-
-_TOLD: tuple[State, ...] = ("done", "pruned", "running", "failed", "interrupted", "waiting")
 
 
 def search(plan: Plan, space: Space, options: SearchOptions) -> None:
@@ -234,7 +233,7 @@ class Search:
 
     def _say_state(self, to_run: int) -> None:
         states = [job.run.state() for job in self.jobs.values()]
-        said = ", ".join(f"{states.count(state)} {state}" for state in _TOLD if state in states)
+        said = ", ".join(f"{states.count(state)} {state}" for state in get_args(State) if state in states)
         again = self._trials.asked() - len(states)
         said += f", {again} asked for twice" if again > 0 else ""
         self._console.print(

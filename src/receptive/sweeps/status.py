@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from receptive.console import STATE_COLORS
+from receptive.console import STATE_COLORS, short_titles
 from receptive.errors import InputError
 from receptive.runs import State, metric_text, shown
 from receptive.sweeps.estimate import duration
@@ -69,11 +69,7 @@ def page(snapshot: Snapshot, rows: int, width: int) -> RenderableType:
 
 
 def _told(counts: Counter[State]) -> str:
-    return ", ".join(f"{counts[state]:,} {state}" for state in _ORDER if counts[state]) or "no job yet"
-
-
-_ORDER: tuple[State, ...] = ("done", "pruned", "running", "failed", "interrupted", "waiting")
-assert set(_ORDER) == set(get_args(State))
+    return ", ".join(f"{counts[state]:,} {state}" for state in get_args(State) if counts[state]) or "no job yet"
 
 
 def _remarks(snapshot: Snapshot) -> list[str]:
@@ -93,10 +89,9 @@ def _chosen(jobs: Sequence[Progress], rows: int) -> list[Progress]:
 
 def _table(snapshot: Snapshot, jobs: Sequence[Progress]) -> Table:
     keys = list(dict.fromkeys(key for job in jobs for key in job.labels))
-    last = [key.rpartition(".")[2] for key in keys]
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for short, key in zip(last, keys, strict=True):
-        table.add_column(short if last.count(short) == 1 else key, no_wrap=True, overflow="ellipsis")
+    for title in short_titles(keys):
+        table.add_column(title, no_wrap=True, overflow="ellipsis")
     for title in ("state", "epoch", "metric"):
         table.add_column(title, no_wrap=True)
     table.add_column("", no_wrap=True, overflow="ellipsis")

@@ -1,5 +1,6 @@
 """Verdicts on claims, from values whose answer is plain."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -133,6 +134,16 @@ def test_flatter_compares_ranges_over_a_key_seed_by_seed() -> None:
     [judged] = judge(Collection(Path("sweep"), "", tuple(records), (says,)))
     assert judged.verdict == "holds"
     assert "flat 1.00 % ± 1.00 % (n=3)" in judged.ours
+
+
+@pytest.mark.parametrize("says", [{"flatter": "a", "than": "b", "over": "lr"}, {"agree": ["a", "b"], "below": 0.1}])
+def test_groups_that_are_several_are_not_mixed(says: dict[str, Any]) -> None:
+    records = [
+        record_of({"variant": name, "lr": lr, "width": width}, 0, 0.9)
+        for name, lr, width in itertools.product("ab", ("1", "2"), ("8", "16"))
+    ]
+    [judged] = judge(Collection(Path("sweep"), "", tuple(records), (claim(**says),)))
+    assert judged.verdict == "undecided" and judged.why.startswith("a: ") and "labels too" in judged.why
 
 
 def test_masks_agree_where_they_differ_in_few_pixels(tmp_path: Path) -> None:

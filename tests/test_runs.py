@@ -64,6 +64,19 @@ def test_looking_at_the_state_does_not_keep_a_job_from_starting(run: Run) -> Non
     assert not run.locked()
 
 
+def test_what_runs_elsewhere_does_not_start_over(run: Run) -> None:
+    """Two commands with rerun=all: the second comes when a job of the first has begun."""
+    run.write_status(Status(state="running", attempts=2))
+    run.write_result({"metrics": {}})
+    holder = hold(run)
+    run.start_over()
+    assert (run.state(), run.result_path.is_file()) == ("running", True)
+    holder.kill()
+    holder.communicate()
+    run.start_over()
+    assert (run.state(), run.status().attempts, run.result_path.is_file()) == ("waiting", 2, False)
+
+
 def test_status_of_a_newer_version_is_read(run: Run) -> None:
     run.status_path.write_text(json.dumps({"state": "done", "attempts": 2, "colour": "green"}))
     assert run.status() == Status(state="done", attempts=2)

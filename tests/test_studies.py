@@ -1,5 +1,6 @@
 """conf/study: every study opens with what it claims, its claims speak of points that it has, and it runs in small."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -24,6 +25,7 @@ CLAIMED = (  # what REPORTS name of each study
 )
 
 
+@functools.cache
 def points_of(name: str) -> tuple[list[Point], list[dict]]:
     """The points of a study and its claims, without composing any."""
     register_resolvers()

@@ -141,10 +141,9 @@ def _built(node_text: str, **arguments: Any) -> Any:
 
 
 def _data_faults(data: str, files: bool, download: bool) -> list[str]:
-    can_be_downloaded = (json.loads(data).get("source") or {}).get("download")
     try:
         module = _built(data)
-        if files and (download or not can_be_downloaded):
+        if files and (download or not _can_be_downloaded(json.loads(data))):
             module.prepare_data()
         module.transform(1)  # mean and deviation fit the channels
     except InputError as error:
@@ -152,6 +151,12 @@ def _data_faults(data: str, files: bool, download: bool) -> list[str]:
     except (ValueError, TypeError) as error:
         return [guilty("data", json.loads(data), error)]
     return []
+
+
+def _can_be_downloaded(node: dict[str, Any]) -> bool:
+    """Whether a data set, or the one that it is made of, fetches what is missing."""
+    source = node.get("source")
+    return isinstance(source, dict) and (bool(source.get("download")) or _can_be_downloaded(source))
 
 
 def _augment_faults(augment: str) -> list[str]:

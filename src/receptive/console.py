@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -51,3 +52,9 @@ def print_unfolded(table: Table, console: Console, spare: int = 0) -> None:
         console.print(table)
     finally:
         console.width = width
+
+
+def short_titles(keys: Sequence[str]) -> list[str]:
+    """The last part of each key where that is enough to tell them apart."""
+    last = [key.rpartition(".")[2] for key in keys]
+    return [short if last.count(short) == 1 else key for short, key in zip(last, keys, strict=True)]

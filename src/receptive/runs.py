@@ -7,6 +7,7 @@ Everything that looks at results reads these files through this module, which im
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import fcntl
@@ -15,7 +16,6 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -25,8 +25,9 @@ from yaml import YAMLError
 from receptive.errors import InputError
 from receptive.files import read_csv, read_json, write_atomically
 
-State = Literal["waiting", "running", "done", "pruned", "failed", "interrupted"]
-ENDED_WELL: tuple[State, ...] = ("done", "pruned")  # pruned: stopped by its search as hopeless
+# In the order in which they are told. Pruned: stopped by its search as hopeless.
+State = Literal["done", "pruned", "running", "failed", "interrupted", "waiting"]
+ENDED_WELL: tuple[State, ...] = ("done", "pruned")
 
 _NUMBERS = ("best_epoch", "epochs", "seconds", "seconds_per_epoch", "parameters")  # of result.json
 _LATEST = 1e11  # seconds since the epoch of any time that a calendar can show
@@ -162,10 +163,11 @@ class Run:
             path.unlink(missing_ok=True)
 
     def start_over(self) -> None:
-        """Forget what earlier attempts have computed, so that the next one begins anew."""
-        self.clear()
-        before = self.status()
-        self.write_status(Status(fingerprint=before.fingerprint, attempts=before.attempts))
+        """Forget what earlier attempts have computed, so that the next one begins anew; not while a process runs it."""
+        with contextlib.suppress(Busy), self.lock():
+            self.clear()
+            before = self.status()
+            self.write_status(Status(fingerprint=before.fingerprint, attempts=before.attempts))
 
     def config(self) -> DictConfig:
         """The frozen config; InputError when the file is damaged."""
@@ -187,7 +189,7 @@ class Run:
             return isinstance(error, BlockingIOError)
         return False
 
-    @contextmanager
+    @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run for this process; the kernel lets go when the process dies.
 

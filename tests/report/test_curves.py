@@ -56,12 +56,16 @@ def test_the_norm_of_gradients_is_of_the_layers_of_a_kind(tmp_path: Path) -> Non
         "epoch,layer,kind,gradient_norm\n0,a,Conv2d,\n1,a,Conv2d,2\n1,b,Linear,50\n2,a,Conv2d,4\n"
     )
     assert Measure.parse("gradient_norm(Conv2d)").of(record_of(tmp_path)) == 3.0
+    for damaged in ("epoch,layer\n1,a\n", "kind,gradient_norm\nConv2d,many\n"):
+        (tmp_path / "activations.csv").write_text(damaged)
+        with pytest.raises(InputError, match=r"activations\.csv cannot be read"):
+            Measure.parse("gradient_norm(Conv2d)").of(record_of(tmp_path))
 
 
 @pytest.mark.parametrize("content", [b"epoch,layer\n1,a\n", b"kind,gradient_norm\nConv2d,x\n", b"\xff\n\xfe"])
 def test_damaged_norms_are_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "activations.csv").write_bytes(content)
-    with pytest.raises(InputError, match=r"activations\.csv is damaged"):
+    with pytest.raises(InputError, match=r"activations\.csv cannot be read"):
         Measure.parse("gradient_norm(Conv2d)").of(record_of(tmp_path))
 
 

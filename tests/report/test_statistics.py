@@ -71,9 +71,19 @@ def test_holm_by_hand() -> None:
     assert holm([]) == []
 
 
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_by_its_definition(p_values: list[float]) -> None:
+    """The k-th smallest p is rejected at a level when it and all smaller ones pass level / (n - k)."""
+    places = sorted(range(len(p_values)), key=p_values.__getitem__)
+    for rank, place in enumerate(places):
+        needed = max((len(p_values) - earlier) * p_values[places[earlier]] for earlier in range(rank + 1))
+        assert holm(p_values)[place] == pytest.approx(min(1.0, needed), abs=1e-12)
+
+
 def test_spread_ratio_finds_what_scatters_more() -> None:
     rng = np.random.default_rng(0)
     ratio, p = spread_ratio(rng.normal(0, 1, 40).tolist(), rng.normal(0, 5, 40).tolist())
     assert ratio < 0.4 and p < 0.001
     assert math.isnan(spread_ratio([1.0, 2.0], [1.0, 5.0])[1])
     assert math.isnan(spread_ratio([1.0] * 3, [1.0] * 3)[1])
+    assert spread_ratio([1.0, 2.0, 4.0], [1.0] * 3)[0] == math.inf

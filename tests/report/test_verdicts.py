@@ -1,7 +1,9 @@
 """Verdicts on claims, from values whose answer is plain."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,9 @@ def verdict(values: Values, **says: Any) -> str:
         ({"best": "high"}, "holds"),
         ({"best": "low"}, "does not hold"),
         ({"best": "wide"}, "undecided"),
+        ({"best": "middle"}, "does not hold"),
+        ({"best": "high3"}, "undecided"),  # its mean is the best, by less than the seeds scatter
+        ({"best": "one"}, "undecided"),  # one run is no evidence
         ({"close": ["high", "high2"], "tolerance": 0.02}, "holds"),
         ({"close": ["high", "low"], "tolerance": 0.02}, "does not hold"),
         ({"close": ["high", "wide"], "tolerance": 0.02}, "undecided"),
@@ -81,10 +86,11 @@ def verdict(values: Values, **says: Any) -> str:
 )
 def test_a_verdict(says: dict[str, Any], expected: str) -> None:
     middle = [0.85, 0.855, 0.845, 0.852]
-    names = ["high", "low", "wide", "middle", "high2", "still", "wild", "one"]
+    names = ["high", "low", "wide", "middle", "high2", "high3", "still", "wild", "one"]
     wild = [0.1, 0.9, 0.2, 0.8, 0.15, 0.85]
     still = [0.5, 0.501, 0.499, 0.5005, 0.4995, 0.5]
-    samples = [HIGH, LOW, WIDE, middle, [value + 0.001 for value in HIGH], still, wild, [0.9]]
+    nearly = [value + 0.001 for value in HIGH]
+    samples = [HIGH, LOW, WIDE, middle, nearly, nearly, still, wild, [0.95]]
     asked = {part for value in says.values() for part in (value if isinstance(value, list) else [value])}
     values = {name: sample for name, sample in zip(names, samples, strict=True) if name in asked}
     if "best" in says:
@@ -103,6 +109,19 @@ def test_best_among_a_part_of_the_runs() -> None:
     assert (of_all.verdict, of_some.verdict) == ("does not hold", "holds")
 
 
+@pytest.mark.parametrize("rival", [[], [0.5], [math.nan, 0.5]])
+def test_best_is_undecided_while_a_rival_cannot_be_judged(rival: list[float]) -> None:
+    records = [record_of({"variant": "a"}, seed, value) for seed, value in enumerate(HIGH)]
+    records += [record_of({"variant": "b"}, seed, value) for seed, value in enumerate(LOW)]
+    records += [record_of({"variant": "c"}, seed, value) for seed, value in enumerate(rival)]
+    if not rival:
+        records.append(replace(record_of({"variant": "c"}, 0, 0.5), state="waiting"))
+    best, worst = judge(Collection(Path("sweep"), "", tuple(records), (claim(best="a"), claim(best="b"))))
+    assert best.verdict == "undecided"
+    assert best.why.endswith("fewer than two finished runs of c")
+    assert worst.verdict == "does not hold"  # whatever c will give
+
+
 def test_flatter_compares_ranges_over_a_key_seed_by_seed() -> None:
     table = {("flat", "0.1"): [0.90, 0.91, 0.92], ("flat", "0.2"): [0.89, 0.91, 0.90]}
     table |= {("steep", "0.1"): [0.9, 0.91, 0.92], ("steep", "0.2"): [0.5, 0.52, 0.51]}
@@ -115,6 +134,16 @@ def test_flatter_compares_ranges_over_a_key_seed_by_seed() -> None:
     [judged] = judge(Collection(Path("sweep"), "", tuple(records), (says,)))
     assert judged.verdict == "holds"
     assert "flat: 1.00 % ± 1.00 % (n=3)" in judged.ours
+
+
+@pytest.mark.parametrize("says", [{"flatter": "a", "than": "b", "over": "lr"}, {"agree": ["a", "b"], "below": 0.1}])
+def test_groups_that_are_several_are_not_mixed(says: dict[str, Any]) -> None:
+    records = [
+        record_of({"variant": name, "lr": lr, "width": width}, 0, 0.9)
+        for name, lr, width in itertools.product("ab", ("1", "2"), ("8", "16"))
+    ]
+    [judged] = judge(Collection(Path("sweep"), "", tuple(records), (claim(**says),)))
+    assert judged.verdict == "undecided" and judged.why.startswith("a: ") and "labels too" in judged.why
 
 
 def test_masks_agree_where_they_differ_in_few_pixels(tmp_path: Path) -> None:
@@ -149,7 +178,7 @@ def test_masks_agree_where_they_differ_in_few_pixels(tmp_path: Path) -> None:
 def test_a_best_of_single_runs_is_told_without_a_p_value() -> None:
     [judged] = judge(collection_of({"a": [0.8], "b": [0.9], "c": [math.nan]}, [claim(best="a")]))
     assert judged.verdict == "undecided"
-    assert judged.why.startswith("the best of the others is b: 90.00 % (n=1); fewer than two")
+    assert judged.why.startswith("fewer than two finished runs") and "p=" not in judged.why
 
 
 def test_the_tests_of_a_study_are_corrected_together() -> None:

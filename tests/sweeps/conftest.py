@@ -20,6 +20,18 @@ def parse(*arguments: str, **params: Any) -> Space:
     return parse_space(None, arguments, {key.replace("__", "."): value for key, value in params.items()})  # type: ignore[arg-type]
 
 
+@pytest.fixture(autouse=True)
+def tables_alone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures and page take a third of a small sweep's time: they are made where a test asks for `illustrated`."""
+    if "illustrated" not in request.fixturenames:
+        monkeypatch.setattr("receptive.report.report._illustrate", lambda *_: None)
+
+
+@pytest.fixture
+def illustrated() -> None:
+    """Sweeps of this test end in figures and page too."""
+
+
 @pytest.fixture
 def master() -> Master:
     """Overrides without sweeps -> Hydra's loader, and the config of a sweep."""

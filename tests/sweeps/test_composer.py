@@ -120,7 +120,7 @@ def outcome(compose: Any, overrides: list[str]) -> tuple[str, ...]:
     except Exception as error:
         return type(error).__name__, str(error), repr(error.__cause__)
     assert not OmegaConf.is_struct(config)
-    return "config", OmegaConf.to_yaml(config), repr(OmegaConf.to_container(config))
+    return "config", repr(OmegaConf.to_container(config))
 
 
 def test_every_point_is_what_hydra_composes(loader: ConfigLoaderImpl) -> None:

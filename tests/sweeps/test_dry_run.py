@@ -90,10 +90,14 @@ def test_another_sweep_in_the_folder_is_told(cli: Cli, tmp_path: Path) -> None:
     assert "optimizer.lr: 0.1 -> 0.2" in err
 
 
-def test_data_are_not_downloaded(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("data", "key"), [("mnist", "data.source"), ("mnist_varres", "data.source.source")])
+def test_data_are_not_downloaded(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str, key: str
+) -> None:
     monkeypatch.setattr("receptive.data.mnist._download", lambda folder: pytest.fail("it was downloaded"))
-    assert cli("train", "data=mnist", "dry_run=true")[0] == 0
-    assert cli("train", "data=mnist", "data.source.download=false", "dry_run=true")[0] == 1
+    options = (f"data={data}", "model=mnist_global_max", "dry_run=true")
+    assert cli("train", *options)[0] == 0
+    assert cli("train", *options, f"{key}.download=false")[0] == 1
     assert list(tmp_path.iterdir()) == []
 
 

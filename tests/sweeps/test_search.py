@@ -14,6 +14,7 @@ from pathlib import Path
 import optuna
 import pandas as pd
 import pytest
+from hydra.core.global_hydra import GlobalHydra
 from optuna.trial import TrialState
 from rich.console import Console
 from tests.conftest import Cli
@@ -21,6 +22,7 @@ from tests.resume.conftest import stops  # noqa: F401
 from tests.sweeps.conftest import Master, parse
 from tests.sweeps.test_random import FIVE_AXES
 
+from receptive.cli import main
 from receptive.journal import NAME, STUDY, open_journal, require_optuna
 from receptive.manifest import Entry, Manifest
 from receptive.runs import Run
@@ -126,6 +128,21 @@ def forget(folder: Path, entry: Entry) -> None:
     shutil.rmtree(folder / entry.folder)
 
 
+SPACE = (RATE, "optimizer=adam,sgd")
+TWO = (*SEARCH, *SPACE, "hydra.sweeper.trials=2")
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a search of two trials, which each test copies."""
+    folder = tmp_path_factory.mktemp("ended")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        GlobalHydra.instance().clear()
+        assert main(["train", *TWO]) == 0
+    return folder / "search"
+
+
 @pytest.mark.parametrize(
     ("records", "written"),
     [
@@ -136,11 +153,10 @@ def forget(folder: Path, entry: Entry) -> None:
     ],
 )
 def test_a_trial_is_taken_up_wherever_the_command_was_killed(
-    cli: Cli, tmp_path: Path, records: int, written: bool
+    cli: Cli, tmp_path: Path, ended: Path, records: int, written: bool
 ) -> None:
     folder = tmp_path / "search"
-    arguments = (*SEARCH, RATE, "optimizer=adam,sgd", "hydra.sweeper.trials=2")
-    assert cli("train", *arguments)[0] == 0
+    shutil.copytree(ended, folder)
     straight = [trial.params for trial in study_of(folder).trials]
     lines = (folder / NAME).read_text().splitlines(keepends=True)
     last = max(place for place, line in enumerate(lines) if '"op_code":4' in line)
@@ -148,7 +164,7 @@ def test_a_trial_is_taken_up_wherever_the_command_was_killed(
     if not written:
         forget(folder, entries(folder)[-1])
     assert states(folder) == ["COMPLETE", "RUNNING"]
-    assert cli("train", *arguments)[::2] == (0, "")
+    assert cli("train", *TWO)[::2] == (0, "")
     assert states(folder) == ["COMPLETE"] * 2
     assert [trial.params for trial in study_of(folder).trials] == straight
     assert attempts(folder) == [1, 1]
@@ -239,7 +255,7 @@ def test_a_hopeless_trial_is_pruned(cli: Cli, tmp_path: Path) -> None:
     assert set(states(folder)) == {"COMPLETE", "PRUNED"}
 
 
-def test_a_vanished_folder_is_computed_anew(cli: Cli, tmp_path: Path) -> None:
+def test_a_vanished_folder_and_a_damaged_result_are_computed_anew(cli: Cli, tmp_path: Path) -> None:
     folder = tmp_path / "search"
     arguments = (*SEARCH, RATE, "hydra.sweeper.trials=2")
     assert cli("train", *arguments)[0] == 0
@@ -247,6 +263,12 @@ def test_a_vanished_folder_is_computed_anew(cli: Cli, tmp_path: Path) -> None:
     code, out, err = cli("train", *arguments)
     assert (code, err) == (0, "")
     assert "2 of 2 trials in search (1 done, 1 waiting), 1 to run" in out
+    agree(folder)
+    runs(folder)[1].result_path.write_text("half")
+    assert cli("train", *arguments, "rerun=none")[0] == 1
+    code, out, err = cli("train", *arguments)
+    assert (code, err) == (0, "")
+    assert "result.json is damaged: it is made anew" in out
     agree(folder)
 
 
@@ -267,21 +289,21 @@ def test_without_its_journal_a_search_finds_what_it_had(cli: Cli, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([RATE.replace("1e-4", "1e-5")], "optimizer.lr: Interval(low=0.0001"),
-        ([RATE, "optimizer=adam,sgd"], "optimizer: (absent) -> Choice(values=('adam', 'sgd')"),
-        ([RATE, "hydra.sweeper.sampling_seed=1"], "hydra.sweeper.sampling_seed: 0 -> 1"),
-        ([RATE, "trainer.monitor=val/loss"], "monitor: val/accuracy (max) -> val/loss (min)"),
-        ([RATE, "model.channels=[2,4,8]"], "fingerprint of the rest of the config"),
+        ([RATE.replace("1e-4", "1e-5"), "optimizer=adam,sgd"], "optimizer.lr: Interval(low=0.0001"),
+        ([RATE], "optimizer: Choice(values=('adam', 'sgd'), ordered=False) -> (absent)"),
+        ([*SPACE, "hydra.sweeper.sampling_seed=1"], "hydra.sweeper.sampling_seed: 0 -> 1"),
+        ([*SPACE, "trainer.monitor=val/loss"], "monitor: val/accuracy (max) -> val/loss (min)"),
+        ([*SPACE, "model.channels=[2,4,8]"], "fingerprint of the rest of the config"),
     ],
 )
 def test_another_search_in_the_same_folder_is_refused(
-    cli: Cli, tmp_path: Path, arguments: list[str], told: str
+    cli: Cli, tmp_path: Path, ended: Path, arguments: list[str], told: str
 ) -> None:
-    assert cli("train", *SEARCH, RATE, "hydra.sweeper.trials=1")[0] == 0
-    code, _, err = cli("train", *SEARCH, *arguments, "hydra.sweeper.trials=1")
+    shutil.copytree(ended, tmp_path / "search")
+    code, _, err = cli("train", *SEARCH, *arguments, "hydra.sweeper.trials=2")
     assert code == 1
     assert "is of another search" in err and told in err
-    assert len(entries(tmp_path / "search")) == 1
+    assert len(entries(tmp_path / "search")) == 2
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ def runs(folder: Path) -> list[Run]:
     return [Run(folder / entry["folder"]) for entry in entries]
 
 
+@pytest.mark.usefixtures("illustrated")
 @pytest.mark.parametrize("launcher", ["local", "packed"])
 def test_a_sweep_ends_in_a_table(cli: Cli, tmp_path: Path, launcher: str) -> None:
     arguments = (*SWEEP, "optimizer.lr=0.001,0.01", "seed=range(2)", f"hydra/launcher={launcher}")
@@ -41,6 +42,7 @@ def test_a_sweep_ends_in_a_table(cli: Cli, tmp_path: Path, launcher: str) -> Non
     assert summary["test/accuracy"].between(0, 1).all()
     assert re.search(r"^lr +seed +val/accuracy +test/accuracy +seconds +state", out, re.MULTILINE)
     assert out.count(" done") >= 8  # a line at the end of each job, a row in the table
+    assert (tmp_path / "sweep" / "report.html").is_file() and (tmp_path / "sweep" / "figures" / "curves.png").is_file()
     started = [run.status().started for run in runs(tmp_path / "sweep")]
     code, out, _ = cli("train", *arguments)
     assert code == 0
@@ -49,7 +51,7 @@ def test_a_sweep_ends_in_a_table(cli: Cli, tmp_path: Path, launcher: str) -> Non
 
 
 def test_launchers_compute_the_same(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same job alone, one after the other, and in a worker: bit-identical figures."""
+    """The same job alone, one after the other, and in a worker that has run another one: bit-identical figures."""
     options = (
         "trainer.max_epochs=2",
         "trainer.limit_train_batches=5",
@@ -57,18 +59,9 @@ def test_launchers_compute_the_same(cli: Cli, tmp_path: Path, monkeypatch: pytes
         "trainer.threads=1",
     )
     assert cli("train", *options, "seed=1", "hydra.run.dir=single")[0] == 0
-    for launcher in ("local", "packed"):
-        assert (
-            cli(
-                "train",
-                "-m",
-                *options,
-                "seed=0,1",
-                f"hydra/launcher={launcher}",
-                f"hydra.sweep.dir={launcher}",
-            )[0]
-            == 0
-        )
+    for launcher, *more in (("local",), ("packed", "hydra.launcher.workers=1")):
+        place = (f"hydra/launcher={launcher}", f"hydra.sweep.dir={launcher}", *more)
+        assert cli("train", "-m", *options, "seed=0,1", *place)[0] == 0
     folders = [
         tmp_path / "single",
         *(next((tmp_path / name).glob("seed_1-*")) for name in ("local", "packed")),
@@ -311,7 +304,7 @@ def test_two_drivers_that_extend_a_sweep_at_once_lose_nothing(tmp_path: Path) ->
     ("number", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)]
 )
 def test_a_signal_stops_a_sweep_in_order(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    process = start(tmp_path, *ENDLESS, "seed=0,1,2")
+    process = start(tmp_path, *ENDLESS, "seed=0,1", "hydra.launcher.workers=1")
     folder = tmp_path / "sweep"
     wait_for(lambda: any(run.metrics() for run in some_state(folder, "running")))
     process.send_signal(number)

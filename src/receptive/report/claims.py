@@ -15,8 +15,8 @@ A claim stands in a study's file as a mapping with `id`, `text`, what it says of
     flatter, than, over       the metric depends less on the key `over` in one selection than in the other
 
 A selection is the name of a variant, or a mapping of labels ({variant: b, optimizer.lr: 0.01}). Figures are judged by
-the 95 % interval of the mean, comparisons by Welch's test (scatter: Brown and Forsythe's), all tests of a study
-corrected together (Holm), at 0.05.
+the 95 % interval of the mean, each by itself; comparisons by Welch's test (scatter: Brown and Forsythe's), all tests of
+a study corrected together (Holm), at 0.05.
 """
 
 from __future__ import annotations

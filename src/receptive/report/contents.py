@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from receptive.config import leaves
+from receptive.console import short_titles
 from receptive.report.collection import Collection, Record, smaller_is_better
-from receptive.report.series import short_titles
 from receptive.report.tables import code_age
 from receptive.runs import metric_text
 

@@ -75,7 +75,11 @@ class Measure:
         return self.metric.startswith("seconds") or smaller_is_better(self.metric)
 
     def of(self, record: Record) -> float | None:
-        """Its value; None where the run is not done or its files do not tell."""
+        """Its value; None where the run is not done or its files do not tell.
+
+        Raises:
+            InputError: activations.csv is damaged.
+        """
         if record.state != "done":
             return None
         if not self.function:
@@ -91,13 +95,14 @@ def _number(value: object) -> float | None:
 
 
 def _gradient_norm(record: Record, kind: str) -> float | None:
+    """Raises InputError for a file that cannot be read."""
     if not record.run.activations_path.is_file():
         return None
+    path = record.run.activations_path
     try:
-        rows = read_csv(record.run.activations_path)
-        norms = [float(row["gradient_norm"]) for row in rows if row["kind"] == kind and row["gradient_norm"]]
-    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
-        raise InputError(f"{record.run.activations_path} is damaged ({error}): run it again") from None
+        norms = [float(row["gradient_norm"]) for row in read_csv(path) if row["kind"] == kind and row["gradient_norm"]]
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read ({error}): run it again, or delete it") from None
     return math.fsum(norms) / len(norms) if norms else None
 
 

@@ -40,8 +40,14 @@ def figures(collection: Collection, selection: Selection, measure: Measure) -> l
 
 
 def figures_over(collection: Collection, selection: Selection, measure: Measure, key: str) -> list[float]:
-    """Largest minus smallest of the measure over the values of `key`, for each seed that has all of them."""
+    """Largest minus smallest of the measure over the values of `key`, for each seed that has all of them.
+
+    Raises:
+        InputError: the groups differ in more than `key`.
+    """
     groups = select(collection, selection)
+    if len({group.labels.get(key, "") for group in groups}) < len(groups):
+        raise InputError(f"{shown(selection)}: its groups differ in more than {key}: name the other labels too")
     by_seed: dict[str, dict[str, float]] = {}
     for group in groups:
         for record in group.records:
@@ -53,7 +59,14 @@ def figures_over(collection: Collection, selection: Selection, measure: Measure,
 
 
 def disagreements(collection: Collection, one: Selection, other: Selection) -> list[float]:
-    """The share of test pixels that two runs of one seed predict differently, for each seed that both have."""
+    """The share of test pixels that two runs of one seed predict differently, for each seed that both have.
+
+    Raises:
+        InputError: a selection has several groups, or masks cannot be compared.
+    """
+    for each in (one, other):
+        if len(select(collection, each)) > 1:
+            raise InputError(f"{shown(each)}: is several groups of runs: name their other labels too")
     masks = [{record.seed: record.run.test_masks_path for record in _done(collection, each)} for each in (one, other)]
     pairs = [(masks[0][seed], masks[1][seed]) for seed in masks[0] if seed in masks[1]]
     return [_share(first, second) for first, second in pairs if first.is_file() and second.is_file()]

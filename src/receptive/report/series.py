@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from receptive.console import short_titles
 from receptive.report.collection import Collection, Group, Record, smaller_is_better
 from receptive.report.statistics import Spread, spread
 
@@ -141,12 +142,6 @@ def factors(collection: Collection) -> list[Factor]:
                 numbers = tuple(sorted(numbers))
             found.append(Factor(key, title, tuple(values), numbers))
     return found
-
-
-def short_titles(keys: Sequence[str]) -> list[str]:
-    """The last part of each key where that is enough to tell them apart."""
-    last = [key.rpartition(".")[2] for key in keys]
-    return [short if last.count(short) == 1 else key for short, key in zip(last, keys, strict=True)]
 
 
 def ranked(collection: Collection) -> list[Group]:

@@ -50,7 +50,7 @@ class Difference:
         value: the difference; NaN where a group has no run.
         low: of its 95 % interval (Welch-Satterthwaite); NaN where a group has fewer than two runs.
         high: of it.
-        p: two-sided, of Welch's test; NaN where a group has fewer than two runs.
+        p: two-sided, of Welch's test; NaN where a group has fewer than two runs, or one that is not finite.
     """
 
     value: float
@@ -87,10 +87,11 @@ def difference(first: Sequence[float], second: Sequence[float]) -> Difference:
 def spread_ratio(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
     """Deviation of `first` over that of `second`, and p of the Brown-Forsythe test (1974) that they are one.
 
-    NaN where a group has fewer than two runs; p is NaN of fewer than three: their distances to the median say nothing.
+    NaN where a group has fewer than two runs or neither scatters, infinity where `second` alone does not; p is NaN of
+    fewer than three: their distances to the median say nothing.
     """
     one, other = spread(first).deviation, spread(second).deviation
-    ratio = one / other if other else math.nan
+    ratio = one / other if other else math.inf if one else math.nan
     if min(len(first), len(second)) < 3 or not (one or other):
         return ratio, math.nan
     return ratio, float(stats.levene(first, second, center="median").pvalue)

@@ -12,10 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from receptive.config import code_hash
-from receptive.console import STATE_COLORS, print_unfolded
+from receptive.console import STATE_COLORS, print_unfolded, short_titles
 from receptive.files import write_atomically, write_csv
 from receptive.report.collection import Collection, Group, Record, smaller_is_better
-from receptive.report.series import short_titles
 from receptive.report.statistics import Spread, difference, holm, spread
 from receptive.report.verdicts import Judged
 from receptive.runs import metric_text, shown

@@ -6,11 +6,11 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from receptive.errors import InputError
 from receptive.report.claims import Claim, parse_claims
-from receptive.report.collection import Collection
+from receptive.report.collection import Collection, Group
 from receptive.report.curves import Measure
 from receptive.report.selections import Selection, disagreements, figures, figures_over, select, shown
 from receptive.report.statistics import ALPHA, difference, holm, spread, spread_ratio
@@ -18,7 +18,7 @@ from receptive.runs import metric_text
 
 Verdict = Literal["holds", "does not hold", "undecided"]
 
-_NO_SCATTER = "fewer than two finished runs that have it on a side"
+_NO_SCATTER = "fewer than two finished runs with a finite value of it on a side"
 
 
 @dataclass(frozen=True)
@@ -105,15 +105,16 @@ def _judge_figure(claim: Claim, collection: Collection) -> _Evidence:
 
 def _within(measure: Measure, values: Sequence[float], low: float, high: float) -> tuple[Verdict, str]:
     known = spread(values)
-    if known.n < 2:
-        return "undecided", "fewer than two finished runs that have it: no interval"
+    if math.isnan(known.low):
+        return "undecided", "fewer than two finished runs with a finite value of it: no interval"
     words = (("at least", low), ("at most", high))
     asked = " and ".join(f"{word} {_text(measure, edge)}" for word, edge in words if math.isfinite(edge))
     said = f"95 % interval of the mean {_text(measure, known.low)} to {_text(measure, known.high)}"
     if low <= known.low and known.high <= high:
         return "holds", f"{said} lies within; claimed: {asked}"
     if known.high < low or known.low > high:
-        return "does not hold", f"{said} lies outside; claimed: {asked}"
+        side = "below" if known.high < low else "above"
+        return "does not hold", f"{said} lies {side}; claimed: {asked}"
     return "undecided", f"{said} lies across the edge; claimed: {asked}"
 
 
@@ -161,33 +162,43 @@ def _signed(measure: Measure, value: float) -> str:
 
 
 def _judge_best(claim: Claim, collection: Collection) -> _Evidence:
-    """It holds when no other mean is better, and does not when another one is significantly better."""
+    """It holds when it is significantly better than each other one, and does not when one of them is than it."""
     assert claim.best is not None
     chosen = select(collection, claim.best)
     own = figures(collection, claim.best, claim.measure)
     sign = -1 if claim.measure.smaller else 1
     field = collection.groups if claim.among is None else select(collection, claim.among)
-    others = ((group, _of(claim, group)) for group in field if group not in chosen)
-    rivals = [(group, values) for group, values in others if values and all(map(math.isfinite, values))]
+    rivals = [(group, _of(claim, group)) for group in field if group not in chosen]
     found = [difference(values, own) for _, values in rivals]
-    ours = shown_mean(claim.measure, own)
 
     def decide(corrected: Sequence[float]) -> tuple[Verdict, str]:
-        if not own or not rivals:
-            return "undecided", "no finished run of it, or of any other"
-        ranked = sorted(zip(rivals, found, corrected, strict=True), key=lambda item: sign * item[1].value)
-        (group, values), gap, p = ranked[-1]
-        told = f"the best of the others is {group.name}: {shown_mean(claim.measure, values)}"
-        told += f"; {_NO_SCATTER}" if math.isnan(p) else f", p={p:.2g}"
-        if sign * gap.value <= 0:
-            return "holds", told
-        better = [item for item in ranked if sign * item[1].value > 0 and item[2] < ALPHA]
-        return ("does not hold" if better else "undecided"), told
+        judged = [
+            (sign * gap.value, p, group, values)
+            for (group, values), gap, p in zip(rivals, found, corrected, strict=True)
+            if not math.isnan(p)
+        ]
+        if not judged:
+            return "undecided", _NO_SCATTER
+        lead, p, group, values = max(judged, key=lambda one: one[0])
+        told = f"the best of the others is {group.name}: {shown_mean(claim.measure, values)}, p={p:.2g}"
+        if any(lead > 0 and p < ALPHA for lead, p, *_ in judged):
+            return "does not hold", told
+        near = [group.name for lead, p, group, _ in judged if p >= ALPHA]
+        if near:
+            place = "the best" if lead <= 0 else "not the best"
+            told += f"; the mean claimed is {place}, and cannot be told from {_listed(near)}"
+        if unknown := [group.name for (group, _), p in zip(rivals, corrected, strict=True) if math.isnan(p)]:
+            told += f"; fewer than two finished runs of {_listed(unknown)}"
+        return ("undecided" if near or unknown else "holds"), told
 
-    return _Evidence(ours, decide, tuple(gap.p for gap in found))
+    return _Evidence(shown_mean(claim.measure, own), decide, tuple(gap.p for gap in found))
 
 
-def _of(claim: Claim, group: Any) -> list[float]:
+def _listed(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _of(claim: Claim, group: Group) -> list[float]:
     known = (claim.measure.of(record) for record in group.records)
     return [value for value in known if value is not None]
 

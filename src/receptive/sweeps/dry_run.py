@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from receptive.config import plain
-from receptive.console import STATE_COLORS, print_unfolded
+from receptive.console import STATE_COLORS, print_unfolded, short_titles
 from receptive.errors import InputError
 from receptive.manifest import Manifest
 from receptive.runs import ENDED_WELL, Run, State, shown
@@ -140,9 +140,8 @@ def _time(known: Sequence[Estimate], todo: int, workers: int | None) -> str:
 def _table(jobs: Sequence[Job], states: Sequence[State], rerun: Rerun, estimates: Sequence[Estimate | None]) -> Table:
     keys = list(dict.fromkeys(key for job in jobs for key in job.point.labels))
     table = Table(box=None, header_style="bold", pad_edge=False)
-    last = [key.rpartition(".")[2] for key in keys]
-    for short, key in zip(last, keys, strict=True):
-        table.add_column(short if last.count(short) == 1 else key, no_wrap=True)
+    for title in short_titles(keys):
+        table.add_column(title, no_wrap=True)
     table.add_column("state", no_wrap=True)
     table.add_column("takes", justify="right", no_wrap=True)
     cut = len(jobs) > _FIRST + _LAST + 1

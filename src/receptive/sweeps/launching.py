@@ -46,7 +46,7 @@ def run_missing(jobs: Sequence[Job], launch: Launch, root: Path, rerun: Rerun, c
         console: is told.
     """
     if rerun != "none":
-        _drop_damaged_results(jobs, console)
+        drop_damaged_results(jobs, console)
     states = {job.fingerprint: job.run.state() for job in jobs}
     todo = [job for job in jobs if wanted(states[job.fingerprint], rerun)]
     said = f"{counted(len(jobs), states.values(), root)}, {len(todo)} to run"
@@ -96,7 +96,7 @@ def finished(run: Run) -> bool:
         return False
 
 
-def _drop_damaged_results(jobs: Sequence[Job], console: Console) -> None:
+def drop_damaged_results(jobs: Sequence[Job], console: Console) -> None:
     """Without its result a done job goes on from its last checkpoint, which is that of its end."""
     for job in jobs:
         if job.run.state() in ENDED_WELL and not finished(job.run):

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from hydra.utils import get_class
 from omegaconf import OmegaConf
@@ -26,13 +27,11 @@ from receptive.runs import ENDED_WELL, State, Status, metric_text, shown
 from receptive.signals import listening
 from receptive.sweeps.dry_run import tell_of_search
 from receptive.sweeps.jobs import Job, JobComposer, settle
-from receptive.sweeps.launching import Rerun, await_others
+from receptive.sweeps.launching import Rerun, await_others, drop_damaged_results, finished
 from receptive.sweeps.presence import driving
 from receptive.sweeps.space import Space
 from receptive.sweeps.sweep import Plan
 from receptive.sweeps.trials import Goal, SearchOptions, Trial, Trials
-
-_TOLD: tuple[State, ...] = ("done", "pruned", "running", "failed", "interrupted", "waiting")
 
 
 def search(plan: Plan, space: Space, options: SearchOptions) -> None:
@@ -71,7 +70,7 @@ def search(plan: Plan, space: Space, options: SearchOptions) -> None:
             if Manifest.read(plan.root).entries:
                 write_report(plan.root, console)
     driver.say_best()
-    if driver.faults or any(job.run.state() not in ENDED_WELL for job in driver.jobs.values()):
+    if driver.faults or not all(finished(job.run) for job in driver.jobs.values()):
         raise SystemExit(1)
 
 
@@ -115,6 +114,8 @@ class Search:
     def run(self, rerun: Rerun) -> None:
         """Take up what is there, then run, ask and tell until all trials have ended."""
         self._take(self._trials.all())
+        if rerun != "none":
+            drop_damaged_results(list(self.jobs.values()), self._console)
         self._tell_ended()
         if rerun != "none":
             if rerun == "failed":
@@ -232,7 +233,7 @@ class Search:
 
     def _say_state(self, to_run: int) -> None:
         states = [job.run.state() for job in self.jobs.values()]
-        said = ", ".join(f"{states.count(state)} {state}" for state in _TOLD if state in states)
+        said = ", ".join(f"{states.count(state)} {state}" for state in get_args(State) if state in states)
         again = self._trials.asked() - len(states)
         said += f", {again} asked for twice" if again > 0 else ""
         self._console.print(
@@ -269,10 +270,10 @@ def _goal(jobs: Sequence[Job]) -> Goal:
 
 
 def _start_over(root: Path) -> None:
-    """Forget the journal and what the trials' jobs have computed (but of those that another process runs)."""
+    """Forget the journal and what the trials' jobs have computed."""
     (root / NAME).unlink(missing_ok=True)
     for entry in Manifest.read(root).entries.values():
-        if entry.trial is not None and (run := entry.run(root)).state() not in ("waiting", "running"):
+        if entry.trial is not None and (run := entry.run(root)).state() != "waiting":
             run.start_over()
 
 

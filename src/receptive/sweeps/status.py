@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from receptive.console import STATE_COLORS
+from receptive.console import STATE_COLORS, short_titles
 from receptive.errors import InputError
 from receptive.runs import State, metric_text, shown
 from receptive.sweeps.estimate import duration
@@ -72,11 +72,7 @@ def page(snapshot: Snapshot, rows: int, width: int) -> RenderableType:
 
 
 def _told(counts: Counter[State]) -> str:
-    return ", ".join(f"{counts[state]:,} {state}" for state in _ORDER if counts[state]) or "no job yet"
-
-
-_ORDER: tuple[State, ...] = ("done", "pruned", "running", "failed", "interrupted", "waiting")
-assert set(_ORDER) == set(get_args(State))
+    return ", ".join(f"{counts[state]:,} {state}" for state in get_args(State) if counts[state]) or "no job yet"
 
 
 def _remarks(snapshot: Snapshot) -> list[str]:
@@ -97,11 +93,9 @@ def _chosen(jobs: Sequence[Progress], rows: int) -> list[Progress]:
 def _table(snapshot: Snapshot, jobs: Sequence[Progress], width: int) -> Table:
     """A row a job; where the width does not suffice titles are cut off first, and labels before what is measured."""
     keys = list(dict.fromkeys(key for job in jobs for key in job.labels))
-    last = [key.rpartition(".")[2] for key in keys]
     metrics = {job.metric for job in jobs if job.metric}
     metric = metrics.pop() if len(metrics) == 1 else ""  # the same of all: named once
-    titles = [short if last.count(short) == 1 else key for short, key in zip(last, keys, strict=True)]
-    titles += ["state", "epoch", metric or "metric", ""]
+    titles = [*short_titles(keys), "state", "epoch", metric or "metric", ""]
     rows = [_cells(job, keys, metric, snapshot) for job in jobs]
     values = [max(cell_len(row[place]) for row in rows) if rows else 0 for place in range(len(titles))]
     sides = fitted([cell_len(title) for title in titles], values, len(keys), width)

@@ -26,9 +26,13 @@
     }
   }
 
-  function showTheme() {
+  function nameTheme() {
     themeButton.textContent = isDark() ? "Light" : "Dark";
     themeButton.setAttribute("aria-label", isDark() ? "Light theme" : "Dark theme");
+  }
+
+  function showTheme() {
+    nameTheme();
     for (const plot of all(".plot")) draw(plot);
   }
 
@@ -247,6 +251,6 @@
     }
     draw(plot, true);
   }
-  showTheme();
+  nameTheme();
   root.dataset.ready = "true";
 })();

@@ -53,7 +53,7 @@ def test_difference_is_welchs_test(first: list[float], second: list[float]) -> N
 
 def test_difference_without_scatter_and_without_runs() -> None:
     assert difference([1.0, 1.0], [1.0, 1.0]).p == 1.0
-    assert difference([2.0, 2.0], [1.0, 1.0]).p == 0.0
+    assert math.isnan(difference([2.0, 2.0], [1.0, 1.0]).p)
     assert math.isnan(difference([1.0], [2.0, 3.0]).p)
     assert difference([1.0], [2.0, 4.0]).value == -2.0
     assert math.isnan(difference([], [2.0, 3.0]).value)

@@ -50,7 +50,8 @@ class Difference:
         value: the difference; NaN where a group has no run.
         low: of its 95 % interval (Welch-Satterthwaite); NaN where a group has fewer than two runs.
         high: of it.
-        p: two-sided, of Welch's test; NaN where a group has fewer than two runs, or one that is not finite.
+        p: two-sided, of Welch's test; NaN where a group has fewer than two runs, or one that is not finite, and where
+            neither group scatters but they differ: say, whole epochs of few runs.
     """
 
     value: float
@@ -75,8 +76,8 @@ def difference(first: Sequence[float], second: Sequence[float]) -> Difference:
     value = spread(first).mean - spread(second).mean
     if min(len(first), len(second)) < 2:
         return Difference(value, math.nan, math.nan, math.nan)
-    if len(set(first)) == len(set(second)) == 1:  # no scatter at all: the test would divide by nothing
-        return Difference(value, value, value, 1.0 if value == 0 else 0.0)
+    if len(set(first)) == len(set(second)) == 1:  # no scatter: few equal values do not prove that there is none
+        return Difference(value, math.nan, math.nan, 1.0 if value == 0 else math.nan)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Precision loss occurred", RuntimeWarning)  # values that are nearly the same
         result = stats.ttest_ind(first, second, equal_var=False)

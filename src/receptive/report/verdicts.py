@@ -18,7 +18,7 @@ from receptive.runs import metric_text
 
 Verdict = Literal["holds", "does not hold", "undecided"]
 
-_NO_SCATTER = "fewer than two finished runs with a finite value of it on a side"
+_NO_SCATTER = "fewer than two finished runs with a finite value of it on a side, or no scatter on either"
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _ordered(claim: Claim, named: list[tuple[Selection, list[float]]], smaller: 
 
 
 def _signed(measure: Measure, value: float) -> str:
-    return ("+" if value >= 0 else "-") + _text(measure, abs(value))
+    return ("+" if value >= 0 else "-") + _text(measure, abs(value)).replace(" %", " points")
 
 
 def _judge_best(claim: Claim, collection: Collection) -> _Evidence:

@@ -69,4 +69,5 @@ def test_kills_at_random_moments(tmp_path: Path) -> None:
     assert set(states(folder)) <= {"COMPLETE", "PRUNED"}
     agree(folder)
     assert len(entries(folder)) == len({str(sorted(trial.params.items())) for trial in study_of(folder).trials})
-    assert {path.name for path in folder.iterdir() if path.is_dir()} == {entry.folder for entry in entries(folder)}
+    jobs = {path.parent.name for path in folder.glob("*/config.yaml")}
+    assert jobs == {entry.folder for entry in entries(folder)}

@@ -138,6 +138,7 @@ def test_every_data_set_trains(
     assert cli("evaluate", "run=run")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_killed_run_counts_as_interrupted_and_with_a_changed_config_starts_anew(cli: Cli, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "receptive", "train", *SHORT[:1], "trainer.max_epochs=100000"], cwd=tmp_path,

@@ -123,6 +123,7 @@ def test_15_kills_change_nothing(tmp_path: Path) -> None:
     assert all(run["attempts"] > 1 for run in found)
 
 
+@pytest.mark.slow
 def test_what_differs_is_found(tmp_path: Path) -> None:
     """The comparison of `scripts/chaos.py`: a bit of a weight, a type, a missing key, but no time."""
     run = chaos.prepare(tmp_path / "run", *SMALL, "trainer.max_epochs=1", "trainer.limit_train_batches=2")

@@ -123,6 +123,7 @@ def outcome(compose: Any, overrides: list[str]) -> tuple[str, ...]:
     return "config", repr(OmegaConf.to_container(config))
 
 
+@pytest.mark.slow
 def test_every_point_is_what_hydra_composes(loader: ConfigLoaderImpl) -> None:
     master = master_of(loader, "seed=5")
     composer = Composer(loader, master)

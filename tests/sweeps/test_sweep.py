@@ -26,7 +26,7 @@ def runs(folder: Path) -> list[Run]:
 
 
 @pytest.mark.usefixtures("illustrated")
-@pytest.mark.parametrize("launcher", ["local", "packed"])
+@pytest.mark.parametrize("launcher", ["local", pytest.param("packed", marks=pytest.mark.slow)])
 def test_a_sweep_ends_in_a_table(cli: Cli, tmp_path: Path, launcher: str) -> None:
     arguments = (*SWEEP, "optimizer.lr=0.001,0.01", "seed=range(2)", f"hydra/launcher={launcher}")
     code, out, err = cli("train", *arguments)
@@ -50,6 +50,7 @@ def test_a_sweep_ends_in_a_table(cli: Cli, tmp_path: Path, launcher: str) -> Non
     assert [run.status().started for run in runs(tmp_path / "sweep")] == started
 
 
+@pytest.mark.slow
 def test_launchers_compute_the_same(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same job alone, one after the other, and in a worker that has run another one: bit-identical figures."""
     options = (
@@ -300,6 +301,7 @@ def test_two_drivers_that_extend_a_sweep_at_once_lose_nothing(tmp_path: Path) ->
     assert said[0][20:] == said[1][:20]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)]
 )

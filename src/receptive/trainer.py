@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from annotated_types import Ge, Gt, Lt
 from pytorch_lightning.callbacks import EarlyStopping, WeightAveraging
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.profilers import PassThroughProfiler
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -154,6 +156,8 @@ def build_trainer(
         interruption: tells whether the run is to stop.
     """
     own = _own_callbacks(options, checkpoints, monitor, interruption)
+    # on a cluster's login node Lightning advises srun at every fit and test, which one process does not need
+    warnings.filterwarnings("ignore", "The `srun` command is available on your system but is not used")
     return pl.Trainer(
         accelerator="gpu" if options.device() == "cuda" else options.device(),
         devices=options.devices,
@@ -166,7 +170,7 @@ def build_trainer(
         limit_val_batches=options.limit_eval_batches,
         limit_test_batches=options.limit_eval_batches,
         callbacks=[*callbacks, *own],
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
         profiler=_NoProfiler(),
         logger=loggers or False,
         default_root_dir=checkpoints.parent,

@@ -27,6 +27,7 @@ from receptive.files import write_atomically
 from receptive.logs import captured
 from receptive.runs import ENDED_WELL, Run, State, Status, metric_text, open_run, shown
 from receptive.signals import Interrupted, listening
+from receptive.slurm.inside import may_requeue, requeue, slurm_job
 
 # the metrics in a run's last lines, those of them that there are
 _SHOWN = ("loss", "accuracy", "accuracy_macro", "f1_mean", "f1_std", "f1_min", "iou_mean")
@@ -40,7 +41,7 @@ def run_job(run: Run, console: Console) -> State:
         Interrupted: a signal came; the state is recorded.
         OSError: not even the state could be written.
     """
-    with open_run(run.folder, "job").lock():
+    with open_run(run.folder, "job").lock(slurm_job()):
         config = run.config()
         before = run.status()
         if (state := run.state()) in ENDED_WELL:
@@ -53,6 +54,8 @@ def run_job(run: Run, console: Console) -> State:
             started=time.time(),
             pid=os.getpid(),
             host=socket.gethostname(),
+            slurm_job=slurm_job(),
+            wandb_id=before.wandb_id,
         )
         run.write_status(status)
         try:
@@ -257,8 +260,20 @@ def main(arguments: Sequence[str], answers: TextIO) -> int:
                 console.print(f"{line}: {cause}", highlight=False, soft_wrap=True)
             print(answer, file=answers, flush=True)
     except Interrupted as stop:
+        if may_requeue(stop.signal):
+            console.print(_requeue(run), highlight=False, soft_wrap=True)
         return stop.exit_code
     return code
+
+
+def _requeue(run: Run) -> str:
+    """Go on in the same Slurm job, if this attempt came any further; gives what is to be said."""
+    status, last = run.status(), run.checkpoints / "last.ckpt"
+    if last.is_file() and last.stat().st_mtime >= (status.started or 0.0):
+        return requeue()
+    status.error = "the time limit came before anything was saved: give more in hydra.launcher.time"
+    run.write_status(status)
+    return status.error
 
 
 if __name__ == "__main__":

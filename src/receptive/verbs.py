@@ -37,6 +37,8 @@ def train(config: DictConfig) -> None:
         hydra = HydraConfig.get()
         go_on(config, Path(hydra.runtime.output_dir), list(hydra.overrides.task), console)
         return
+    if config.submit != "wait" or HydraConfig.get().runtime.choices.get("hydra/launcher") == "slurm":
+        raise InputError("a single run is not submitted: receptive train -m hydra/launcher=slurm ... makes it a sweep")
     folder = Path(HydraConfig.get().runtime.output_dir)
     if config.dry_run is True:
         from receptive.job import checked, remove_if_empty

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -59,10 +60,15 @@ class FolderSweeper(Sweeper):
         from receptive.sweeps.sweep import Plan
 
         assert self.config is not None and self.launcher is not None
+        detach = detached(self.config)
+        if detach and not isinstance(self.launcher, SlurmLauncher):
+            raise InputError("submit=detach: these jobs end with the command; choose hydra/launcher=slurm")
         if isinstance(self.launcher, FolderLauncher):
-            launch, workers = by_folders(self.launcher.run), self.launcher.processes
-            return Plan(self._loader, self.config, launch, self.claims, workers)
-        return Plan(self._loader, self.config, by_overrides(self.launcher, at_once), self.claims, at_once)
+            workers = self.launcher.processes or at_once
+            launch = by_folders(functools.partial(self.launcher.run, at_once=at_once))
+        else:
+            workers, launch = at_once, by_overrides(self.launcher, at_once)
+        return Plan(self._loader, self.config, launch, self.claims, workers, detach)
 
 
 class GridSweeper(FolderSweeper):
@@ -88,10 +94,11 @@ class RandomSweeper(FolderSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run all drawn points."""
-        from receptive.sweeps.space import Drawing, draw, options_of, parse_space
+        from receptive.signatures import options_of
+        from receptive.sweeps.space import Drawing, draw, parse_space
         from receptive.sweeps.sweep import sweep
 
-        drawing = options_of(Drawing, self.options)
+        drawing = options_of(Drawing, self.options, "hydra.sweeper")
         return sweep(self.plan(), draw(parse_space(self._loader, arguments, self.params), drawing))
 
 
@@ -103,11 +110,12 @@ class OptunaSweeper(FolderSweeper):
         from receptive.journal import require_optuna
 
         require_optuna()
+        from receptive.signatures import options_of
         from receptive.sweeps.search import search
-        from receptive.sweeps.space import options_of, parse_space
+        from receptive.sweeps.space import parse_space
         from receptive.sweeps.trials import SearchOptions
 
-        options = options_of(SearchOptions, self.options)
+        options = options_of(SearchOptions, self.options, "hydra.sweeper")
         return search(self.plan(options.parallel), parse_space(self._loader, arguments, self.params), options)
 
 
@@ -115,8 +123,8 @@ class FolderLauncher(Launcher):
     """Launchers of ours take folders with frozen configs, not overrides."""
 
     @property
-    def processes(self) -> int:
-        """Jobs that run at a time."""
+    def processes(self) -> int | None:
+        """Jobs that run at a time; None: others decide."""
         return 1
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -128,12 +136,13 @@ class FolderLauncher(Launcher):
             "choose hydra/sweeper=grid, random or optuna: this launcher runs the job folders that it makes"
         )
 
-    def run(self, folders: Iterable[Path], total: int) -> None:
+    def run(self, folders: Iterable[Path], total: int, at_once: int | None = None) -> None:
         """Run the jobs of these folders; a job's failure is recorded in its folder and raises nothing.
 
         Args:
             folders: of the jobs; each is asked for when there is a place for it.
             total: how many are expected.
+            at_once: places where the launcher has no number of its own; None: as many as jobs.
         """
         raise NotImplementedError
 
@@ -141,7 +150,7 @@ class FolderLauncher(Launcher):
 class LocalLauncher(FolderLauncher):
     """One job after the other in this process."""
 
-    def run(self, folders: Iterable[Path], total: int) -> None:
+    def run(self, folders: Iterable[Path], total: int, at_once: int | None = None) -> None:
         """Run the jobs of these folders."""
         from receptive.sweeps.launchers import run_local
 
@@ -167,8 +176,47 @@ class PackedLauncher(FolderLauncher):
             raise InputError(f"hydra.launcher.workers={self.workers}: give a whole number from 1 on, or null")
         return self.workers
 
-    def run(self, folders: Iterable[Path], total: int) -> None:
+    def run(self, folders: Iterable[Path], total: int, at_once: int | None = None) -> None:
         """Run the jobs of these folders."""
         from receptive.sweeps.launchers import run_packed
 
         run_packed(folders, total, self.workers)
+
+
+class SlurmLauncher(FolderLauncher):
+    """Arrays of jobs in Slurm's queue.
+
+    Args:
+        options: receptive.slurm.options.SlurmOptions.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self._given = options
+        self._wait = True
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take whether to wait, and check the options."""
+        from receptive.signatures import options_of
+        from receptive.slurm.options import SlurmOptions
+
+        given = OmegaConf.to_container(OmegaConf.create(self._given))
+        assert isinstance(given, dict)
+        self._options, self._wait = options_of(SlurmOptions, given, "hydra.launcher"), not detached(config)  # type: ignore[arg-type]
+
+    @property
+    def processes(self) -> int | None:
+        """Jobs that run at a time, where that was limited."""
+        return self._options.array_parallelism
+
+    def run(self, folders: Iterable[Path], total: int, at_once: int | None = None) -> None:
+        """Have Slurm run the jobs of these folders."""
+        from receptive.sweeps.slurm import run_slurm
+
+        run_slurm(folders, total, self._options, at_once=at_once, wait=self._wait)
+
+
+def detached(config: DictConfig) -> bool:
+    """Whether the command is to return when the jobs are submitted; raises InputError for what is neither."""
+    if (submit := config.get("submit", "wait")) not in ("wait", "detach"):
+        raise InputError(f"submit={submit}: give wait or detach")
+    return bool(submit == "detach")

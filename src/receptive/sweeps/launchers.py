@@ -14,9 +14,9 @@ from typing import IO, cast
 
 from rich.console import Console
 
-from receptive.errors import InputError
 from receptive.runs import Run
 from receptive.signals import Interrupted
+from receptive.sweeps.endings import record_death, say_end
 
 _GRACE = 30.0  # seconds that workers have to stop at the end of a batch
 
@@ -35,8 +35,8 @@ def run_local(folders: Iterable[Path], total: int) -> None:
         try:
             run_job(Run(folder), Console(quiet=True))
         except Exception as error:
-            _record_death(Run(folder), explain(error))
-        _say_end(console, number, total, Run(folder))
+            record_death(Run(folder), explain(error))
+        say_end(console, number, total, Run(folder))
 
 
 def run_packed(folders: Iterable[Path], total: int, workers: int | None = None) -> None:
@@ -106,11 +106,11 @@ class _Pool:
                     self.selector.unregister(worker.answers)
                     cause, status = worker.cause_of_death(), worker.job.status()
                     if (status.state, status.pid) != ("interrupted", worker.process.pid):  # it told itself
-                        _record_death(worker.job, cause)
+                        record_death(worker.job, cause)
                 elif answer.startswith("failed "):  # the job could not even record it
-                    _record_death(worker.job, answer.partition(" ")[2].strip())
+                    record_death(worker.job, answer.partition(" ")[2].strip())
                 self.ended += 1
-                _say_end(self.console, self.ended, self.total, worker.job)
+                say_end(self.console, self.ended, self.total, worker.job)
                 if answer:
                     self._feed(worker)
                 else:
@@ -160,26 +160,3 @@ class _Worker:
             if code < 0
             else f"the worker ended with code {code}"
         )
-
-
-def _record_death(run: Run, cause: str) -> None:
-    """Write what a job could not write itself; a folder that cannot be written keeps what it says."""
-    status = run.status()
-    if status.state in ("running", "waiting", "interrupted") and not run.locked():
-        status.state = "interrupted" if status.state == "running" else "failed"
-        status.error = cause
-        with contextlib.suppress(OSError):
-            run.write_status(status)
-
-
-def _say_end(console: Console, number: int, total: int, run: Run) -> None:
-    state, metric = run.state(), ""
-    with contextlib.suppress(InputError, OSError, KeyError, TypeError, ValueError):  # of a damaged result.json
-        result = run.result()
-        if monitor := result.get("monitor"):
-            metric = f"  {monitor} {result['metrics'][monitor]:.4f}  {result['seconds']:.1f} s"
-    console.print(
-        f"{number:>{len(str(total))}}/{total} {state:<11} {run.folder.name}{metric}",
-        highlight=False,
-        soft_wrap=True,
-    )

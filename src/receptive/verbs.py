@@ -208,3 +208,13 @@ def report(place: str) -> int:
 
     write_report(find_folder(place), Console(markup=False))
     return 0
+
+
+def cancel(place: str) -> int:
+    """`receptive cancel FOLDER_OR_STUDY`: gives 0 when nothing runs any more."""
+    from rich.console import Console
+
+    from receptive.report.places import find_folder
+    from receptive.sweeps.cancel import cancel as cancel_jobs
+
+    return 0 if cancel_jobs(find_folder(place), Console(markup=False)) else 1

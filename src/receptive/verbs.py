@@ -30,22 +30,23 @@ def train(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from rich.console import Console
 
-    from receptive.job import go_on, run_single
+    from receptive.job import go_on, remove_if_empty, run_single
 
     console = Console(markup=False)
     if config.resume is not None:
         hydra = HydraConfig.get()
         go_on(config, Path(hydra.runtime.output_dir), list(hydra.overrides.task), console)
         return
-    if config.submit != "wait" or HydraConfig.get().runtime.choices.get("hydra/launcher") == "slurm":
-        raise InputError("a single run is not submitted: receptive train -m hydra/launcher=slurm ... makes it a sweep")
     folder = Path(HydraConfig.get().runtime.output_dir)
+    if config.submit != "wait" or HydraConfig.get().runtime.choices.get("hydra/launcher") == "slurm":
+        remove_if_empty(folder)  # Hydra has made it
+        raise InputError("a single run is not submitted: receptive train -m hydra/launcher=slurm ... makes it a sweep")
     if config.dry_run is True:
-        from receptive.job import checked, remove_if_empty
+        from receptive.job import checked
         from receptive.sweeps.dry_run import tell_of_run
 
         run, frozen = checked(config, folder, download=False)
-        remove_if_empty(folder)  # Hydra has made it
+        remove_if_empty(folder)
         tell_of_run(frozen, run, Path(config.paths.output_dir), config.rerun, console)
         return
     run_single(config, folder, console)

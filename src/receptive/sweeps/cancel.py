@@ -61,6 +61,7 @@ def _runs(root: Path) -> list[Run]:
     if (root / "config.yaml").is_file():
         return [Run(root)]
     found = [entry.run(root) for entry in Manifest.read(root).entries.values()]
+    found = found or [Run(path.parent) for path in root.glob("*/config.yaml")]
     if not found:
         raise InputError(f"{shown(root)} holds no run")
     return found
@@ -77,7 +78,7 @@ def _stop(processes: list[tuple[str, int]], what: str, console: Console) -> int:
     stopped = 0
     for host, pid in processes:
         if host != here:
-            console.print(f"{what} runs on {host}, as process {pid}: stop it there", style="yellow", highlight=False)
+            console.print(f"{what} goes on at {host}, as process {pid}: stop it there", style="yellow", highlight=False)
         elif pid > 0:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)

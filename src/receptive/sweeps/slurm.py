@@ -42,11 +42,11 @@ def run_slurm(
             watch.add(taken, hand_over(taken, options, console))
         if not wait or not watch.waiting:
             return
-        for folder in watch.ended(console):
+        if not (found := watch.ended(console)):
+            time.sleep(options.poll_seconds)
+        for folder in found:
             ended += 1
             say_end(console, ended, total, Run(folder))
-        if watch.waiting:
-            time.sleep(options.poll_seconds)
 
 
 def hand_over(folders: Sequence[Path], options: SlurmOptions, console: Console) -> dict[Path, Assignment]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from receptive.runs import ENDED_WELL, Run, shown
+from receptive.signals import Interrupted
 from receptive.slurm import scheduler
 from receptive.slurm.options import SlurmOptions
 from receptive.slurm.scheduler import Ending, SchedulerError, Task
@@ -42,8 +43,12 @@ def run_slurm(
             watch.add(taken, hand_over(taken, options, console))
         if not wait or not watch.waiting:
             return
-        if not (found := watch.ended(console)):
-            time.sleep(options.poll_seconds)
+        try:
+            if not (found := watch.ended(console)):
+                time.sleep(options.poll_seconds)
+        except Interrupted as stop:
+            stop.remedy = "the jobs stay in Slurm's queue: the same command waits for them, receptive cancel stops them"
+            raise
         for folder in found:
             ended += 1
             say_end(console, ended, total, Run(folder))

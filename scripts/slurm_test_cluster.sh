@@ -2,7 +2,8 @@
 # A real Slurm of one node to test against: thrown away after use, on loopback only, for root (in a container).
 #
 #     scripts/slurm_test_cluster.sh install                                     # the packages, by apt-get
-#     scripts/slurm_test_cluster.sh start DIR [--no-accounting] [KEY=VALUE...]  # up in seconds; tells SLURM_CONF
+#     scripts/slurm_test_cluster.sh start DIR [--no-accounting] [KEY=VALUE...]  # tells SLURM_CONF; exit code 3
+#                                                                               # where it cannot run
 #     scripts/slurm_test_cluster.sh status DIR                                  # exit code 1 where it is down
 #     scripts/slurm_test_cluster.sh stop DIR                                    # at any time; kills jobs and daemons
 #
@@ -17,20 +18,29 @@ set -euo pipefail
 packages=(munge slurmctld slurmd slurm-client slurmdbd mariadb-server)
 export PATH=$PATH:/usr/sbin:/sbin # where Debian keeps daemons
 
-die() { echo "slurm_test_cluster: $*" >&2; exit 1; }
+say() { echo "slurm_test_cluster: $*" >&2; }
+die() { say "$@"; exit 1; }
+cannot() { say "$@"; exit 3; } # not on this machine
+
+missing() { # the packages whose programs are not here
+  local program
+  for program in munged:munge slurmctld:slurmctld slurmd:slurmd sbatch:slurm-client slurmdbd:slurmdbd \
+    mariadbd:mariadb-server; do
+    command -v "${program%:*}" >/dev/null || echo "${program#*:}"
+  done
+}
 
 install() {
+  [ -n "$(missing)" ] || return 0
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
 }
 
-require() { # the programs that are run here, told by the packages they come in
-  local missing=()
-  has() { command -v "$1" >/dev/null || missing+=("$2"); }
-  has munged munge; has slurmctld slurmctld; has slurmd slurmd; has sbatch slurm-client
-  if [ "$accounting" = yes ]; then has slurmdbd slurmdbd; has mariadbd mariadb-server; fi
-  [ ${#missing[@]} = 0 ] || die "not installed: ${missing[*]}: apt-get install --no-install-recommends ${packages[*]}"
-  [ "$(id -u)" = 0 ] || die "only root can start jobs here: run it as root, in a container"
+require() {
+  local lacking
+  lacking=$(missing | xargs)
+  [ -z "$lacking" ] || cannot "not installed: $lacking: apt-get install --no-install-recommends ${packages[*]}"
+  [ "$(id -u)" = 0 ] || cannot "only root can start jobs as anyone: run it as root, in a container"
 }
 
 within() { # within TENTHS COMMAND...: until it succeeds
@@ -42,13 +52,16 @@ within() { # within TENTHS COMMAND...: until it succeeds
   done
 }
 
-# What runs on the cluster's behalf: its daemons and slurmstepd carry the mark (slurmstepd has it of slurmd), and jobs are
-# told by SLURM_CONF and SLURM_JOB_ID together: the first alone is also in a shell that merely talks to the cluster.
-daemons() { grep -lzsxF "SLURM_TEST_CLUSTER=$dir" /proc/[0-9]*/environ || true; }
-jobs_processes() {
-  grep -lzsxF "SLURM_CONF=$dir/slurm.conf" /proc/[0-9]*/environ | xargs -r grep -lzs '^SLURM_JOB_ID=' || true
+# What runs on the cluster's behalf. SLURM_CONF alone is also in a shell that merely talks to the cluster; with it the
+# daemons carry a mark and jobs an id. Slurm's own processes that write their title over the mark are told by program.
+marked() {
+  local environ
+  { grep -lzsxF "SLURM_CONF=$dir/slurm.conf" /proc/[0-9]*/environ || true; } | while read -r environ; do
+    if grep -qzsE '^SLURM_(TEST_CLUSTER|JOB_ID)=' "$environ" || [[ $(readlink "${environ%environ}exe") == */slurm* ]]; then
+      echo "$environ" | cut -d / -f 3
+    fi
+  done
 }
-marked() { { daemons; jobs_processes; } | cut -d / -f 3 | sort -u; }
 daemon() { SLURM_TEST_CLUSTER=$dir "$@" </dev/null >>"$dir/log/start.log" 2>&1; }
 
 free_block() { # the first port of 100, below the range that the kernel hands out; DIR decides where to look first
@@ -148,7 +161,7 @@ start_accounting() { # slurmdbd over a MariaDB on a unix socket, both root's: no
   SLURM_TEST_CLUSTER=$dir setsid mariadbd --no-defaults --user=root --datadir="$dir/db" --socket="$dir/sql" \
     --pid-file="$dir/mariadb.pid" --skip-networking --innodb-buffer-pool-size=32M --innodb-log-file-size=8M \
     --innodb-flush-log-at-trx-commit=0 --log-error="$dir/log/mariadb.log" </dev/null >/dev/null 2>&1 &
-  disown # its end is not the shell's to tell
+  disown # its end is not this shell's to tell
   within 200 mariadb-admin --no-defaults --socket="$dir/sql" ping
   daemon env MYSQL_UNIX_PORT="$dir/sql" slurmdbd
   within 200 sacctmgr --immediate --noheader add cluster receptive-test
@@ -195,6 +208,7 @@ stop() { # nothing in DIR outlives it, so nothing is asked politely; a killed jo
 }
 
 status() {
+  [ -n "$(marked)" ] || die "$dir: down" # Slurm's commands would try for long
   echo "export SLURM_CONF=$SLURM_CONF"
   timeout 10 sinfo && timeout 10 squeue
 }

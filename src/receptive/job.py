@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -25,8 +25,10 @@ from receptive import config as configs
 from receptive.errors import InputError
 from receptive.files import write_atomically
 from receptive.logs import captured
+from receptive.ranks import place_of, refuse_started_by_others
 from receptive.runs import ENDED_WELL, Run, State, Status, metric_text, open_run, shown
 from receptive.signals import Interrupted, listening
+from receptive.world import World, end_with_leader
 
 # the metrics in a run's last lines, those of them that there are
 _SHOWN = ("loss", "accuracy", "accuracy_macro", "f1_mean", "f1_std", "f1_min", "iou_mean")
@@ -35,15 +37,25 @@ _SHOWN = ("loss", "accuracy", "accuracy_macro", "f1_mean", "f1_std", "f1_min", "
 def run_job(run: Run, console: Console) -> State:
     """Run the job of a folder and record how it ended; gives "done", "pruned" or "failed".
 
+    Of a run on several devices this is one of its processes: rank 0 records; "interrupted" where another was killed.
+
     Raises:
         Busy: another process runs it.
+        InputError: this process is not one that the config asks for, or is another than rank 0 and failed.
         Interrupted: a signal came; the state is recorded.
         OSError: not even the state could be written.
     """
-    with open_run(run.folder, "job").lock():
+    place = place_of(open_run(run.folder, "job").config().trainer)
+    with World(place, run) as world:
+        return _lead(run, console, world) if place.rank == 0 else _follow(run, world)
+
+
+def _lead(run: Run, console: Console, world: World) -> State:
+    with run.lock():
         config = run.config()
         before = run.status()
         if (state := run.state()) in ENDED_WELL:
+            world.tell(state)
             return state
         status = Status(
             state="running",
@@ -57,18 +69,32 @@ def run_job(run: Run, console: Console) -> State:
         run.write_status(status)
         try:
             with captured(run.log_path):
-                status.state = _train(config, run, status, console)
+                status.state = _train(config, run, status, console, world)
         except Interrupted as stop:
             status.state, status.error = "interrupted", str(stop)
             raise
         except Exception as error:
-            status.state, status.error = "failed", explain(error)
+            loss = world.loss(error)
+            status.state, status.error = (loss.state, str(loss)) if loss else ("failed", explain(error))
         finally:
             status.ended = time.time()
             if not run.folder.is_dir():
                 raise FileNotFoundError(errno.ENOENT, "the run's folder has vanished while it ran", str(run.folder))
             run.write_status(status)
         return status.state
+
+
+def _follow(run: Run, world: World) -> State:
+    told = world.heard()
+    if told["state"] != "running":
+        return cast(State, told["state"])
+    from receptive.train import follow  # torch only now
+
+    try:
+        follow(run, world, told)
+    except Exception as error:
+        raise InputError(explain(error)) from error
+    return "done"
 
 
 def explain(error: BaseException) -> str:
@@ -80,13 +106,13 @@ def explain(error: BaseException) -> str:
     return words if known else f"{type(error).__name__}: {words}"
 
 
-def _train(config: DictConfig, run: Run, status: Status, console: Console) -> State:
+def _train(config: DictConfig, run: Run, status: Status, console: Console, world: World) -> State:
     from receptive.callbacks.interruption import Interruption  # torch only now
     from receptive.checkpoints import header, remove_strays, resumable
     from receptive.train import train
 
     # of the config as it lies there: status.json keeps that of a config which was changed by hand since
-    origin = header(configs.fingerprint(config), status.code)
+    origin = header(configs.fingerprint(config), status.code, world.place.ranks)
     remove_strays(run.checkpoints)
     checkpoint, messages = resumable(run, origin)
     for message in messages:
@@ -95,10 +121,11 @@ def _train(config: DictConfig, run: Run, status: Status, console: Console) -> St
         if messages:
             console.print("the run starts anew", highlight=False)
         run.clear()
+    world.tell("running", checkpoint=checkpoint and str(checkpoint), origin=origin)
     interruption = Interruption()
     with listening(interruption.receive):
         try:
-            run.write_result(result := train(config, run, interruption, console, origin, checkpoint))
+            run.write_result(result := train(config, run, interruption, console, origin, checkpoint, world))
         except BaseException:
             logging.getLogger(__name__).error("the run ended with\n%s", traceback.format_exc())
             raise
@@ -114,6 +141,7 @@ def run_single(config: DictConfig, folder: Path, console: Console) -> None:
         InputError: the config cannot run (the folder is left as it was), the folder holds another config, or the run
             failed.
     """
+    refuse_started_by_others()
     run, frozen = checked(config, folder)
     if (state := run.state()) in ENDED_WELL and config.rerun != "all":
         console.print(f"{shown(folder)} is {state} already", highlight=False, soft_wrap=True)
@@ -158,6 +186,7 @@ def go_on(config: DictConfig, empty: Path, overrides: Sequence[str], console: Co
     Raises:
         InputError: there is no such run, other options were given, or the run failed.
     """
+    refuse_started_by_others()
     remove_if_empty(empty)
     known = ("resume=", "paths.output_dir=")
     if others := [text for text in overrides if not text.startswith(known)]:
@@ -174,8 +203,9 @@ def go_on(config: DictConfig, empty: Path, overrides: Sequence[str], console: Co
 def _run(run: Run, console: Console) -> None:
     """Run a folder for someone who waits for it."""
     try:
-        if run_job(run, console) == "failed":
-            raise InputError(f"the run failed: {run.status().error}\nlog: {shown(run.log_path)}")
+        if (state := run_job(run, console)) not in ENDED_WELL:
+            how = "the run failed" if state == "failed" else "the run was interrupted"
+            raise InputError(f"{how}: {run.status().error}\nlog: {shown(run.log_path)}")
     except Interrupted as stop:
         stop.remedy = f"receptive train resume={shown(run.folder)} goes on"
         raise
@@ -253,7 +283,7 @@ def main(arguments: Sequence[str], answers: TextIO) -> int:
                 answer = f"failed {explain(error)}"
             if answer not in ENDED_WELL:
                 code = 1
-                cause = run.status().error if answer == "failed" else answer
+                cause = run.status().error if answer in ("failed", "interrupted") else answer
                 console.print(f"{line}: {cause}", highlight=False, soft_wrap=True)
             print(answer, file=answers, flush=True)
     except Interrupted as stop:
@@ -264,4 +294,5 @@ def main(arguments: Sequence[str], answers: TextIO) -> int:
 if __name__ == "__main__":
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not be read as an answer
+    end_with_leader()
     sys.exit(main(sys.argv[1:], channel))

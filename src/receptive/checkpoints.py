@@ -106,9 +106,10 @@ def load_state(path: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", state)
 
 
-def header(fingerprint: str, code: str) -> dict[str, Any]:
-    """What a checkpoint says of where it comes from."""
-    return {"format": FORMAT, "fingerprint": fingerprint, "code": code, "torch": str(torch.__version__)}
+def header(fingerprint: str, code: str, ranks: int = 1) -> dict[str, Any]:
+    """What a checkpoint says of where it comes from; of how many processes where they are several."""
+    several = {"ranks": ranks} if ranks > 1 else {}
+    return {"format": FORMAT, "fingerprint": fingerprint, "code": code, "torch": str(torch.__version__), **several}
 
 
 def resumable(run: Run, expected: dict[str, Any]) -> tuple[Path | None, list[str]]:
@@ -141,6 +142,9 @@ def _check_origin(path: Path, found: Any, expected: dict[str, Any]) -> None:
         raise InputError(f"{path} was not saved for going on: it says nothing of its run")
     if found["format"] != FORMAT:
         raise InputError(f"{path} has format {found['format']}, this version reads {FORMAT}")
+    if found.get("ranks", 1) != expected.get("ranks", 1):
+        were, are = found.get("ranks", 1), expected.get("ranks", 1)
+        raise InputError(f"{path} is of a run on {were} devices, this is one on {are}")
     if found.get("fingerprint") != expected["fingerprint"]:
         raise InputError(f"{path} is of another run: its config has the fingerprint {found.get('fingerprint')}")
     for key, what in (("code", "the code that trains has"), ("torch", "torch has")):

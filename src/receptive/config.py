@@ -25,15 +25,26 @@ NOT_FINGERPRINTED = (
     "submit",
     "target_prefixes",
     "trainer.accelerator",
-    "trainer.devices",
     "trainer.threads",
     "trainer.progress",
     "trainer.checkpoint_minutes",
     "trainer.checkpoint_steps",
     "data.num_workers",
 )
+# Left out where they are 1: with them runs were named before there was a choice.
+_COUNTED_FROM_TWO = ("trainer.devices", "trainer.num_nodes")
 # Code that decides what a run computes: a change of it is a change of the experiment.
-_TRAINING_CODE = ("train.py", "trainer.py", "data", "models", "tasks", "callbacks", "optimizers")
+_TRAINING_CODE = (
+    "train.py",
+    "trainer.py",
+    "strategy.py",
+    "collectives.py",
+    "data",
+    "models",
+    "tasks",
+    "callbacks",
+    "optimizers",
+)
 _SLUG_LENGTH = 80
 _NOT_IN_SWEEP_NAME = ("hydra/sweeper=grid", "hydra.sweeper.trials=", "hydra.sweeper.parallel=")
 
@@ -88,6 +99,11 @@ def _literal(config: DictConfig | dict[str, Any]) -> dict[str, Any]:
     return leaves(plain(config) if isinstance(config, DictConfig) else config)
 
 
+def decides(key: str, value: Any) -> bool:
+    """Whether a leaf says what is computed."""
+    return not _lies_in(key, _OUTSIDE) and not (key in _COUNTED_FROM_TWO and value == 1)
+
+
 def _lies_in(key: str, places: tuple[str, ...]) -> bool:
     return f"{key}.".startswith(places)
 
@@ -96,16 +112,17 @@ def _dotted(keys: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"{key}." for key in keys)
 
 
+_OUTSIDE = _dotted(NOT_FINGERPRINTED)
+
+
 def fingerprint(config: DictConfig | dict[str, Any], swept: Iterable[str] = ()) -> str:
     """12 hexadecimal digits that name what a run computes.
 
     Hashes the literal config (interpolations and `auto` as they stand), without `NOT_FINGERPRINTED` except for those
     of its keys that are `swept`.
     """
-    inside, outside = _dotted(swept), _dotted(NOT_FINGERPRINTED)
-    kept = {
-        key: value for key, value in _literal(config).items() if _lies_in(key, inside) or not _lies_in(key, outside)
-    }
+    inside = _dotted(swept)
+    kept = {key: value for key, value in _literal(config).items() if _lies_in(key, inside) or decides(key, value)}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -124,8 +141,11 @@ def code_hash() -> str:
 def differences(old: DictConfig, new: DictConfig | dict[str, Any]) -> list[str]:
     """One line `key: old -> new` for every leaf that differs and counts in the fingerprint."""
     before, after = _literal(old), _literal(new)
-    outside = _dotted(NOT_FINGERPRINTED)
-    keys = [key for key in dict.fromkeys([*before, *after]) if not _lies_in(key, outside)]
+    keys = [
+        key
+        for key in dict.fromkeys([*before, *after])
+        if any(decides(key, values[key]) for values in (before, after) if key in values)
+    ]
     return [
         f"{key}: {before.get(key, '(absent)')} -> {after.get(key, '(absent)')}"
         for key in keys

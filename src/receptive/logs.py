@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 _CHATTY = ("pytorch_lightning", "lightning_fabric")  # with console handlers of their own
 
@@ -24,14 +24,18 @@ def _log_warning(
 
 
 @contextmanager
-def captured(path: Path | None) -> Iterator[None]:
-    """Send all log records from INFO on, and warnings, to a file (None: nowhere) while the block runs."""
-    handler = logging.FileHandler(path, encoding="utf-8") if path else logging.NullHandler()
+def captured(place: Path | TextIO | None, level: int = logging.INFO) -> Iterator[None]:
+    """Send all log records from a level on, and warnings, to a file or stream (None: nowhere) while the block runs."""
+    handler: logging.Handler = logging.NullHandler()
+    if isinstance(place, Path):
+        handler = logging.FileHandler(place, encoding="utf-8")
+    elif place is not None:
+        handler = logging.StreamHandler(place)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root, chatty = logging.getLogger(), [logging.getLogger(name) for name in _CHATTY]
     before = [(logger, logger.handlers, logger.propagate, logger.level) for logger in (root, *chatty)]
     root.handlers = [handler]
-    root.setLevel(logging.INFO)
+    root.setLevel(level)
     for logger in chatty:
         logger.handlers, logger.propagate = [], True
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import signal
+import logging
+import sys
+import traceback
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,21 +13,24 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
 from receptive import provenance
-from receptive.build import Experiment, build, build_records, load_weights, start_from
+from receptive.build import Experiment, build, build_records, build_trainer_options, load_weights, start_from
 from receptive.callbacks.interruption import Interruption
 from receptive.callbacks.progress import RunProgress
-from receptive.callbacks.pruning import pruning_of
+from receptive.callbacks.pruning import Pruning, pruning_of
 from receptive.callbacks.records import EpochRecords
 from receptive.callbacks.resume import ExactResume
+from receptive.errors import InputError
 from receptive.files import write_csv
 from receptive.illustrate import illustrate
+from receptive.logs import captured
+from receptive.ranks import Place
 from receptive.runs import Run, open_run, shown
-from receptive.signals import Interrupted
+from receptive.signals import listening
 from receptive.trainer import build_trainer
+from receptive.world import World
 
 
 def train(
@@ -35,10 +40,12 @@ def train(
     console: Console,
     origin: dict[str, Any],
     checkpoint: Path | None = None,
+    world: World | None = None,
 ) -> dict[str, Any]:
     """Train and test one run in its folder; gives what stands in result.json.
 
-    A run that its search has pruned is neither tested nor illustrated, and says so under "pruned".
+    A run that its search has pruned is neither tested nor illustrated, and says so under "pruned". Several processes
+    train together; then rank 0 alone tests, and the others give {}.
 
     Args:
         config: as frozen in the folder.
@@ -47,30 +54,78 @@ def train(
         console: where progress is shown.
         origin: header of the run's checkpoints, see `receptive.checkpoints.header`.
         checkpoint: to go on from; None: from the start.
+        world: the processes that train; None: this one.
 
     Raises:
         InputError: data, weights or folder cannot be used.
         NonFiniteLoss: the loss became NaN or infinite; the last good checkpoint is in the folder.
         Interrupted: a signal came.
+        Loss: another process has gone.
     """
     resume = ExactResume(origin)
+    place = world.place if world is not None else Place()
+    if world is not None:
+        world.take_device(build_trainer_options(config).device())
     pl.seed_everything(config.seed, verbose=False)
     experiment = build(config)
-    experiment.trainer.apply_to_process()
+    experiment.trainer.apply_to_process(place.sharing)
     if config.init is not None and checkpoint is None:
         _start_from(config.init, experiment, console)
     pruning = pruning_of(run, experiment.monitor)
-    if config.test:
+    if config.test and place.rank == 0:
         experiment.data.setup("test")  # a damaged test file is told before the training, not hours after it
-    _introduce(experiment, run, console, checkpoint)
-    trainer, rows = _fit(config, experiment, run, interruption, console, [resume, *pruning], checkpoint)
+    _introduce(experiment, run, console, checkpoint, place.ranks)
+    _check_shares(experiment, place.ranks)
+    if world is not None:
+        world.join()
+    if place.rank > 0:  # the weights are those of all, what is drawn from here on is not
+        pl.seed_everything(_own_seed(config.seed, place.rank), verbose=False)
+    trainer, rows = _fit(config, experiment, run, interruption, console, [resume, *pruning], checkpoint, place)
+    if world is not None:
+        world.leave()
+    return {} if place.rank > 0 else _judge(config, experiment, run, trainer, rows, resume, pruning, place.ranks)
+
+
+def follow(run: Run, world: World, told: dict[str, Any]) -> None:
+    """Train as another rank than 0: nothing is written, and said only on stderr what went wrong.
+
+    Args:
+        run: that rank 0 holds.
+        world: the processes that train.
+        told: by rank 0: the checkpoint to go on from and its header.
+
+    Raises:
+        as `train`.
+    """
+    interruption = Interruption()
+    checkpoint = None if told["checkpoint"] is None else Path(told["checkpoint"])
+    with captured(sys.stderr, logging.WARNING), listening(interruption.receive):
+        try:
+            train(run.config(), run, interruption, Console(quiet=True), told["origin"], checkpoint, world)
+        except Exception:
+            logging.getLogger(__name__).error("rank %d ended with\n%s", world.place.rank, traceback.format_exc())
+            raise
+
+
+def _judge(
+    config: DictConfig,
+    experiment: Experiment,
+    run: Run,
+    trainer: pl.Trainer,
+    rows: list[dict[str, float]],
+    resume: ExactResume,
+    pruning: list[Pruning],
+    ranks: int,
+) -> dict[str, Any]:
+    """Test and illustrate the best checkpoint, in one process; gives what stands in result.json."""
     best_epoch = load_weights(experiment.task, run)
     best = next(row for row in rows if row["epoch"] == best_epoch)
     metrics = {key: value for key, value in best.items() if "/" in key}
     details: dict[str, Any] = {}
     pruned = any(callback.pruned for callback in pruning)
     if config.test and not pruned:
-        metrics |= test_metrics(trainer, experiment)
+        tester = trainer if ranks == 1 else _one_process(experiment, run)
+        metrics |= test_metrics(tester, experiment)
         details = _named(experiment.task.test_details(), experiment.data.test_names())
         _write_test_images(experiment, run)
     if not pruned:
@@ -84,7 +139,7 @@ def train(
         "seed": config.seed,
         "seconds": round(resume.seconds, 2),
         "seconds_per_epoch": round(sum(row["seconds"] for row in rows) / len(rows), 3),
-        **_origin(experiment),
+        **_origin(experiment, ranks),
         "details": details,
         **({"pruned": len(rows)} if pruned else {}),
     }
@@ -98,6 +153,7 @@ def _fit(
     console: Console,
     callbacks: list[pl.Callback],
     checkpoint: Path | None,
+    place: Place,
 ) -> tuple[pl.Trainer, list[dict[str, float]]]:
     """Train; gives the trainer and the rows of metrics.csv."""
     records = EpochRecords(run.metrics_path)
@@ -109,15 +165,34 @@ def _fit(
         callbacks=[*callbacks, records, *build_records(config, run), progress],
         loggers=[],
         interruption=interruption,
+        place=place,
     )
-    try:
-        with warnings.catch_warnings():
-            # Lightning looks for a loader that keeps its own place: ours is kept by ExactResume
-            warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
-            trainer.fit(experiment.task, datamodule=experiment.data, ckpt_path=checkpoint)
-    except SIGTERMException:  # Lightning looked before our callback did
-        raise Interrupted(signal.SIGTERM) from None
+    with warnings.catch_warnings():
+        # Lightning looks for a loader that keeps its own place: ours is kept by ExactResume
+        warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
+        trainer.fit(experiment.task, datamodule=experiment.data, ckpt_path=checkpoint)
     return trainer, records.rows
+
+
+def _one_process(experiment: Experiment, run: Run) -> pl.Trainer:
+    return build_trainer(
+        experiment.trainer, checkpoints=run.checkpoints, monitor=experiment.monitor, callbacks=[], loggers=[]
+    )
+
+
+def _own_seed(seed: int, rank: int) -> int:
+    """A seed for what another rank than 0 draws, as in dropout."""
+    return int(np.random.SeedSequence((seed, rank)).generate_state(1, np.uint32)[0])
+
+
+def _check_shares(experiment: Experiment, ranks: int) -> None:
+    """Raise InputError where a process would have nothing to train on or to validate."""
+    sizes = experiment.data.sizes()
+    if sizes["train"] < ranks or 0 < sizes["val"] < ranks:
+        raise InputError(
+            f"trainer.devices: {sizes['train']} training and {sizes['val']} validation images do not give each of "
+            f"{ranks} processes one of either; choose fewer devices, or another data.validation"
+        )
 
 
 def _start_from(folder: str, experiment: Experiment, console: Console) -> None:
@@ -125,7 +200,7 @@ def _start_from(folder: str, experiment: Experiment, console: Console) -> None:
     console.print(f"init     {folder}" + (f"; fresh: {', '.join(fresh)}" if fresh else ""), highlight=False)
 
 
-def _origin(experiment: Experiment) -> dict[str, Any]:
+def _origin(experiment: Experiment, ranks: int) -> dict[str, Any]:
     """What the figures were computed with."""
     device = experiment.trainer.device()
     return {
@@ -134,6 +209,7 @@ def _origin(experiment: Experiment) -> dict[str, Any]:
         "hardware": {
             "device": torch.cuda.get_device_name() if device == "cuda" else provenance.cpu_name(),
             "threads": torch.get_num_threads(),
+            **({"ranks": ranks} if ranks > 1 else {}),
         },
         "data": {
             "checksums": experiment.data.checksums(),
@@ -180,7 +256,7 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("s" if number != 1 else "")
 
 
-def _introduce(experiment: Experiment, run: Run, console: Console, checkpoint: Path | None) -> None:
+def _introduce(experiment: Experiment, run: Run, console: Console, checkpoint: Path | None, ranks: int) -> None:
     data, options = experiment.data, experiment.trainer
     sizes = data.sizes()
     images = f"{sizes['train']:,} training and {sizes['val']:,} validation images of {data.facts.shapes}"
@@ -189,7 +265,8 @@ def _introduce(experiment: Experiment, run: Run, console: Console, checkpoint: P
         "data": f"{data.source.title}: {images}, {data.facts.num_classes} classes",
         "model": f"{type(experiment.task.model).__name__}: {parameter_count(experiment):,} parameters",
         "trainer": f"{_counted(options.max_epochs, 'epoch')}, {options.actual_precision()} on {options.device()}"
-        + (f", {_counted(torch.get_num_threads(), 'thread')}" if options.device() == "cpu" else ""),
+        + (f", {_counted(torch.get_num_threads(), 'thread')}" if options.device() == "cpu" else "")
+        + (f", {ranks} processes" if ranks > 1 else ""),
     }
     if checkpoint is not None:
         lines["resume"] = f"from {shown(checkpoint)}"

@@ -22,6 +22,8 @@ from receptive.callbacks.checkpoints import RunCheckpoints
 from receptive.callbacks.interruption import Interruption
 from receptive.callbacks.progress import ProgressStyle
 from receptive.checkpoints import AtomicCheckpointIO
+from receptive.ranks import Place
+from receptive.strategy import RankStrategy
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 
@@ -37,6 +39,7 @@ class TrainerOptions:
     max_epochs: Annotated[int, Ge(1)]
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: Annotated[int, Ge(1)] | Literal["auto"] = 1
+    num_nodes: Annotated[int, Ge(1)] = 1
     threads: Annotated[int, Ge(1)] | Literal["auto"] = "auto"
     precision: Precision = "auto"
     channels_last: bool = True
@@ -81,18 +84,22 @@ class TrainerOptions:
         fast = torch.cuda.is_bf16_supported() if device == "cuda" else device == "cpu" and has_fast_bf16_cpu()
         return "bf16-mixed" if fast else "32-true"
 
-    def actual_threads(self) -> int:
-        """The CPU threads that `auto` stands for: the cores of the process, or OMP_NUM_THREADS where less."""
+    def actual_threads(self, sharing: int = 1) -> int:
+        """The CPU threads that `auto` stands for: the cores of the process, or OMP_NUM_THREADS where less.
+
+        Args:
+            sharing: processes that share these cores.
+        """
         if self.threads != "auto":
             return self.threads
         affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
         cores = len(affinity(0)) if affinity else os.cpu_count() or 1
         wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]  # may be a list, one a nesting level
-        return max(1, min(cores, int(wanted or cores)))
+        return max(1, min(cores // sharing, int(wanted or cores)))
 
-    def apply_to_process(self) -> None:
-        """Set threads and determinism, which hold for the whole process."""
-        torch.set_num_threads(self.actual_threads())
+    def apply_to_process(self, sharing: int = 1) -> None:
+        """Set threads and determinism, which hold for the whole process; `sharing`: see `actual_threads`."""
+        torch.set_num_threads(self.actual_threads(sharing))
         # lightning_fabric sets it; without a GPU it makes torch's optimizers look for NVML at every step (0.3 ms)
         if not torch.cuda.is_available():
             os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
@@ -144,8 +151,9 @@ def build_trainer(
     callbacks: list[pl.Callback],
     loggers: list[Any],
     interruption: Interruption | None = None,
+    place: Place | None = None,
 ) -> pl.Trainer:
-    """A Trainer that writes its checkpoints below `checkpoints` and shows nothing of its own.
+    """A Trainer of one device that writes its checkpoints below `checkpoints` and shows nothing of its own.
 
     Args:
         options: from `conf/trainer`.
@@ -154,13 +162,25 @@ def build_trainer(
         callbacks: more callbacks, called before ours.
         loggers: Lightning loggers.
         interruption: tells whether the run is to stop.
+        place: of this process, where it trains together with others.
     """
     own = _own_callbacks(options, checkpoints, monitor, interruption)
     # on a cluster's login node Lightning advises srun at every fit and test, which one process does not need
     warnings.filterwarnings("ignore", "The `srun` command is available on your system but is not used")
+    # metrics are of all processes when they are logged
+    warnings.filterwarnings("ignore", "It is recommended to use `self.log")
+    cuda = options.device() == "cuda"
+    environment: list[Any] = [LightningEnvironment()]
+    strategy: Any = "auto"
+    if place is not None and place.ranks > 1:
+        environment = []
+        strategy = RankStrategy(
+            place, torch.device("cuda", torch.cuda.current_device()) if cuda else torch.device("cpu")
+        )
     return pl.Trainer(
-        accelerator="gpu" if options.device() == "cuda" else options.device(),
-        devices=options.devices,
+        accelerator="gpu" if cuda else options.device(),
+        devices=1,
+        strategy=strategy,
         precision=options.actual_precision(),  # type: ignore[arg-type]
         max_epochs=options.max_epochs,
         deterministic=options.deterministic,
@@ -170,7 +190,7 @@ def build_trainer(
         limit_val_batches=options.limit_eval_batches,
         limit_test_batches=options.limit_eval_batches,
         callbacks=[*callbacks, *own],
-        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
+        plugins=[AtomicCheckpointIO(), *environment],
         profiler=_NoProfiler(),
         logger=loggers or False,
         default_root_dir=checkpoints.parent,

@@ -30,7 +30,7 @@ def train(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from rich.console import Console
 
-    from receptive.job import go_on, remove_if_empty, run_single
+    from receptive.single import go_on, remove_if_empty, run_single
 
     console = Console(markup=False)
     if config.resume is not None:
@@ -42,7 +42,7 @@ def train(config: DictConfig) -> None:
         remove_if_empty(folder)  # Hydra has made it
         raise InputError("a single run is not submitted: receptive train -m hydra/launcher=slurm ... makes it a sweep")
     if config.dry_run is True:
-        from receptive.job import checked
+        from receptive.single import checked
         from receptive.sweeps.dry_run import tell_of_run
 
         run, frozen = checked(config, folder, download=False)

@@ -100,7 +100,7 @@ def test_the_script_runs_the_tasks_own_job(root: Path, index: int) -> None:
         pass
     folders = jobs(root, "one", "two")
     for folder, state in zip(folders, ("done", "pruned"), strict=True):
-        (folder / "config.yaml").write_text("seed: 0\n")
+        (folder / "config.yaml").write_text("seed: 0\ntrainer: {}\n")
         Run(folder).write_status(Status(state=state))  # type: ignore[arg-type]
         Run(folder).write_result({"metrics": {}})
     place = root / "slurm" / "x"

@@ -14,11 +14,12 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from receptive.callbacks.interruption import Interruption
 from receptive.checkpoints import BEST, LAST
+from receptive.collectives import any_of, of_first
 from receptive.errors import InputError
 from receptive.tasks.base import Task
 
 _SHARE = 100  # the next checkpoint waits so many times as long as the last one took: 1 % of the time at most
-_ASKED_EVERY = 16  # steps between two looks at what the first process of several has decided
+_ASKED_EVERY = 16  # steps between two questions to all of several processes
 
 
 class RunCheckpoints(ModelCheckpoint):
@@ -98,11 +99,12 @@ class RunCheckpoints(ModelCheckpoint):
         """
         stopping = self._interruption is not None and self._interruption.asked
         due = stopping or time.monotonic() >= self._due
-        if trainer.world_size > 1:  # all save, or none
+        if trainer.world_size > 1:  # all save, or none; the clock is rank 0's
             if trainer.global_step % _ASKED_EVERY:
-                due = False
+                stopping = due = False
             else:
-                stopping, due = trainer.strategy.broadcast((stopping, due))
+                stopping, due = any_of(stopping, due and trainer.is_global_zero)
+                due = due or stopping
         due = due or (self._steps is not None and trainer.global_step % self._steps == 0)
         if not due or trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             return
@@ -136,8 +138,8 @@ class RunCheckpoints(ModelCheckpoint):
                     f"trainer.monitor={self.monitor}: these images give no such value (they give {given}); choose "
                     "another metric, or hold other images out for validation"
                 ) from None
-        if self._last_global_step_saved != trainer.global_step or not (self._folder / LAST).is_file():
+        if of_first(self._last_global_step_saved != trainer.global_step or not (self._folder / LAST).is_file()):
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
         self._due = time.monotonic() + self._interval
-        if self._interruption is not None and self._interruption.asked:
+        if self._interruption is not None and any_of(self._interruption.asked) == [True]:
             self._interruption.stop()

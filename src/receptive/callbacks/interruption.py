@@ -7,11 +7,14 @@ from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 
+from receptive.collectives import any_of
 from receptive.signals import Interrupted
 
 
 class Interruption(pl.Callback):
     """Notes a signal while a run trains; outside of training, and on a second signal, it raises `Interrupted` at once.
+
+    Of several processes each notes its own; `RunCheckpoints` asks all.
 
     Hand `receive` to `receptive.signals.listening`. `RunCheckpoints` looks at `asked` at the end of every batch, saves
     and calls `stop`: a signal in the last batch of an epoch waits for the validation after it.
@@ -20,14 +23,12 @@ class Interruption(pl.Callback):
     def __init__(self) -> None:
         self._training = False
         self._pending: int | None = None
-        self._lightning: Any = None
 
     def receive(self, number: int) -> None:
         """Take a signal."""
         if not self._training or self._pending is not None:
             raise Interrupted(number)
         self._pending = number
-        self._lightning.received_sigterm = False  # else Lightning ends the process itself, with exit code 0
 
     @property
     def asked(self) -> bool:
@@ -38,13 +39,26 @@ class Interruption(pl.Callback):
         """Leave the training; raises Interrupted, as by SIGTERM where another of several processes was signalled."""
         raise Interrupted(self._pending if self._pending is not None else signal.SIGTERM)
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Keep Lightning from listening to SIGTERM: it would end the process with exit code 0, and of several processes
+        call the others within the handler, where they wait for something else.
+        """
+        connector: Any = trainer._signal_connector
+        connector.register_signal_handlers = _nothing
+        loop: Any = trainer.fit_loop.epoch_loop
+        loop._broadcast_sigterm_tensor = _nothing  # before every step
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """From here on a signal waits for the end of a batch."""
         self._training = True
-        self._lightning = trainer._signal_connector
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Act on a signal that came last."""
+        [asked] = any_of(self.asked)
         self._training = False
-        if self.asked:
+        if asked or self.asked:  # the second: of one that came since
             self.stop()
+
+
+def _nothing() -> None:
+    pass

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 
+from receptive.collectives import of_first
 from receptive.errors import InputError
 from receptive.journal import TrialFile
 from receptive.runs import Run
@@ -54,9 +55,7 @@ class Pruning(pl.Callback):
         if value is None or not math.isfinite(value):  # not validated, or about to fail
             return
         epoch = trainer.current_epoch + 1
-        hopeless = trainer.is_global_zero and self._hopeless(value, epoch)
-        if trainer.world_size > 1:
-            hopeless = trainer.strategy.broadcast(hopeless)
+        hopeless = of_first(trainer.is_global_zero and self._hopeless(value, epoch))
         if hopeless and not trainer.should_stop and epoch != trainer.max_epochs:
             self.pruned = trainer.should_stop = True
 

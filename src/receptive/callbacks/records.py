@@ -16,6 +16,8 @@ from receptive.tasks.base import Task
 class EpochRecords(pl.Callback):
     """Writes a row with everything that is known at the end of every epoch, and gives it to the loggers too.
 
+    Of several processes rank 0 writes; the values are those of all.
+
     Args:
         path: of metrics.csv; an old file is replaced.
     """
@@ -38,7 +40,8 @@ class EpochRecords(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin the file, empty or with the rows of the checkpoint that is gone on from."""
         self._columns = list(dict.fromkeys(key for row in self.rows for key in row))
-        self.path.write_text(self._text(self.rows, header=True) if self.rows else "")
+        if trainer.is_global_zero:
+            self.path.write_text(self._text(self.rows, header=True) if self.rows else "")
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the epoch's clock."""
@@ -58,7 +61,8 @@ class EpochRecords(pl.Callback):
             **{key: float(value) for key, value in pl_module.epoch_metrics().items() if key.startswith("val/")},
         }
         self.rows.append(row)
-        self._write(row)
+        if trainer.is_global_zero:
+            self._write(row)
 
     def _write(self, row: dict[str, float]) -> None:
         if set(row) - set(self._columns):  # a metric that came later: the whole file anew

@@ -15,6 +15,7 @@ import torch
 from pytorch_lightning.loops.progress import _ProcessedTracker
 
 from receptive.checkpoints import HEADER
+from receptive.collectives import gathered, own
 
 State = dict[str, Any]
 
@@ -45,6 +46,8 @@ def set_random_states(states: State) -> None:
 class ExactResume(pl.Callback):
     """Saves and restores generators, the place in the data, an early stop and the time that was spent.
 
+    Of several processes the generators of all are kept.
+
     Lightning's loop counters are right as long as nothing is saved between an epoch's last batch and its end:
     `RunCheckpoints` sees to that.
 
@@ -69,7 +72,7 @@ class ExactResume(pl.Callback):
         epoch, batch = trainer.current_epoch, progress.processed
         at_end = batch == trainer.num_training_batches
         checkpoint[HEADER] = self.header | {
-            "random": random_states(),
+            "random": random_states() if trainer.world_size == 1 else gathered(random_states()),
             "epoch": epoch + at_end,
             "batch": 0 if at_end else batch,
             "stop": bool(trainer.should_stop),
@@ -92,4 +95,4 @@ class ExactResume(pl.Callback):
         loader = trainer.train_dataloader
         assert loader is not None
         loader.sampler.epoch, loader.sampler.start = restored["epoch"], restored["batch"]
-        set_random_states(restored["random"])
+        set_random_states(restored["random"] if trainer.world_size == 1 else own(restored["random"]))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from receptive.config import NOT_FINGERPRINTED, leaves
+from receptive.config import decides, leaves
 from receptive.errors import InputError
 from receptive.files import read_yaml
 from receptive.manifest import Manifest
@@ -235,21 +235,14 @@ def _labelled(records: Iterable[Record], keys: Sequence[str]) -> list[Record]:
 
 def _differing(all_values: Sequence[Mapping[str, Any]]) -> list[str]:
     """Keys whose values are not the same in all, without those that say where and how a run is computed."""
-    keys = dict.fromkeys(key for values in all_values for key in values)
-    return [
-        key
-        for key in keys
-        if not _is_driver_option(key) and len({json.dumps(values.get(key), default=str) for values in all_values}) > 1
-    ]
-
-
-def _is_driver_option(key: str) -> bool:
-    return any(f"{key}.".startswith(f"{place}.") for place in NOT_FINGERPRINTED)
+    kept = [{key: value for key, value in values.items() if decides(key, value)} for values in all_values]
+    keys = dict.fromkeys(key for values in kept for key in values)
+    return [key for key in keys if len({json.dumps(values.get(key), default=str) for values in kept}) > 1]
 
 
 def _kind(record: Record) -> str:
     """What the runs of a group share: all of the config but the seed, and the labels but the seed."""
-    config = {key: value for key, value in record.config.items() if key != "seed" and not _is_driver_option(key)}
+    config = {key: value for key, value in record.config.items() if key != "seed" and decides(key, value)}
     return json.dumps([config, _without_seed(record.labels)], sort_keys=True, default=str)
 
 

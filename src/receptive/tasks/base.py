@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from receptive.collectives import copy_from_first, gathered, own, several
 from receptive.tasks.steps import EpochSteps, NonFiniteLoss
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -147,6 +148,10 @@ class Task(pl.LightningModule, abc.ABC):
         """Note which epoch the validation metrics are of: Lightning keeps them through epochs without validation."""
         self._validated_epoch = self.current_epoch
 
+    def on_validation_epoch_start(self) -> None:
+        """Let several processes judge the same network: each has normalised by its own batch since the last step."""
+        copy_from_first(self.model.buffers())
+
     @property
     def validated(self) -> bool:
         """Whether this epoch has been validated."""
@@ -169,13 +174,15 @@ class Task(pl.LightningModule, abc.ABC):
         return loss
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the epoch's means so far."""
-        checkpoint["epoch_steps"] = self._steps.state_dict()
+        """Keep the epoch's means so far, of several processes each one's."""
+        state = self._steps.state_dict()
+        checkpoint["epoch_steps"] = gathered(state) if several() else state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the epoch's means; of a checkpoint that is not for going on there are none."""
         if "epoch_steps" in checkpoint:
-            self._steps.load_state_dict(checkpoint["epoch_steps"])
+            state = checkpoint["epoch_steps"]
+            self._steps.load_state_dict(own(state) if several() else state)
 
     def check_finite(self) -> None:
         """Look at the losses that still wait on the device, and at the weights; raises NonFiniteLoss."""

@@ -135,8 +135,8 @@ class SegmentationTask(Task):
         self._test_masks = []
 
     def test_masks(self) -> Tensor | None:
-        """The predicted classes (N, H, W) uint8 of the last test, in order, where one process has them all."""
-        return torch.cat(self._test_masks) if self._test_masks and self.trainer.world_size == 1 else None
+        """The predicted classes (N, H, W) uint8 of the last test, in order."""
+        return torch.cat(self._test_masks) if self._test_masks else None
 
 
 def _library_loss(name: Loss, num_classes: int, focal_gamma: float) -> nn.Module | None:

@@ -93,7 +93,9 @@ class SegmentationMetrics(Metric):
         self.losses.append(loss.detach().expand(len(masks)))
 
     def compute(self) -> Tensor:
-        """The scores of all images in the order of the data: (N, C - 1, 4) float64, on the CPU."""
+        """The scores of all images in the order of the data (of several processes: in that of each, one after the
+        other): (N, C - 1, 4) float64, on the CPU.
+        """
         return scores_of(dim_zero_cat(self.counts).cpu(), self.empty_mask)
 
     def scalars(self) -> dict[str, float]:
@@ -103,7 +105,8 @@ class SegmentationMetrics(Metric):
         """
         images = self.compute().nanmean(dim=1)
         images = images[~images[:, 0].isnan()]
-        values = {"loss": float(dim_zero_cat(self.losses).double().mean())}
+        with self.sync_context():
+            values = {"loss": float(dim_zero_cat(self.losses).double().mean())}
         if len(images):
             values |= {f"{name}_mean": float(images[:, column].mean()) for column, name in enumerate(SCORES)}
             values["f1_min"] = float(images[:, 0].min())

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from receptive.collectives import first_told, summed
+
 
 class NonFiniteLoss(RuntimeError):
     """The training loss became NaN or infinite."""
@@ -18,6 +20,8 @@ class NonFiniteLoss(RuntimeError):
 
 class EpochSteps:
     """Running means over an epoch's training batches, weighted by batch size, and the watch for NaN.
+
+    Several processes add their batches in step; what is found and told is that of all.
 
     Args:
         block: steps between two looks at the values.
@@ -55,14 +59,15 @@ class EpochSteps:
             NonFiniteLoss: one is NaN or infinite; the text gives the batch.
         """
         losses = _together(self._losses).double().cpu() if self._losses else torch.zeros(0, dtype=torch.float64)
-        finite = losses.isfinite()
+        finite, fault = losses.isfinite(), ""
         if not bool(finite.all()):
             first = int((~finite).nonzero()[0])
-            where = f"epoch {self._epoch + 1}, batch {self._steps + first + 1}"
-            raise NonFiniteLoss(
-                f"the training loss is {losses[first].item()} in {where}: "
-                "try a smaller optimizer.lr or trainer.gradient_clip_val=1"
+            fault = (
+                f"the training loss is {losses[first].item()} in epoch {self._epoch + 1}, batch "
+                f"{self._steps + first + 1}: try a smaller optimizer.lr or trainer.gradient_clip_val=1"
             )
+        if fault := first_told(fault):
+            raise NonFiniteLoss(fault)
         return losses
 
     def flush(self) -> None:
@@ -98,8 +103,8 @@ class EpochSteps:
     def means(self) -> tuple[float, float]:
         """Mean loss and mean score an image, of the epoch so far."""
         self.flush()
-        images = max(self._images, 1)
-        return self._loss_sum / images, self._score_sum / images
+        loss, score, images = summed(self._loss_sum, self._score_sum, self._images)
+        return loss / max(images, 1), score / max(images, 1)
 
 
 def _together(values: list[Tensor]) -> Tensor:

@@ -1,0 +1,75 @@
+"""What the processes of a run tell one another. In one process each function gives back what it was given.
+
+Every process has to call them at the same points. What is handed over lies on the CPU and goes through gloo, also where
+gradients go through NCCL; see `receptive.world.World.join`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+Value = TypeVar("Value")
+
+
+def several() -> bool:
+    """Whether this process trains together with others."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def gathered(value: Value) -> list[Value]:
+    """The values of all processes, by rank: anything that can be pickled."""
+    if not several():
+        return [value]
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def own(values: Sequence[Value]) -> Value:
+    """This process's of what `gathered` gave."""
+    return values[dist.get_rank() if several() else 0]
+
+
+def first_told(message: str) -> str:
+    """What the first process that has something to tell tells; "" where none has."""
+    return next((text for text in gathered(message) if text), "")
+
+
+def of_first(value: Value) -> Value:
+    """The value of rank 0."""
+    if not several():
+        return value
+    values: list[Any] = [value]
+    dist.broadcast_object_list(values, 0)
+    found: Value = values[0]
+    return found
+
+
+def any_of(*flags: bool) -> list[bool]:
+    """Which of the flags any process has set."""
+    if not several():
+        return list(flags)
+    together = torch.tensor(flags, dtype=torch.uint8)
+    dist.all_reduce(together, dist.ReduceOp.MAX)
+    return [bool(flag) for flag in together.tolist()]
+
+
+def summed(*values: float) -> list[float]:
+    """The sums over the processes, in float64."""
+    if not several():
+        return list(values)
+    together = torch.tensor(values, dtype=torch.float64)
+    dist.all_reduce(together)
+    return [float(value) for value in together.tolist()]
+
+
+def copy_from_first(tensors: Iterable[Tensor]) -> None:
+    """Overwrite tensors, on whatever device, with those of rank 0."""
+    if several():
+        for tensor in tensors:
+            dist.broadcast(tensor, 0)

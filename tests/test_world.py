@@ -1,0 +1,312 @@
+"""Runs on two processes of one machine, over gloo: what they compute, and what becomes of them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.resume.conftest import QUIET, folder_of, stops
+
+from receptive.checkpoints import HEADER, load_state
+from receptive.job import main, run_job
+from receptive.runs import Run
+from receptive.signals import Interrupted
+from scripts import chaos
+
+__all__ = ["stops"]  # a fixture
+
+# 237 held-out images: 119 and 118, in 3 and in 2 batches
+COMMON = (
+    "data=digits", "data.eval_batch_size=59", "augment=[affine]", "optimizer=sgd", "optimizer.momentum=0.9",
+    "scheduler=one_cycle", "trainer.precision=32-true", "trainer.ema_decay=0.9", "trainer.limit_train_batches=20",
+    "trainer.max_epochs=2", "trainer.accelerator=cpu",
+)  # fmt: skip
+TWO = (*COMMON, "trainer=ddp", "data.batch_size=8")
+ONE = (*COMMON, "data.batch_size=16")
+LONG = (*TWO, "trainer.max_epochs=200")
+
+
+def assert_nearly_equal(one: Run, other: Run) -> None:
+    """The weights after the last epoch, and the metrics of all."""
+    weights = [load_state(run.checkpoints / "last.ckpt")["state_dict"] for run in (one, other)]
+    torch.testing.assert_close(weights[0], weights[1], rtol=1e-4, atol=1e-5)
+    for row, same in zip(one.metrics(), other.metrics(), strict=True):
+        assert {**row, "seconds": 0.0} == pytest.approx({**same, "seconds": 0.0}, rel=1e-4)
+    figures = [run.result()["metrics"] for run in (one, other)]
+    assert figures[0] == pytest.approx(figures[1], rel=1e-4)
+
+
+def test_two_processes_are_one_with_the_summed_batch(tmp_path: Path) -> None:
+    two, one = (folder_of(tmp_path / name, *options, net=False) for name, options in (("two", TWO), ("one", ONE)))
+    assert [run_job(run, QUIET) for run in (two, one)] == ["done", "done"], two.status().error
+    assert_nearly_equal(two, one)
+    assert two.result()["hardware"]["ranks"] == 2
+    assert "ranks" not in one.result()["hardware"]
+    assert two.result()["details"]["confusion_matrix"] == one.result()["details"]["confusion_matrix"]
+    header = load_state(two.checkpoints / "last.ckpt")[HEADER]
+    assert header["ranks"] == len(header["random"]) == 2
+    assert {path.name for path in two.folder.iterdir()} == {path.name for path in one.folder.iterdir()}
+    assert "ERROR" not in two.log_path.read_text()
+
+
+@contextmanager
+def job(run: Run, *command: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """A job as a process, by itself or as another command starts it, which does not outlive the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command, "receptive.job", str(run.folder)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **variables},
+    )  # fmt: skip
+    others: list[int] = []
+    try:
+        yield process
+    finally:
+        others += descendants(process.pid)
+        process.kill()
+        process.communicate()
+        for pid in others:
+            if alive(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has started, and those that they have."""
+    try:
+        children = [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+    return [found for child in children for found in (child, *descendants(child))]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.02)
+
+
+def training(run: Run) -> Callable[[], object]:
+    return lambda: run.metrics_path.is_file() and len(run.metrics()) > 1
+
+
+TORCHRUN = ("torch.distributed.run", "--nproc-per-node=2", "-m")
+
+
+@pytest.mark.slow
+def test_torchrun_starts_them_too(tmp_path: Path) -> None:
+    ours, theirs = (folder_of(tmp_path / name, *TWO) for name in ("ours", "theirs"))
+    assert run_job(ours, QUIET) == "done"
+    with job(theirs, *TORCHRUN) as process:
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert chaos.differences(chaos.everything(ours), chaos.everything(theirs)) == []
+    with job(theirs, *TORCHRUN) as process:  # and leave where nothing is to be done
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, out.split()) == (0, ["done", "done"]), err
+    assert theirs.status().attempts == 1
+
+
+@pytest.mark.slow
+def test_a_held_run_is_left_alone_by_all(tmp_path: Path) -> None:
+    run = folder_of(tmp_path / "run", *TWO)
+    with run.lock(), job(run, *TORCHRUN) as process:
+        _, err = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "is being run by another process" in err
+    assert not run.status_path.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_sruns_variables_are_enough(tmp_path: Path, rank: int) -> None:
+    """Two processes as srun would start them; either comes first."""
+    run = folder_of(tmp_path / "run", *TWO)
+    step = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NUM_TASKS": "2"}
+    with job(run, **step, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank)) as first:
+        time.sleep(1)
+        with job(run, **step, SLURM_PROCID=str(1 - rank), SLURM_LOCALID=str(1 - rank)) as second:
+            said = [process.communicate(timeout=120) for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), said
+    assert run.state() == "done"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chain", [(4,), (19, 25)], ids=str)
+def test_stopped_and_resumed_it_ends_where_it_would_have_ended(
+    chain: tuple[int, ...], stops: list[int], tmp_path: Path
+) -> None:
+    """With dropout, which differs between the processes; a signal is acted on in steps 16, 32 and at an epoch's end."""
+    straight, stopped = (folder_of(tmp_path / name, *TWO) for name in ("straight", "stopped"))
+    assert run_job(straight, QUIET) == "done"
+    stops += chain
+    for _ in chain:
+        with pytest.raises(Interrupted):
+            run_job(stopped, QUIET)
+    assert run_job(stopped, QUIET) == "done"
+    assert chaos.differences(chaos.everything(straight), chaos.everything(stopped)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_process_ends_the_others_and_the_run_goes_on(victim: int, tmp_path: Path) -> None:
+    options = (*TWO, "trainer.max_epochs=6", "trainer.checkpoint_steps=16")
+    straight, killed = (folder_of(tmp_path / name, *options) for name in ("straight", "killed"))
+    assert run_job(straight, QUIET) == "done"
+    with job(killed) as process:
+        wait_for(training(killed), process)
+        [other] = descendants(process.pid)
+        os.kill((process.pid, other)[victim], signal.SIGKILL)
+        _, err = process.communicate(timeout=30)
+        deadline = time.monotonic() + 15
+        while alive(other) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not alive(other)
+    assert killed.state() == "interrupted"
+    if victim == 1:
+        assert process.returncode == 1
+        assert killed.status().error == "rank 1 was killed by SIGKILL"
+        assert "rank 1 was killed by SIGKILL" in err
+    assert run_job(killed, QUIET) == "done"
+    assert chaos.differences(chaos.everything(straight), chaos.everything(killed)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_process_of_torchruns_is_killed(victim: int, tmp_path: Path) -> None:
+    run = folder_of(tmp_path / "run", *LONG)
+    with job(run, *TORCHRUN) as process:
+        wait_for(training(run), process)
+        ranks = sorted(descendants(process.pid))
+        pids = [run.status().pid, *(pid for pid in ranks if pid != run.status().pid)]
+        os.kill(pids[victim] or 0, signal.SIGKILL)
+        process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert run.state() == "interrupted"
+    assert not [pid for pid in ranks if alive(pid)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_to_rank_0_stops_all(number: signal.Signals, tmp_path: Path) -> None:
+    run = folder_of(tmp_path / "run", *LONG)
+    with job(run) as process:
+        wait_for(training(run), process)
+        [other] = descendants(process.pid)
+        before = chaos.saved_at(run)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+        assert not alive(other)
+    assert process.returncode == 128 + number
+    assert (run.state(), run.status().error) == ("interrupted", f"stopped by {number.name}")
+    assert chaos.saved_at(run) > before
+
+
+@pytest.mark.slow
+def test_a_signal_while_they_start_stops_all(tmp_path: Path) -> None:
+    run = folder_of(tmp_path / "run", *LONG)
+    with job(run) as process:
+        wait_for(lambda: descendants(process.pid), process)
+        [other] = descendants(process.pid)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+        assert not alive(other)
+    assert (process.returncode, run.state()) == (143, "interrupted")
+
+
+@pytest.mark.slow
+def test_a_fault_of_another_rank_is_told(tmp_path: Path) -> None:
+    """That it cannot read, say, the data that rank 0 has read."""
+    run = folder_of(tmp_path / "run", *LONG)
+    config = run.config()
+    config.model = {"_target_": "tests.test_world.FaultyNet", "_convert_": "all"}
+    run.config_path.write_text("")
+    from omegaconf import OmegaConf
+
+    OmegaConf.save(config, run.config_path)
+    with job(run) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1, err
+    assert run.status().state == "failed"
+    assert run.status().error == "rank 1: ValueError: not here"
+    assert "ValueError: not here" in run.log_path.read_text()
+
+
+class FaultyNet(torch.nn.Linear):
+    """Works at rank 0 alone."""
+
+    def __init__(self, *, in_channels: int, num_classes: int) -> None:
+        super().__init__(64 * in_channels, num_classes)
+        self.calls = itertools.count()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if os.environ.get("RANK") == "1" and next(self.calls) == 30:
+            raise ValueError("not here")
+        return super().forward(images.flatten(1))
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_on_one_process_fails_all(tmp_path: Path) -> None:
+    run = folder_of(tmp_path / "run", *TWO)
+    config = run.config()
+    config.model = {"_target_": "tests.test_world.DivergingNet"}
+    from omegaconf import OmegaConf
+
+    OmegaConf.save(config, run.config_path)
+    with job(run) as process:
+        process.communicate(timeout=60)
+    assert (process.returncode, run.status().state) == (1, "failed")
+    assert run.status().error == (
+        "the training loss is nan in epoch 1, batch 4: try a smaller optimizer.lr or trainer.gradient_clip_val=1"
+    )
+
+
+class DivergingNet(FaultyNet):
+    """Gives NaN at rank 1 alone."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        output = torch.nn.Linear.forward(self, images.flatten(1))
+        if os.environ.get("RANK") == "1" and self.training and next(self.calls) == 3:
+            return output * float("nan")
+        return output
+
+
+def test_a_run_on_other_devices_starts_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console
+
+    from receptive.checkpoints import header, resumable
+
+    run = folder_of(tmp_path / "run", *ONE, "trainer.max_epochs=1", "trainer.limit_train_batches=2")
+    assert run_job(run, Console(quiet=True)) == "done"
+    known = load_state(run.checkpoints / "last.ckpt")[HEADER]
+    checkpoint, messages = resumable(run, header(known["fingerprint"], known["code"], 2))
+    assert checkpoint is None
+    assert "is of a run on 1 devices, this is one on 2" in messages[0]
+
+
+def test_a_mismatch_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = folder_of(tmp_path / "run", *ONE)
+    given: dict[str, Any] = {"RANK": 0, "WORLD_SIZE": 2, "LOCAL_RANK": 0, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 1}
+    for key, value in given.items():
+        monkeypatch.setenv(key, str(value))
+    assert main([str(run.folder)], sys.stdout) == 1
+    assert "torchrun has started 2" in capsys.readouterr().out.replace("\n", " ")
+    assert not run.status_path.exists()

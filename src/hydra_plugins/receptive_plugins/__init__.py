@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,6 +19,7 @@ from receptive.errors import InputError
 if TYPE_CHECKING:
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
+    from receptive.sweeps.places import Place
     from receptive.sweeps.sweep import Plan
 
 register_resolvers()
@@ -158,29 +158,46 @@ class LocalLauncher(FolderLauncher):
 
 
 class PackedLauncher(FolderLauncher):
-    """One worker process a core.
+    """Worker processes: one a core, or where GPUs are visible some a GPU; see receptive.sweeps.places.
 
     Args:
-        workers: number of processes; None: one a core.
+        workers: number of processes; None: one a core, with GPUs `jobs_per_device` a GPU.
+        jobs_per_device: processes that share a GPU.
     """
 
-    def __init__(self, workers: int | None = None) -> None:
-        self.workers = workers
+    def __init__(self, workers: int | None = None, jobs_per_device: int = 1) -> None:
+        self.workers, self.jobs_per_device = workers, jobs_per_device
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep where the sweep computes."""
+        self._accelerator = OmegaConf.select(config, "trainer.accelerator")
+        self._devices = OmegaConf.select(config, "trainer.devices")
 
     @property
     def processes(self) -> int:
         """Jobs that run at a time; raises InputError for a number that is none."""
-        if self.workers is None:
-            return len(os.sched_getaffinity(0))
-        if type(self.workers) is not int or self.workers < 1:
+        return len(self._places())
+
+    def _places(self) -> list[Place]:
+        from receptive.sweeps.places import places, visible_gpus
+
+        if self.workers is not None and (type(self.workers) is not int or self.workers < 1):
             raise InputError(f"hydra.launcher.workers={self.workers}: give a whole number from 1 on, or null")
-        return self.workers
+        if type(self.jobs_per_device) is not int or self.jobs_per_device < 1:
+            raise InputError(f"hydra.launcher.jobs_per_device={self.jobs_per_device}: give a whole number from 1 on")
+        gpus = visible_gpus() if self._accelerator in ("auto", "cuda") else []
+        if gpus and self._devices not in (1, "auto"):
+            raise InputError(
+                f"trainer.devices={self._devices}: hydra/launcher=packed gives each job one GPU; "
+                "leave it out, or choose hydra/launcher=local"
+            )
+        return places(self.workers, self.jobs_per_device, gpus)
 
     def run(self, folders: Iterable[Path], total: int, at_once: int | None = None) -> None:
         """Run the jobs of these folders."""
         from receptive.sweeps.launchers import run_packed
 
-        run_packed(folders, total, self.workers)
+        run_packed(folders, total, self._places())
 
 
 class SlurmLauncher(FolderLauncher):

@@ -25,7 +25,7 @@ from receptive.errors import InputError
 from receptive.logs import captured
 from receptive.ranks import place_of
 from receptive.runs import ENDED_WELL, Run, State, Status, open_run
-from receptive.signals import Interrupted, listening
+from receptive.signals import Interrupted, hold, listening
 from receptive.slurm.inside import may_requeue, requeue, slurm_job
 from receptive.world import World, end_with_leader
 
@@ -137,7 +137,11 @@ def main(arguments: Sequence[str], answers: TextIO) -> int:
         arguments: folders; none: a folder a line is read from stdin.
         answers: gets a line for each job, its state, or "failed" and the cause when not even that could be recorded.
     """
-    console = Console(file=sys.stderr, markup=False)
+    with listening(hold):
+        return _run_all(arguments, answers, Console(file=sys.stderr, markup=False))
+
+
+def _run_all(arguments: Sequence[str], answers: TextIO, console: Console) -> int:
     code = 0
     try:
         for line in arguments or (line.rstrip("\n") for line in sys.stdin):

@@ -30,6 +30,21 @@ def interrupt(number: int) -> None:
     raise Interrupted(number)
 
 
+_held: list[int] = []
+
+
+def hold(number: int) -> None:
+    """Receive a signal before a run trains: that its time is nearly up can wait until there is something to save."""
+    if number != signal.SIGUSR1 or _held:
+        raise Interrupted(number)
+    _held.append(number)
+
+
+def take_held() -> int | None:
+    """The signal that `hold` keeps, which is forgotten with this."""
+    return _held.pop() if _held else None
+
+
 @contextmanager
 def listening(receive: Callable[[int], None] = interrupt) -> Iterator[None]:
     """Give the STOPPING signals to `receive` while the block runs (in the main thread; elsewhere nothing changes)."""

@@ -13,8 +13,9 @@ import torch
 
 from receptive.callbacks.checkpoints import RunCheckpoints
 from receptive.callbacks.interruption import Interruption
-from receptive.signals import Interrupted, listening
+from receptive.signals import Interrupted, listening, take_held
 
+USR1 = signal.SIGUSR1
 EXIT_CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGUSR2, 140)]
 
 
@@ -129,13 +130,33 @@ def test_a_signal_after_the_checkpoints_turn_is_not_forgotten(
     assert stopped(number, {}, exit_code, epochs=2).count("step") == steps
 
 
-@pytest.mark.parametrize(("number", "exit_code"), EXIT_CODES)
-def test_outside_of_training_it_stops_at_once(number: int, exit_code: int) -> None:
+@pytest.mark.parametrize(("number", "exit_code"), [(number, code) for number, code in EXIT_CODES if number != USR1])
+def test_before_training_it_stops_at_once(number: int, exit_code: int) -> None:
     interruption = Interruption()
     with pytest.raises(Interrupted) as stop, listening(interruption.receive):
         os.kill(os.getpid(), number)
         pytest.fail("still here")
     assert stop.value.exit_code == exit_code
+
+
+def test_that_time_is_nearly_up_waits_for_the_first_batch(fit: Any) -> None:
+    """A cluster tells it some time before: enough to have something to go on from."""
+    signals, interruption = Signals(USR1, {}), Interruption()
+    with pytest.raises(Interrupted) as stop, listening(interruption.receive):
+        os.kill(os.getpid(), USR1)
+        fit(signals, interruption=interruption)
+    assert stop.value.exit_code == 138
+    assert signals.events == ["train 0 start", "step", "train 0 end", "save"]
+    assert take_held() is None
+
+
+def test_told_twice_before_training_it_stops_at_once() -> None:
+    interruption = Interruption()
+    with pytest.raises(Interrupted), listening(interruption.receive):
+        os.kill(os.getpid(), USR1)
+        os.kill(os.getpid(), USR1)
+        pytest.fail("still here")
+    assert take_held() == USR1
 
 
 def test_after_training_it_stops_at_once(fit: Any) -> None:

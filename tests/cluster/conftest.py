@@ -1,13 +1,20 @@
 """A real Slurm of one node, started once a session: with accounting, and without."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from receptive.manifest import Manifest
+from receptive.runs import Run
+from receptive.slurm.submissions import Assignment, assigned
+from scripts import chaos
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "slurm_test_cluster.sh"
@@ -119,3 +126,101 @@ def unaccounted(slurm_without_accounting: Cluster) -> Iterator[Cluster]:
     """A Slurm without accounting, where sacct answers nothing; a test's jobs end with it."""
     yield slurm_without_accounting
     slurm_without_accounting.clear()
+
+
+SMALL = (
+    "data=digits", "data.batch_size=8", "trainer.limit_train_batches=60", "optimizer=sgd", "optimizer.momentum=0.9",
+    "trainer.threads=1", "trainer.checkpoint_minutes=null", "trainer.checkpoint_steps=20", "augment=[affine]",
+    "scheduler=one_cycle", "trainer.progress=none",
+)  # fmt: skip
+SLURM = ("hydra/launcher=slurm", "hydra.launcher.poll_seconds=1", "hydra.launcher.partition=debug")
+
+
+class Sweep:
+    """A command that may be given again and again, and its jobs."""
+
+    def __init__(self, cluster: Cluster, root: Path, *arguments: str) -> None:
+        self.cluster, self.root, self.arguments = cluster, root, arguments
+        self.starts = 0
+        self.driver: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Give the command."""
+        self.starts += 1
+        with open(self.root.with_suffix(f".{self.starts}.log"), "w") as log:
+            self.driver = subprocess.Popen(
+                [sys.executable, "-m", "receptive", "train", "-m", *self.arguments, f"hydra.sweep.dir={self.root}"],
+                cwd=self.root.parent, env=self.cluster.env, stdout=log, stderr=subprocess.STDOUT, text=True,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def kill(self) -> None:
+        """The driver, and what it has started, at once."""
+        assert self.driver is not None
+        with suppress(ProcessLookupError):
+            os.killpg(self.driver.pid, signal.SIGKILL)
+        self.driver.wait()
+
+    def said(self) -> str:
+        """What the last command has printed."""
+        return self.root.with_suffix(f".{self.starts}.log").read_text()
+
+    def end(self, seconds: float = 120) -> int:
+        """Wait for the command; gives its exit code."""
+        assert self.driver is not None
+        try:
+            return self.driver.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.said()}\n{self.cluster.run('squeue', '--array').stdout}") from None
+
+    @property
+    def runs(self) -> dict[str, Run]:
+        """The jobs that there are by now, by seed or variant."""
+        if not (self.root / "sweep.json").is_file():
+            return {}
+        entries = Manifest.read(self.root).entries.values()
+        return {next(iter(entry.labels.values()), ""): entry.run(self.root) for entry in entries}
+
+    def states(self) -> dict[str, str]:
+        """How they stand."""
+        return {name: run.state() for name, run in self.runs.items()}
+
+    def given(self, name: str) -> Assignment:
+        """The task of a job."""
+        return assigned(self.root)[self.runs[name].folder]
+
+    def wait_for(self, holds: Callable[[], object], what: str, seconds: float = 90) -> None:
+        """Wait until it holds."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, f"not after {seconds:g} s: {what}\n{self.states()}\n{self.said()}"
+            time.sleep(0.1)
+
+    def trains(self, name: str) -> bool:
+        """Whether a job runs and has finished an epoch."""
+        return name in self.runs and self.runs[name].state() == "running" and bool(self.runs[name].metrics())
+
+
+Make = Callable[..., Sweep]
+
+
+@pytest.fixture
+def sweep(cluster: Cluster, tmp_path: Path) -> Iterator[Make]:
+    """Gives a command; drivers do not outlive the test."""
+    made: list[Sweep] = []
+
+    def make(name: str, *arguments: str, on: Cluster = cluster) -> Sweep:
+        made.append(Sweep(on, tmp_path / name, *arguments))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.kill()
+
+
+def assert_identical(runs: dict[str, Run], straight: dict[str, Run]) -> None:
+    """To the bit: weights, optimizers, metrics.csv and result.json, without times."""
+    assert set(runs) <= set(straight)
+    for name, run in runs.items():
+        assert chaos.differences(chaos.everything(straight[name]), chaos.everything(run)) == []

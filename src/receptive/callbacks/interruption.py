@@ -8,11 +8,13 @@ from typing import Any, NoReturn
 import pytorch_lightning as pl
 
 from receptive.collectives import any_of
-from receptive.signals import Interrupted
+from receptive.signals import Interrupted, hold, take_held
 
 
 class Interruption(pl.Callback):
     """Notes a signal while a run trains; outside of training, and on a second signal, it raises `Interrupted` at once.
+
+    That its time is nearly up (USR1) is held back until the training has begun, see `receptive.signals.hold`.
 
     Of several processes each notes its own; `RunCheckpoints` asks all.
 
@@ -21,14 +23,17 @@ class Interruption(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self._training = False
+        self._begun = self._training = False
         self._pending: int | None = None
 
     def receive(self, number: int) -> None:
         """Take a signal."""
-        if not self._training or self._pending is not None:
+        if not self._begun:
+            hold(number)
+        elif not self._training or self._pending is not None:
             raise Interrupted(number)
-        self._pending = number
+        else:
+            self._pending = number
 
     @property
     def asked(self) -> bool:
@@ -49,8 +54,9 @@ class Interruption(pl.Callback):
         loop._broadcast_sigterm_tensor = _nothing  # before every step
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """From here on a signal waits for the end of a batch."""
-        self._training = True
+        """From here on a signal waits for the end of a batch, and one that was held back counts."""
+        self._begun = self._training = True
+        self._pending = take_held()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Act on a signal that came last."""

@@ -33,6 +33,7 @@ _SCRIPT = """\
 #!/bin/bash
 {directives}
 set -e
+trap '' USR1 # that time is nearly up: heard when the job listens
 {setup}
 export OMP_NUM_THREADS="${{SLURM_CPUS_PER_TASK:-1}}"{requeue}
 job=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" {folders})

@@ -17,7 +17,7 @@ PYTEST := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test slow browser check actionlint format lock wheel clean
+.PHONY: help environment demo test slow browser slurm check actionlint format lock wheel clean
 
 help:  ## this list
 	@echo "make TARGET, one of:"
@@ -46,6 +46,9 @@ slow: $(STAMP)  ## the proofs that take minutes; with RECEPTIVE_DATA_DIR those o
 
 browser: $(STAMP)  ## the HTML report in a real browser: chromium of the system, or CHROMIUM=/path/to/it
 	$(PYTEST) -m browser tests/report </dev/null
+
+slurm: $(STAMP)  ## the launchers on a real Slurm of one node, for root: scripts/slurm_test_cluster.sh install
+	$(PYTEST) -m slurm tests/cluster </dev/null
 
 check: $(STAMP)  ## format, lint, types, workflows
 	$(BIN)/ruff format --check .

@@ -26,12 +26,13 @@ HOUSE = {
     # verbs
     "__main__": "cli",
     "cli": "arguments config signals sweeps verbs",
-    "verbs": "activations check config console evaluate export job operators predict report runs signals signatures "
-    "summary sweeps tracking",
+    "verbs": "activations check config console evaluate export operators predict report runs signals signatures "
+    "single summary sweeps tracking",
     # build, check and job within functions
-    "sweeps": "build check config console files job journal manifest report runs signals signatures",
+    "sweeps": "build check config console files job journal manifest report runs signals signatures slurm",
     "report": "config console figures files manifest runs",
-    "job": "callbacks check checkpoints config logs files ranks runs signals tracking train world",
+    "single": "check config files job ranks runs signals",
+    "job": "callbacks checkpoints config logs ranks runs signals slurm tracking train world",
     "evaluate": "build config figures illustrate inference logs runs train trainer",
     "predict": "build config data figures inference logs files runs tasks trainer",
     "export": "build config runs",
@@ -68,7 +69,9 @@ HOUSE = {
     "console": "",
     "manifest": "files runs",
     "journal": "files runs signatures",
-    "runs": "config files",
+    "slurm": "files",
+    "runs": "config files lease",
+    "lease": "",
     "provenance": "config",
     "config": "",
     "signals": "",
@@ -91,7 +94,7 @@ TORCH_FREE = {
     "runs",
     "verbs",
 }
-TORCH_FREE |= {"console", "journal", "logs", "manifest", "signals", "sweeps"}
+TORCH_FREE |= {"console", "journal", "lease", "logs", "manifest", "signals", "slurm", "sweeps"}
 TORCH = ("torch", "torchvision", "torchmetrics", "pytorch_lightning", "lightning_fabric", "timm")
 LIGHTNING_FREE = {"models", "operators", "optimizers"}
 LIGHTNING = {"pytorch_lightning", "lightning", "lightning_fabric"}

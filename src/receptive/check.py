@@ -27,7 +27,19 @@ from receptive.trial import model_faults, unweighted
 if TYPE_CHECKING:
     from torch import nn
 
-_OPTIONS = ("seed", "test", "init", "rerun", "target_prefixes", "paths", "hydra", "depth", "resume", "dry_run")
+_OPTIONS = (
+    "seed",
+    "test",
+    "init",
+    "rerun",
+    "target_prefixes",
+    "paths",
+    "hydra",
+    "depth",
+    "resume",
+    "dry_run",
+    "submit",
+)
 _GROUPS = ("data", "augment", "task", "model", "optimizer", "scheduler", "trainer", "record")
 _OPTIONAL = ("augment", "record")
 

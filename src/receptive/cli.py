@@ -22,6 +22,7 @@ VERBS = {
     "activations": "what the layers of a trained network give: receptive activations run=FOLDER",
     "summary": "layers, output shapes, parameters and multiply-adds of a model",
     "status": "a sweep or run as it stands, from another terminal: receptive status FOLDER_OR_STUDY",
+    "cancel": "stop what runs or waits of a sweep, here and in Slurm's queue: receptive cancel FOLDER_OR_STUDY",
     "report": "tables, figures and one HTML page of a sweep, a study or a run: receptive report FOLDER_OR_STUDY",
     "operators": "convolution, pooling and others by hand against PyTorch; receptive operators shapes: output sizes",
 }
@@ -56,15 +57,16 @@ def _declare_status(parser: Parser) -> None:
     parser.add_argument("--once", action="store_true", help="print it once, also on a terminal")
 
 
+def _declare_place(parser: Parser) -> None:
+    """The argument of verbs that look at a folder."""
+    parser.add_argument("place", metavar="FOLDER_OR_STUDY", help="a folder of runs, or a study's name")
+
+
 # Verbs with plain arguments; all others are composed by Hydra.
 _PLAIN = {
     "status": PlainVerb(verbs.status, _declare_status),
-    "report": PlainVerb(
-        verbs.report,
-        lambda parser: parser.add_argument(
-            "place", metavar="FOLDER_OR_STUDY", help="a folder of runs, or a study's name"
-        ),
-    ),
+    "cancel": PlainVerb(verbs.cancel, _declare_place),
+    "report": PlainVerb(verbs.report, _declare_place),
     "operators": PlainVerb(
         verbs.operators,
         lambda parser: add_choice(parser, "topic", ("shapes",), "shapes: the output-size formulas, with numbers"),

@@ -22,6 +22,7 @@ NOT_FINGERPRINTED = (
     "rerun",
     "resume",
     "dry_run",
+    "submit",
     "target_prefixes",
     "trainer.accelerator",
     "trainer.threads",
@@ -182,7 +183,7 @@ def sweep_name(overrides: Sequence[str], about_hydra: Sequence[str] = ()) -> str
     kept = sorted(
         line
         for line in lines
-        if not line.startswith(("hydra", "rerun=", "dry_run="))
+        if not line.startswith(("hydra", "rerun=", "dry_run=", "submit="))
         or (line.startswith(("hydra.sweeper.", "hydra/sweeper=")) and not line.startswith(_NOT_IN_SWEEP_NAME))
     )
     return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:10]

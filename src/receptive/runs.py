@@ -10,11 +10,10 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
-import fcntl
 import json
 import shutil
+import socket
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
@@ -24,6 +23,7 @@ from yaml import YAMLError
 
 from receptive.errors import InputError
 from receptive.files import read_csv, read_json, write_atomically
+from receptive.lease import Taken, is_beating, is_leased, leased
 
 # In the order in which they are told. Pruned: stopped by its search as hopeless.
 State = Literal["done", "pruned", "running", "failed", "interrupted", "waiting"]
@@ -31,7 +31,6 @@ ENDED_WELL: tuple[State, ...] = ("done", "pruned")
 
 _NUMBERS = ("best_epoch", "epochs", "seconds", "seconds_per_epoch", "parameters")  # of result.json
 _LATEST = 1e11  # seconds since the epoch of any time that a calendar can show
-_LOCK_PATIENCE = 0.5  # seconds; a reader of the state holds the lock for microseconds
 
 
 class Busy(InputError):
@@ -54,6 +53,7 @@ class Status:
     ended: int | float | None = None
     pid: int | None = None
     host: str | None = None
+    slurm_job: str | None = None
     wandb_id: str | None = None
     error: str | None = None
 
@@ -181,32 +181,34 @@ class Run:
         return config
 
     def locked(self) -> bool:
-        """Whether a living process holds the run."""
-        try:
-            with open(self.folder / "lock") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except (FileNotFoundError, BlockingIOError) as error:
-            return isinstance(error, BlockingIOError)
-        return False
+        """Whether a living process holds the run, here or on another machine."""
+        path = self.folder / "lock"
+        return is_leased(path) or (is_beating(path) and self._begun_elsewhere())
+
+    def _begun_elsewhere(self) -> bool:
+        """Whether the process that runs it, if any does, is another machine's."""
+        status = self.status()
+        return status.state == "running" and status.host not in (None, socket.gethostname())
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, slurm_job: str | None = None) -> Iterator[None]:
         """Hold the run for this process; the kernel lets go when the process dies.
+
+        Args:
+            slurm_job: that this process is: where it was requeued on another machine its former process is dead.
 
         Raises:
             Busy: another process holds it.
         """
-        with open(self.folder / "lock", "a") as file:
-            deadline = time.monotonic() + _LOCK_PATIENCE
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise Busy(f"{self.folder} is being run by another process") from None
-                    time.sleep(0.02)
-            yield
+        mine = slurm_job is not None and self.status().slurm_job == slurm_job
+        try:
+            with contextlib.ExitStack() as stack:
+                if self._begun_elsewhere() and not mine and is_beating(self.folder / "lock"):
+                    raise Taken
+                stack.enter_context(leased(self.folder / "lock"))
+                yield
+        except Taken:
+            raise Busy(f"{self.folder} is being run by another process") from None
 
     def result(self) -> dict[str, Any]:
         """`result.json` of a done or pruned run, {} before; InputError when it is damaged."""

@@ -7,13 +7,15 @@ import inspect
 import json
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from receptive.config import did_you_mean
 from receptive.errors import InputError
+
+_Options = TypeVar("_Options")
 
 # below these a config may name classes and functions; a user's own prefixes stand in `target_prefixes`
 TARGET_PREFIXES = (
@@ -103,6 +105,26 @@ def option_faults(target: Callable[..., Any], values: Mapping[str, Any]) -> list
     return found + [
         fault for name, value in values.items() if name in known for fault in _type_faults(name, hints[name], value)
     ]
+
+
+def options_of(kind: type[_Options], values: Mapping[str, Any], key: str) -> _Options:
+    """Options as an object, held against its annotations.
+
+    Args:
+        kind: a data class of options.
+        values: that are given.
+        key: of the config, below which they stand.
+
+    Raises:
+        InputError: all faults.
+    """
+    found = option_faults(kind, values)
+    try:
+        if not found:
+            return kind(**values)
+    except ValueError as error:
+        found = [str(error)]
+    raise InputError("\n".join(f"{key}.{fault}" for fault in found))
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def train(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from rich.console import Console
 
-    from receptive.job import go_on, run_single
+    from receptive.single import go_on, remove_if_empty, run_single
 
     console = Console(markup=False)
     if config.resume is not None:
@@ -38,12 +38,15 @@ def train(config: DictConfig) -> None:
         go_on(config, Path(hydra.runtime.output_dir), list(hydra.overrides.task), console)
         return
     folder = Path(HydraConfig.get().runtime.output_dir)
+    if config.submit != "wait" or HydraConfig.get().runtime.choices.get("hydra/launcher") == "slurm":
+        remove_if_empty(folder)  # Hydra has made it
+        raise InputError("a single run is not submitted: receptive train -m hydra/launcher=slurm ... makes it a sweep")
     if config.dry_run is True:
-        from receptive.job import checked, remove_if_empty
+        from receptive.single import checked
         from receptive.sweeps.dry_run import tell_of_run
 
         run, frozen = checked(config, folder, download=False)
-        remove_if_empty(folder)  # Hydra has made it
+        remove_if_empty(folder)
         tell_of_run(frozen, run, Path(config.paths.output_dir), config.rerun, console)
         return
     run_single(config, folder, console)
@@ -206,3 +209,13 @@ def report(place: str) -> int:
 
     write_report(find_folder(place), Console(markup=False))
     return 0
+
+
+def cancel(place: str) -> int:
+    """`receptive cancel FOLDER_OR_STUDY`: gives 0 when nothing runs any more."""
+    from rich.console import Console
+
+    from receptive.report.places import find_folder
+    from receptive.sweeps.cancel import cancel as cancel_jobs
+
+    return 0 if cancel_jobs(find_folder(place), Console(markup=False)) else 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -19,6 +19,7 @@ from receptive.errors import InputError
 if TYPE_CHECKING:
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
+    from receptive.sweeps.places import Place
     from receptive.sweeps.sweep import Plan
 
 register_resolvers()
@@ -59,10 +60,15 @@ class FolderSweeper(Sweeper):
         from receptive.sweeps.sweep import Plan
 
         assert self.config is not None and self.launcher is not None
+        detach = detached(self.config)
+        if detach and not isinstance(self.launcher, SlurmLauncher):
+            raise InputError("submit=detach: these jobs end with the command; choose hydra/launcher=slurm")
         if isinstance(self.launcher, FolderLauncher):
-            launch, workers = by_folders(self.launcher.run), self.launcher.processes
-            return Plan(self._loader, self.config, launch, self.claims, workers)
-        return Plan(self._loader, self.config, by_overrides(self.launcher, at_once), self.claims, at_once)
+            workers = self.launcher.processes or at_once
+            launch = by_folders(functools.partial(self.launcher.run, at_once=at_once))
+        else:
+            workers, launch = at_once, by_overrides(self.launcher, at_once)
+        return Plan(self._loader, self.config, launch, self.claims, workers, detach)
 
 
 class GridSweeper(FolderSweeper):
@@ -88,10 +94,11 @@ class RandomSweeper(FolderSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run all drawn points."""
-        from receptive.sweeps.space import Drawing, draw, options_of, parse_space
+        from receptive.signatures import options_of
+        from receptive.sweeps.space import Drawing, draw, parse_space
         from receptive.sweeps.sweep import sweep
 
-        drawing = options_of(Drawing, self.options)
+        drawing = options_of(Drawing, self.options, "hydra.sweeper")
         return sweep(self.plan(), draw(parse_space(self._loader, arguments, self.params), drawing))
 
 
@@ -103,11 +110,12 @@ class OptunaSweeper(FolderSweeper):
         from receptive.journal import require_optuna
 
         require_optuna()
+        from receptive.signatures import options_of
         from receptive.sweeps.search import search
-        from receptive.sweeps.space import options_of, parse_space
+        from receptive.sweeps.space import parse_space
         from receptive.sweeps.trials import SearchOptions
 
-        options = options_of(SearchOptions, self.options)
+        options = options_of(SearchOptions, self.options, "hydra.sweeper")
         return search(self.plan(options.parallel), parse_space(self._loader, arguments, self.params), options)
 
 
@@ -115,8 +123,8 @@ class FolderLauncher(Launcher):
     """Launchers of ours take folders with frozen configs, not overrides."""
 
     @property
-    def processes(self) -> int:
-        """Jobs that run at a time."""
+    def processes(self) -> int | None:
+        """Jobs that run at a time; None: others decide."""
         return 1
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -128,12 +136,13 @@ class FolderLauncher(Launcher):
             "choose hydra/sweeper=grid, random or optuna: this launcher runs the job folders that it makes"
         )
 
-    def run(self, folders: Iterable[Path], total: int) -> None:
+    def run(self, folders: Iterable[Path], total: int, at_once: int | None = None) -> None:
         """Run the jobs of these folders; a job's failure is recorded in its folder and raises nothing.
 
         Args:
             folders: of the jobs; each is asked for when there is a place for it.
             total: how many are expected.
+            at_once: places where the launcher has no number of its own; None: as many as jobs.
         """
         raise NotImplementedError
 
@@ -141,7 +150,7 @@ class FolderLauncher(Launcher):
 class LocalLauncher(FolderLauncher):
     """One job after the other in this process."""
 
-    def run(self, folders: Iterable[Path], total: int) -> None:
+    def run(self, folders: Iterable[Path], total: int, at_once: int | None = None) -> None:
         """Run the jobs of these folders."""
         from receptive.sweeps.launchers import run_local
 
@@ -149,26 +158,82 @@ class LocalLauncher(FolderLauncher):
 
 
 class PackedLauncher(FolderLauncher):
-    """One worker process a core.
+    """Worker processes: one a core, or where GPUs are visible some a GPU; see receptive.sweeps.places.
 
     Args:
-        workers: number of processes; None: one a core.
+        workers: number of processes; None: one a core, with GPUs `jobs_per_device` a GPU.
+        jobs_per_device: processes that share a GPU.
     """
 
-    def __init__(self, workers: int | None = None) -> None:
-        self.workers = workers
+    def __init__(self, workers: int | None = None, jobs_per_device: int = 1) -> None:
+        self.workers, self.jobs_per_device = workers, jobs_per_device
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep where the sweep computes."""
+        self._accelerator = OmegaConf.select(config, "trainer.accelerator")
+        self._devices = OmegaConf.select(config, "trainer.devices")
 
     @property
     def processes(self) -> int:
         """Jobs that run at a time; raises InputError for a number that is none."""
-        if self.workers is None:
-            return len(os.sched_getaffinity(0))
-        if type(self.workers) is not int or self.workers < 1:
-            raise InputError(f"hydra.launcher.workers={self.workers}: give a whole number from 1 on, or null")
-        return self.workers
+        return len(self._places())
 
-    def run(self, folders: Iterable[Path], total: int) -> None:
+    def _places(self) -> list[Place]:
+        from receptive.sweeps.places import places, visible_gpus
+
+        if self.workers is not None and (type(self.workers) is not int or self.workers < 1):
+            raise InputError(f"hydra.launcher.workers={self.workers}: give a whole number from 1 on, or null")
+        if type(self.jobs_per_device) is not int or self.jobs_per_device < 1:
+            raise InputError(f"hydra.launcher.jobs_per_device={self.jobs_per_device}: give a whole number from 1 on")
+        gpus = visible_gpus() if self._accelerator in ("auto", "cuda") else []
+        if gpus and self._devices not in (1, "auto"):
+            raise InputError(
+                f"trainer.devices={self._devices}: hydra/launcher=packed gives each job one GPU; "
+                "leave it out, or choose hydra/launcher=local"
+            )
+        return places(self.workers, self.jobs_per_device, gpus)
+
+    def run(self, folders: Iterable[Path], total: int, at_once: int | None = None) -> None:
         """Run the jobs of these folders."""
         from receptive.sweeps.launchers import run_packed
 
-        run_packed(folders, total, self.workers)
+        run_packed(folders, total, self._places())
+
+
+class SlurmLauncher(FolderLauncher):
+    """Arrays of jobs in Slurm's queue.
+
+    Args:
+        options: receptive.slurm.options.SlurmOptions.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self._given = options
+        self._wait = True
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take whether to wait, and check the options."""
+        from receptive.signatures import options_of
+        from receptive.slurm.options import SlurmOptions
+
+        given = OmegaConf.to_container(OmegaConf.create(self._given))
+        assert isinstance(given, dict)
+        self._options, self._wait = options_of(SlurmOptions, given, "hydra.launcher"), not detached(config)  # type: ignore[arg-type]
+
+    @property
+    def processes(self) -> int | None:
+        """Jobs that run at a time, where that was limited."""
+        return self._options.array_parallelism
+
+    def run(self, folders: Iterable[Path], total: int, at_once: int | None = None) -> None:
+        """Have Slurm run the jobs of these folders."""
+        from receptive.sweeps.slurm import run_slurm
+
+        run_slurm(folders, total, self._options, at_once=at_once, wait=self._wait)
+
+
+def detached(config: DictConfig) -> bool:
+    """Whether the command is to return when the jobs are submitted; raises InputError for what is neither."""
+    if (submit := config.get("submit", "wait")) not in ("wait", "detach"):
+        raise InputError(f"submit={submit}: give wait or detach")
+    return bool(submit == "detach")

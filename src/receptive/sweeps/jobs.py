@@ -160,7 +160,7 @@ def _refuse_changed(jobs: Iterable[Job], entries: Iterable[Entry], root: Path) -
 
 def _deciding(overrides: Iterable[str]) -> tuple[str, ...]:
     """The overrides without those that say what the command does with the jobs."""
-    return tuple(line for line in overrides if not line.startswith(("rerun=", "dry_run=")))
+    return tuple(line for line in overrides if not line.startswith(("rerun=", "dry_run=", "submit=")))
 
 
 def _freeze(job: Job) -> None:

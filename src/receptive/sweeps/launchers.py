@@ -8,15 +8,16 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
 
 from rich.console import Console
 
-from receptive.errors import InputError
 from receptive.runs import Run
 from receptive.signals import Interrupted
+from receptive.sweeps.endings import record_death, say_end
+from receptive.sweeps.places import Place, told
 
 _GRACE = 30.0  # seconds that workers have to stop at the end of a batch
 
@@ -35,25 +36,26 @@ def run_local(folders: Iterable[Path], total: int) -> None:
         try:
             run_job(Run(folder), Console(quiet=True))
         except Exception as error:
-            _record_death(Run(folder), explain(error))
-        _say_end(console, number, total, Run(folder))
+            record_death(Run(folder), explain(error))
+        say_end(console, number, total, Run(folder))
 
 
-def run_packed(folders: Iterable[Path], total: int, workers: int | None = None) -> None:
-    """Run jobs in worker processes, one a core with one thread each.
+def run_packed(folders: Iterable[Path], total: int, places: Sequence[Place]) -> None:
+    """Run jobs in worker processes, one at each place.
 
     A worker that dies costs the job that it ran. When this process dies, workers finish their job and leave.
 
     Args:
         folders: of the jobs; each is asked for when a worker has nothing to do.
         total: how many are expected.
-        workers: number of processes; None: one for each core that this process may use.
+        places: where the workers run; the first `total` of them are used.
     """
-    cores = sorted(os.sched_getaffinity(0))
     pool = _Pool(iter(folders), total)
+    if said := told(places[:total]):
+        pool.console.print(said, highlight=False)
     try:
-        for number in range(min(workers or len(cores), total)):
-            pool.start(cores[number % len(cores)])
+        for place in places[:total]:
+            pool.start(place)
         pool.run()
     except BaseException:
         pool.stop()
@@ -70,8 +72,8 @@ class _Pool:
         self.console = Console(markup=False)
         self.selector = selectors.DefaultSelector()
 
-    def start(self, core: int) -> None:
-        """Start a worker on a core and give it its first job, if there is one."""
+    def start(self, place: Place) -> None:
+        """Start a worker at a place and give it its first job, if there is one."""
         if (folder := next(self.queue, None)) is None:
             return
         process = subprocess.Popen(
@@ -81,11 +83,11 @@ class _Pool:
             stderr=subprocess.DEVNULL,  # what jobs say stands in their log.txt
             text=True,
             bufsize=1,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            env=place.environment(),
             start_new_session=True,  # a Ctrl-C reaches this process alone, which stops the workers in order
         )
-        os.sched_setaffinity(process.pid, {core})
-        worker = _Worker(process, core)
+        os.sched_setaffinity(process.pid, place.cores)
+        worker = _Worker(process, place)
         self.selector.register(worker.answers, selectors.EVENT_READ, worker)
         worker.give(folder)
 
@@ -106,15 +108,15 @@ class _Pool:
                     self.selector.unregister(worker.answers)
                     cause, status = worker.cause_of_death(), worker.job.status()
                     if (status.state, status.pid) != ("interrupted", worker.process.pid):  # it told itself
-                        _record_death(worker.job, cause)
+                        record_death(worker.job, cause)
                 elif answer.startswith("failed "):  # the job could not even record it
-                    _record_death(worker.job, answer.partition(" ")[2].strip())
+                    record_death(worker.job, answer.partition(" ")[2].strip())
                 self.ended += 1
-                _say_end(self.console, self.ended, self.total, worker.job)
+                say_end(self.console, self.ended, self.total, worker.job)
                 if answer:
                     self._feed(worker)
                 else:
-                    self.start(worker.core)
+                    self.start(worker.place)
 
     def stop(self) -> None:
         """Ask all workers to stop at the end of a batch; kill those that do not."""
@@ -132,9 +134,9 @@ class _Pool:
 class _Worker:
     """A process that runs one job after the other."""
 
-    def __init__(self, process: subprocess.Popen[str], core: int) -> None:
+    def __init__(self, process: subprocess.Popen[str], place: Place) -> None:
         self.process = process
-        self.core = core
+        self.place = place
         self.answers = cast(IO[str], process.stdout)
         self.job = Run(Path())
 
@@ -146,40 +148,21 @@ class _Worker:
 
     def dismiss(self) -> None:
         """Let it end."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
+        self._close()
         self.process.wait()
-        self.answers.close()
 
     def cause_of_death(self) -> str:
         """How the process ended."""
         code = self.process.wait()
-        self.answers.close()
+        self._close()
         return (
             f"the worker was killed by {signal.Signals(-code).name}"
             if code < 0
             else f"the worker ended with code {code}"
         )
 
-
-def _record_death(run: Run, cause: str) -> None:
-    """Write what a job could not write itself; a folder that cannot be written keeps what it says."""
-    status = run.status()
-    if status.state in ("running", "waiting", "interrupted") and not run.locked():
-        status.state = "interrupted" if status.state == "running" else "failed"
-        status.error = cause
-        with contextlib.suppress(OSError):
-            run.write_status(status)
-
-
-def _say_end(console: Console, number: int, total: int, run: Run) -> None:
-    state, metric = run.state(), ""
-    with contextlib.suppress(InputError, OSError, KeyError, TypeError, ValueError):  # of a damaged result.json
-        result = run.result()
-        if monitor := result.get("monitor"):
-            metric = f"  {monitor} {result['metrics'][monitor]:.4f}  {result['seconds']:.1f} s"
-    console.print(
-        f"{number:>{len(str(total))}}/{total} {state:<11} {run.folder.name}{metric}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    def _close(self) -> None:
+        for pipe in (self.process.stdin, self.answers):
+            assert pipe is not None
+            with contextlib.suppress(BrokenPipeError):  # a folder that a dead worker never read
+                pipe.close()

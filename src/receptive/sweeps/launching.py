@@ -35,7 +35,9 @@ class Launch(Protocol):
         """
 
 
-def run_missing(jobs: Sequence[Job], launch: Launch, root: Path, rerun: Rerun, console: Console) -> None:
+def run_missing(
+    jobs: Sequence[Job], launch: Launch, root: Path, rerun: Rerun, console: Console, *, wait: bool = True
+) -> None:
     """Run the jobs that `rerun` asks for, and wait for those that another process runs.
 
     Args:
@@ -44,6 +46,7 @@ def run_missing(jobs: Sequence[Job], launch: Launch, root: Path, rerun: Rerun, c
         root: the sweep's folder.
         rerun: which ended jobs run again; what is waiting or interrupted always does but with "none".
         console: is told.
+        wait: for those of others; False: `launch` does not wait either.
     """
     if rerun != "none":
         drop_damaged_results(jobs, console)
@@ -58,6 +61,8 @@ def run_missing(jobs: Sequence[Job], launch: Launch, root: Path, rerun: Rerun, c
                 job.run.start_over()
     if todo:
         launch(todo, root, len(todo))
+    if not wait:
+        return
     elsewhere = [job for job in jobs if job.run.state() == "running"]  # none of ours runs any more
     if elsewhere:
         await_others(elsewhere, console)

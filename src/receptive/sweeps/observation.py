@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,12 +16,17 @@ from receptive.errors import InputError
 from receptive.files import read_yaml
 from receptive.manifest import NAME, Manifest
 from receptive.runs import ENDED_WELL, Run, State
+from receptive.slurm import scheduler
+from receptive.slurm.scheduler import SchedulerError
+from receptive.slurm.submissions import assigned
 from receptive.sweeps.estimate import max_epochs
 from receptive.sweeps.presence import is_driven
 from receptive.sweeps.snapshot import Progress, Snapshot
 
 _EPOCHS = re.compile(r"^trainer:\n(?:[ -].*\n)*?  max_epochs: (\d+)\n", re.MULTILINE)  # as frozen configs are written
 _SHOWN = ("val/accuracy", "val/f1_mean", "val/iou_mean", "val/loss", "train/loss")
+
+_QUEUE_ASKED_EVERY = 5.0  # seconds
 
 Read = TypeVar("Read")
 
@@ -44,6 +51,8 @@ class Observer:
     root: Path
     _files: dict[tuple[Path, str], tuple[tuple[int, int], Any]] = field(default_factory=dict)
     _jobs: dict[str, _Known] = field(default_factory=dict)
+    _asked: float = -math.inf  # when Slurm was, on time.monotonic's clock
+    _queued: int = 0
 
     def look(self) -> Snapshot:
         """The folder as it stands; what is damaged is shown as such, nothing is raised for it."""
@@ -63,7 +72,15 @@ class Observer:
             folders = {path.parent for name in ("config.yaml", "status.json") for path in self.root.glob(f"*/{name}")}
             jobs = [self._job(folder, {"folder": folder.name}) for folder in sorted(folders)]
         title = manifest.name or self.root.absolute().name
-        return Snapshot(title, tuple(jobs), is_driven(self.root), now, tuple(notes))
+        return Snapshot(title, tuple(jobs), is_driven(self.root), now, tuple(notes), self._in_queue())
+
+    def _in_queue(self) -> int:
+        """How many jobs Slurm's queue holds, where it answers; asked now and then."""
+        if time.monotonic() - self._asked > _QUEUE_ASKED_EVERY and (known := assigned(self.root)):
+            self._asked, self._queued = time.monotonic(), 0
+            with suppress(SchedulerError):
+                self._queued = len(set(scheduler.queue()) & {given.task for given in known.values()})
+        return self._queued
 
     def _job(self, folder: Path, labels: dict[str, str]) -> Progress:
         run = Run(folder)

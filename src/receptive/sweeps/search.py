@@ -47,6 +47,8 @@ def search(plan: Plan, space: Space, options: SearchOptions) -> None:
         raise InputError(
             f"seed={','.join(space.seeds)}: a trial is one run: give one seed, and run the best points with several"
         )
+    if plan.detach:
+        raise InputError("submit=detach: a search decides on a point when others have ended: leave it running")
     dry = plan.master.get("dry_run") is True
     composer = JobComposer(plan.loader, plan.master, plan.root, download=not dry)
     goal = _goal(probes := composer.jobs(space.probes()))

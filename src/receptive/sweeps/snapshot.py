@@ -73,6 +73,7 @@ class Snapshot:
         driven: whether the command that runs them is alive.
         now: the moment, seconds since 1970.
         notes: what could not be read, a sentence each.
+        queued: jobs of it in a cluster's queue, with those that run.
     """
 
     title: str
@@ -80,6 +81,7 @@ class Snapshot:
     driven: bool
     now: float
     notes: tuple[str, ...] = ()
+    queued: int = 0
 
     @property
     def counts(self) -> Counter[State]:
@@ -89,12 +91,13 @@ class Snapshot:
     @property
     def alive(self) -> bool:
         """Whether anything may still happen."""
-        return self.driven or self.counts["running"] > 0
+        return self.driven or self.queued > 0 or self.counts["running"] > 0
 
     @property
     def pending(self) -> tuple[Progress, ...]:
-        """Jobs that the command will still come to: what was interrupted goes on."""
-        return tuple(job for job in self.jobs if job.state in ("waiting", "interrupted")) if self.driven else ()
+        """Jobs that the command, or the cluster, will still come to: what was interrupted goes on."""
+        coming = self.driven or self.queued
+        return tuple(job for job in self.jobs if job.state in ("waiting", "interrupted")) if coming else ()
 
     @property
     def typical(self) -> float | None:

@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from annotated_types import Ge
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -16,12 +16,10 @@ from hydra.errors import HydraException
 
 from receptive.config import did_you_mean
 from receptive.errors import InputError
-from receptive.signatures import option_faults
 from receptive.sweeps.expansion import Point, parsed
 
 _DIGITS = 5  # of a drawn number: what a table can show, and finer than any learning rate is told apart
 _TAGS = ("log", "int", "float")
-_Options = TypeVar("_Options")
 
 
 @dataclass(frozen=True)
@@ -129,13 +127,6 @@ class Drawing:
 
     trials: Annotated[int, Ge(1)]
     sampling_seed: Annotated[int, Ge(0)]
-
-
-def options_of(kind: type[_Options], values: Mapping[str, Any]) -> _Options:
-    """Options of a sweeper, held against their annotations; raises InputError with all faults."""
-    if found := option_faults(kind, values):
-        raise InputError("\n".join(f"hydra.sweeper.{fault}" for fault in found))
-    return kind(**values)
 
 
 def draw(space: Space, drawing: Drawing) -> list[Point]:

@@ -57,6 +57,8 @@ def page(snapshot: Snapshot, rows: int, width: int) -> RenderableType:
     """What is shown of a moment, with at most so many jobs."""
     notes = [*snapshot.notes, *_remarks(snapshot)]
     heading = f"{snapshot.title}: {_told(snapshot.counts)}"
+    if snapshot.queued:
+        heading += f"; {snapshot.queued:,} in Slurm's queue"
     if snapshot.alive:
         left = snapshot.left
         heading += f"; {'time left unknown' if left is None else f'about {duration(left)} left'}"

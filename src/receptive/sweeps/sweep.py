@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.console import Console
 from receptive.errors import InputError
 from receptive.report.claims import parse_claims
 from receptive.report.report import write_report
+from receptive.runs import shown
 from receptive.signals import listening
 from receptive.sweeps.dry_run import tell_of_sweep
 from receptive.sweeps.expansion import Point
@@ -31,6 +33,7 @@ class Plan:
         launch: runs jobs: `by_folders` or `by_overrides`.
         claims: of the study.
         workers: jobs that the launcher runs at a time; None: its own affair.
+        detach: the jobs are submitted, and the command does not wait for them.
     """
 
     loader: Any
@@ -38,6 +41,7 @@ class Plan:
     launch: Launch
     claims: Any = ()
     workers: int | None = None
+    detach: bool = False
 
     @property
     def root(self) -> Path:
@@ -71,6 +75,12 @@ def sweep(plan: Plan, points: Iterable[Point]) -> None:
         tell_of_sweep(placed(jobs, plan.root), plan.root, outputs, rerun, plan.workers, console)
         return
     jobs = settle(jobs, plan.root, about)
+    if plan.detach:
+        run_missing(jobs, plan.launch, plan.root, rerun, console, wait=False)
+        folder = shlex.quote(shown(plan.root))
+        for verb, what in (("status", "shows them"), ("report", "makes the tables"), ("cancel", "stops them")):
+            console.print(f"receptive {verb} {folder}   {what}", highlight=False, soft_wrap=True)
+        return
     try:
         with driving(plan.root), listening():
             run_missing(jobs, plan.launch, plan.root, rerun, console)

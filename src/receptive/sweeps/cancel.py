@@ -1,0 +1,100 @@
+"""`receptive cancel`: stop whatever runs or waits of a sweep or run, so that the same command can go on with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections import Counter
+from pathlib import Path
+from typing import get_args
+
+from rich.console import Console
+
+from receptive.errors import InputError
+from receptive.manifest import Manifest
+from receptive.runs import Run, State, shown
+from receptive.slurm import scheduler
+from receptive.slurm.submissions import adopt_lost, assigned, submissions, submitting
+from receptive.sweeps.presence import drivers
+
+_GRACE = 30.0  # seconds in which jobs save what they have
+
+
+def cancel(root: Path, console: Console) -> bool:
+    """Stop the commands that drive a sweep, take its jobs out of Slurm's queue, and stop the runs on this machine.
+
+    What runs saves itself at the end of its batch. Waits up to half a minute for that.
+
+    Args:
+        root: the folder of a sweep or a run.
+        console: is told.
+
+    Returns:
+        Whether nothing runs any more.
+
+    Raises:
+        InputError: there is nothing to stop in this folder.
+        SchedulerError: Slurm has jobs of it and does not answer.
+    """
+    runs = _runs(root)
+    stopped = _stop(drivers(root), "the command", console)
+    stopped += _cancel_tasks(root, console)
+    ours = {pid for _, pid in drivers(root)}
+    inside = [run for run in runs if run.state() == "running" and run.status().pid not in ours]
+    stopped += _stop([_process(run) for run in inside if run.status().slurm_job is None], "a run", console)
+    if not stopped and not inside:
+        console.print(f"nothing of {shown(root)} runs or waits", highlight=False, soft_wrap=True)
+        return True
+    deadline = time.monotonic() + _GRACE
+    while (left := drivers(root) or any(run.state() == "running" for run in runs)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    counts = Counter(run.state() for run in runs)
+    told = ", ".join(f"{counts[state]} {state}" for state in get_args(State) if counts[state])
+    console.print(f"{shown(root)}: {told}; the same command goes on", highlight=False, soft_wrap=True)
+    return not left
+
+
+def _runs(root: Path) -> list[Run]:
+    if (root / "config.yaml").is_file():
+        return [Run(root)]
+    found = [entry.run(root) for entry in Manifest.read(root).entries.values()]
+    found = found or [Run(path.parent) for path in root.glob("*/config.yaml")]
+    if not found:
+        raise InputError(f"{shown(root)} holds no run")
+    return found
+
+
+def _process(run: Run) -> tuple[str, int]:
+    status = run.status()
+    return status.host or socket.gethostname(), status.pid or 0
+
+
+def _stop(processes: list[tuple[str, int]], what: str, console: Console) -> int:
+    """Ask processes of this machine to stop; gives how many were."""
+    here = socket.gethostname()
+    stopped = 0
+    for host, pid in processes:
+        if host != here:
+            console.print(f"{what} goes on at {host}, as process {pid}: stop it there", style="yellow", highlight=False)
+        elif pid > 0:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+                stopped += 1
+    return stopped
+
+
+def _cancel_tasks(root: Path, console: Console) -> int:
+    """Take a sweep's arrays out of the queue; gives how many tasks there were."""
+    if not submissions(root):
+        return 0
+    with submitting(root):
+        adopt_lost(root)
+        queue, known = scheduler.queue(), {given.task for given in assigned(root).values()}
+        tasks = known & set(queue)
+        if tasks:
+            scheduler.cancel(sorted({task.job for task in tasks}))
+            console.print(f"{len(tasks)} jobs taken out of Slurm's queue", highlight=False)
+        return len(tasks)

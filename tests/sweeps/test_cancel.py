@@ -1,0 +1,136 @@
+"""`receptive cancel` on this machine; tests/slurm has the one on a cluster."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.conftest import Cli
+
+from receptive.manifest import Manifest
+from receptive.runs import Run, Status
+from receptive.slurm import scheduler
+from receptive.slurm.scheduler import SchedulerError, Task
+from receptive.sweeps.presence import drivers, driving, is_driven
+
+LONG = ("data=digits", "data.batch_size=8", "trainer.max_epochs=500", "trainer.progress=none", "test=false")
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def started(*arguments: str, folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "receptive", "train", *arguments], cwd=folder, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def test_a_sweep_is_stopped_and_goes_on(cli: Cli, tmp_path: Path) -> None:
+    """Its command first, else it would give the next jobs to its workers."""
+    options = (
+        "-m",
+        *LONG,
+        "seed=range(4)",
+        "hydra/launcher=packed",
+        "hydra.launcher.workers=2",
+        "hydra.sweep.dir=sweep",
+    )
+    root = tmp_path / "sweep"
+    with started(*options, folder=tmp_path) as driver:
+
+        def running() -> list[Run]:
+            if not (root / "sweep.json").is_file():
+                return []
+            runs = [entry.run(root) for entry in Manifest.read(root).entries.values()]
+            return [run for run in runs if run.state() == "running" and run.metrics()]
+
+        wait_for(lambda: len(running()) == 2)
+        assert drivers(root) == [(socket.gethostname(), driver.pid)]
+        code, out, err = cli("cancel", "sweep")
+        assert (code, err) == (0, "")
+        assert "sweep: 2 interrupted, 2 waiting; the same command goes on" in out
+        driver.communicate(timeout=60)
+    assert driver.returncode == 128 + 15
+    assert (drivers(root), is_driven(root)) == ([], False)
+    assert cli("cancel", "sweep")[1] == "nothing of sweep runs or waits\n"
+
+
+def test_a_single_run_is_stopped(cli: Cli, tmp_path: Path) -> None:
+    with started(*LONG, "hydra.run.dir=run", folder=tmp_path) as process:
+        run = Run(tmp_path / "run")
+        wait_for(lambda: run.state() == "running" and run.metrics())
+        code, out, _ = cli("cancel", "run")
+        assert (code, out) == (0, "run: 1 interrupted; the same command goes on\n")
+        process.communicate(timeout=60)
+    assert process.returncode == 128 + 15
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Run:
+    """A run whose process is another machine's."""
+    run = Run(tmp_path / "run")
+    run.folder.mkdir()
+    run.config_path.write_text("seed: 0\n")
+    run.write_status(Status(state="running", host="node7", pid=os.getpid()))
+    (run.folder / "lock").touch()
+    return run
+
+
+def test_what_runs_on_another_machine_is_told(cli: Cli, elsewhere: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no process of this one that has the same number is stopped."""
+    monkeypatch.setattr("receptive.sweeps.cancel._GRACE", 0.1)
+    code, out, _ = cli("cancel", "run")
+    assert code == 1
+    assert f"a run goes on at node7, as process {os.getpid()}: stop it there" in out
+    assert elsewhere.state() == "running"
+
+
+def test_of_a_sweep_only_what_is_in_the_queue_is_cancelled(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "sweep"
+    for name, job in (("old", 7), ("new", 8)):
+        place = root / "slurm" / name
+        place.mkdir(parents=True)
+        (place / "folders.txt").write_text("one\ntwo\n")
+        (place / "job_id").write_text(f"{job}\n")
+    run = Run(root / "one")
+    run.folder.mkdir()
+    run.config_path.write_text("seed: 0\n")
+    cancelled: list[int] = []
+    monkeypatch.setattr(
+        scheduler, "queue", lambda: {Task(8, 1): "pending", Task(8, 0): "pending", Task(9, 0): "running"}
+    )
+    monkeypatch.setattr(scheduler, "cancel", cancelled.extend)
+    code, out, _ = cli("cancel", "sweep")
+    assert code == 0
+    assert cancelled == [8]
+    assert "2 jobs taken out of Slurm's queue" in out
+
+    def silent() -> dict[Task, str]:
+        raise SchedulerError("Unable to contact slurm controller")
+
+    monkeypatch.setattr(scheduler, "queue", silent)
+    code, _, err = cli("cancel", "sweep")
+    assert (code, err) == (1, "receptive: Unable to contact slurm controller\n")
+
+
+def test_drivers_that_were_killed_are_forgotten(tmp_path: Path) -> None:
+    (tmp_path / "driver.lock").touch()
+    (tmp_path / "drivers").write_text("node7 12\n")
+    assert drivers(tmp_path) == []
+    me = (socket.gethostname(), os.getpid())
+    with driving(tmp_path):
+        assert drivers(tmp_path) == [me]
+    assert not (tmp_path / "drivers").exists()

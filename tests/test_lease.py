@@ -1,0 +1,105 @@
+"""Locks and heartbeats."""
+
+import errno
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from receptive import lease
+from receptive.lease import Taken, is_beating, is_leased, leased
+from receptive.runs import Busy, Run, Status
+
+HOLD = (
+    "import sys, time; from pathlib import Path; from receptive.lease import leased\n"
+    "with leased(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)\n"
+)
+
+
+def test_only_one_process_holds_it_and_death_lets_go(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    assert not is_leased(path)
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        assert is_leased(path)
+        with pytest.raises(Taken), leased(path):
+            pass
+        other.kill()
+        other.wait()
+    assert not is_leased(path)
+    with leased(path):
+        pass
+
+
+def test_the_holder_touches_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.05)
+    path = tmp_path / "lock"
+    path.touch()
+    os.utime(path, (1000, 1000))
+    assert not is_beating(path)
+    with leased(path):
+        for _ in range(2):
+            os.utime(path, (1000, 1000))
+            deadline = time.monotonic() + 10
+            while not is_beating(path):
+                assert time.monotonic() < deadline, "no heartbeat"
+                time.sleep(0.01)
+        path.unlink()  # with the whole folder, say
+        time.sleep(0.2)
+    assert not path.exists()
+
+
+def test_where_the_file_system_knows_no_locks_the_heartbeat_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int, kind: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    run = Run(tmp_path)
+    with run.lock():
+        run.write_status(Status(state="running", host="node7"))
+        assert run.state() == "running"
+        with pytest.raises(Busy), run.lock():
+            pass
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(lease.DEAD / 2, "running"), (lease.DEAD + 5, "interrupted")])
+def test_a_run_of_another_machine_runs_as_long_as_its_heart_beats(tmp_path: Path, seconds: float, state: str) -> None:
+    """Its lock is of another kernel."""
+    run = Run(tmp_path)
+    run.write_status(Status(state="running", host="node7", slurm_job="12_3"))
+    (tmp_path / "lock").touch()
+    os.utime(tmp_path / "lock", (time.time() - seconds,) * 2)
+    assert run.state() == state
+    if state == "running":
+        with pytest.raises(Busy), run.lock():
+            pass
+        with pytest.raises(Busy), run.lock("12_4"):
+            pass
+    else:
+        with run.lock():
+            pass
+
+
+def test_a_requeued_job_need_not_wait_for_its_former_self(tmp_path: Path) -> None:
+    """Slurm starts it when the other is gone, on another node perhaps."""
+    run = Run(tmp_path)
+    run.write_status(Status(state="running", host="node7", slurm_job="12_3"))
+    (tmp_path / "lock").touch()
+    with run.lock("12_3"):
+        pass
+
+
+def test_this_machines_runs_need_no_heartbeat(tmp_path: Path) -> None:
+    """A kill leaves a file that was touched just now."""
+    run = Run(tmp_path)
+    run.write_status(Status(state="running", host=socket.gethostname()))
+    (tmp_path / "lock").touch()
+    assert run.state() == "interrupted"

@@ -59,6 +59,17 @@ def test_the_fingerprint_is_of_what_is_computed() -> None:
     assert configs.fingerprint(composed("trainer.threads=7"), swept=["trainer.threads"]) != base
 
 
+def test_devices_count_from_two_on() -> None:
+    """They train with as many batches at a time; with one device runs are named as before there was a choice."""
+    base, older = composed(), composed()
+    del older.trainer.num_nodes, older.trainer.devices
+    assert configs.fingerprint(older) == configs.fingerprint(base)
+    assert configs.differences(older, base) == []
+    prints = [composed("trainer=ddp"), composed("trainer.devices=3"), composed("trainer.num_nodes=2"), base]
+    assert len({configs.fingerprint(config) for config in prints}) == 4
+    assert configs.differences(base, composed("trainer=ddp")) == ["trainer.devices: 1 -> 2"]
+
+
 def test_auto_stays_auto_in_the_fingerprint() -> None:
     assert configs.fingerprint(composed("trainer.precision=auto")) != configs.fingerprint(
         composed("trainer.precision=32-true")

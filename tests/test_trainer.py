@@ -175,6 +175,7 @@ def test_auto_threads_are_the_processs_cores_or_fewer(
     if variable is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", variable)
     assert TrainerOptions(max_epochs=1).actual_threads() == threads
+    assert TrainerOptions(max_epochs=1).actual_threads(sharing=2) == max(1, min(cores // 2, threads))
 
 
 def test_auto_threads_where_a_process_has_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,16 +8,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from tests.resume.conftest import QUIET, folder_of, stops
+from omegaconf import OmegaConf
+from tests.resume.conftest import MASKS, QUIET, folder_of, stops
 
-from receptive.checkpoints import HEADER, load_state
+from receptive.checkpoints import HEADER, header, load_state, resumable
+from receptive.evaluate import evaluate
+from receptive.files import read_csv
 from receptive.job import main, run_job
 from receptive.runs import Run
 from receptive.signals import Interrupted
@@ -57,13 +61,15 @@ def test_two_processes_are_one_with_the_summed_batch(tmp_path: Path) -> None:
     assert header["ranks"] == len(header["random"]) == 2
     assert {path.name for path in two.folder.iterdir()} == {path.name for path in one.folder.iterdir()}
     assert "ERROR" not in two.log_path.read_text()
+    again = evaluate(two)
+    assert again == {key: two.result()["metrics"][key] for key in again}
 
 
 @contextmanager
-def job(run: Run, *command: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+def job(run: Run, *command: str, more: Sequence[Run] = (), **variables: str) -> Iterator[subprocess.Popen[str]]:
     """A job as a process, by itself or as another command starts it, which does not outlive the block."""
     process = subprocess.Popen(
-        [sys.executable, "-m", *command, "receptive.job", str(run.folder)],
+        [sys.executable, "-m", *command, "receptive.job", *(str(job.folder) for job in (run, *more))],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **variables},
     )  # fmt: skip
     others: list[int] = []
@@ -116,10 +122,11 @@ def test_torchrun_starts_them_too(tmp_path: Path) -> None:
         out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert chaos.differences(chaos.everything(ours), chaos.everything(theirs)) == []
-    with job(theirs, *TORCHRUN) as process:  # and leave where nothing is to be done
+    other = folder_of(tmp_path / "other", *TWO, "trainer.max_epochs=1")
+    with job(theirs, *TORCHRUN, more=[other]) as process:  # nothing is to be done in the first
         out, err = process.communicate(timeout=120)
-    assert (process.returncode, out.split()) == (0, ["done", "done"]), err
-    assert theirs.status().attempts == 1
+    assert (process.returncode, out.split()) == (0, ["done"] * 4), err
+    assert (theirs.status().attempts, other.status().attempts) == (1, 1)
 
 
 @pytest.mark.slow
@@ -136,14 +143,48 @@ def test_a_held_run_is_left_alone_by_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rank", [0, 1])
 def test_sruns_variables_are_enough(tmp_path: Path, rank: int) -> None:
     """Two processes as srun would start them; either comes first."""
-    run = folder_of(tmp_path / "run", *TWO)
+    run, other = (folder_of(tmp_path / name, *TWO, "trainer.max_epochs=1") for name in ("run", "other"))
     step = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NUM_TASKS": "2"}
-    with job(run, **step, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank)) as first:
+    with job(run, more=[other], **step, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank)) as first:
         time.sleep(1)
-        with job(run, **step, SLURM_PROCID=str(1 - rank), SLURM_LOCALID=str(1 - rank)) as second:
+        with job(run, more=[other], **step, SLURM_PROCID=str(1 - rank), SLURM_LOCALID=str(1 - rank)) as second:
             said = [process.communicate(timeout=120) for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), said
-    assert run.state() == "done"
+    assert run.state() == other.state() == "done"
+
+
+@pytest.mark.slow
+def test_a_worker_runs_one_after_the_other(tmp_path: Path) -> None:
+    """As the packed launcher feeds it: folders on stdin, of runs on two devices and on one."""
+    runs = [folder_of(tmp_path / str(n), *kind, "trainer.max_epochs=1") for n, kind in enumerate((TWO, ONE, TWO))]
+    worker = subprocess.run(
+        [sys.executable, "-m", "receptive.job"],
+        input="".join(f"{run.folder}\n" for run in runs), capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (worker.returncode, worker.stdout.split()) == (0, ["done"] * 3), worker.stderr
+    assert [run.result()["hardware"].get("ranks") for run in runs] == [2, None, 2]
+
+
+@pytest.mark.slow
+def test_a_segmentation(tmp_path: Path) -> None:
+    """Its scores of single images are of one process; three images are held out, two and one."""
+    common = (*MASKS, "task.loss=cross_entropy", "trainer.precision=32-true", "trainer.max_epochs=2")
+    common += (
+        "model.norm=none",
+        "optimizer=sgd",
+        "data.eval_batch_size=1",
+        "record=activations",
+        "trainer.early_stopping_patience=1",
+    )
+    two = folder_of(tmp_path / "two", *common, "trainer=ddp", "data.batch_size=1", net=False)
+    one = folder_of(tmp_path / "one", *common, net=False)
+    assert [run_job(run, QUIET) for run in (two, one)] == ["done", "done"], two.status().error
+    assert_nearly_equal(two, one)
+    scores = [[float(row["f1"]) for row in read_csv(run.test_images_path)] for run in (two, one)]
+    assert scores[0] == pytest.approx(scores[1], abs=0.01)
+    with np.load(two.test_masks_path) as found:
+        assert len(found["masks"]) == len(scores[0]) == 4
+    assert {path.name for path in two.folder.iterdir()} == {path.name for path in one.folder.iterdir()}
 
 
 @pytest.mark.slow
@@ -202,7 +243,7 @@ def test_a_process_of_torchruns_is_killed(victim: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_to_rank_0_stops_all(number: signal.Signals, tmp_path: Path) -> None:
     run = folder_of(tmp_path / "run", *LONG)
     with job(run) as process:
@@ -230,16 +271,18 @@ def test_a_signal_while_they_start_stops_all(tmp_path: Path) -> None:
     assert (process.returncode, run.state()) == (143, "interrupted")
 
 
+def with_net(folder: Path, name: str) -> Run:
+    run = folder_of(folder / "run", *LONG)
+    config = run.config()
+    config.model = {"_target_": f"{__name__}.{name}"}
+    OmegaConf.save(config, run.config_path)
+    return run
+
+
 @pytest.mark.slow
 def test_a_fault_of_another_rank_is_told(tmp_path: Path) -> None:
-    """That it cannot read, say, the data that rank 0 has read."""
-    run = folder_of(tmp_path / "run", *LONG)
-    config = run.config()
-    config.model = {"_target_": "tests.test_world.FaultyNet", "_convert_": "all"}
-    run.config_path.write_text("")
-    from omegaconf import OmegaConf
-
-    OmegaConf.save(config, run.config_path)
+    """As that it cannot read a file that rank 0 has read."""
+    run = with_net(tmp_path, "FaultyNet")
     with job(run) as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1, err
@@ -263,12 +306,7 @@ class FaultyNet(torch.nn.Linear):
 
 @pytest.mark.slow
 def test_a_loss_that_is_not_finite_on_one_process_fails_all(tmp_path: Path) -> None:
-    run = folder_of(tmp_path / "run", *TWO)
-    config = run.config()
-    config.model = {"_target_": "tests.test_world.DivergingNet"}
-    from omegaconf import OmegaConf
-
-    OmegaConf.save(config, run.config_path)
+    run = with_net(tmp_path, "DivergingNet")
     with job(run) as process:
         process.communicate(timeout=60)
     assert (process.returncode, run.status().state) == (1, "failed")
@@ -287,13 +325,9 @@ class DivergingNet(FaultyNet):
         return output
 
 
-def test_a_run_on_other_devices_starts_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from rich.console import Console
-
-    from receptive.checkpoints import header, resumable
-
+def test_a_run_on_other_devices_starts_anew(tmp_path: Path) -> None:
     run = folder_of(tmp_path / "run", *ONE, "trainer.max_epochs=1", "trainer.limit_train_batches=2")
-    assert run_job(run, Console(quiet=True)) == "done"
+    assert run_job(run, QUIET) == "done"
     known = load_state(run.checkpoints / "last.ckpt")[HEADER]
     checkpoint, messages = resumable(run, header(known["fingerprint"], known["code"], 2))
     assert checkpoint is None

@@ -35,11 +35,6 @@ def own(values: Sequence[Value]) -> Value:
     return values[dist.get_rank() if several() else 0]
 
 
-def first_told(message: str) -> str:
-    """What the first process that has something to tell tells; "" where none has."""
-    return next((text for text in gathered(message) if text), "")
-
-
 def of_first(value: Value) -> Value:
     """The value of rank 0."""
     if not several():

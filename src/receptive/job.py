@@ -119,10 +119,10 @@ def _train(config: DictConfig, run: Run, status: Status, console: Console, world
         if messages:
             console.print("the run starts anew", highlight=False)
         run.clear()
-    world.tell("running", checkpoint=checkpoint and str(checkpoint), origin=origin)
     interruption = Interruption()
     with listening(interruption.receive):
         try:
+            world.tell("running", checkpoint=checkpoint and str(checkpoint), origin=origin)
             run.write_result(result := train(config, run, interruption, console, origin, checkpoint, world))
         except BaseException:
             logging.getLogger(__name__).error("the run ended with\n%s", traceback.format_exc())

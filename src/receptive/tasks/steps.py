@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from receptive.collectives import first_told, summed
+from receptive.collectives import gathered, summed
 
 
 class NonFiniteLoss(RuntimeError):
@@ -59,15 +59,19 @@ class EpochSteps:
             NonFiniteLoss: one is NaN or infinite; the text gives the batch.
         """
         losses = _together(self._losses).double().cpu() if self._losses else torch.zeros(0, dtype=torch.float64)
-        finite, fault = losses.isfinite(), ""
+        finite, fault = losses.isfinite(), None
         if not bool(finite.all()):
             first = int((~finite).nonzero()[0])
             fault = (
-                f"the training loss is {losses[first].item()} in epoch {self._epoch + 1}, batch "
-                f"{self._steps + first + 1}: try a smaller optimizer.lr or trainer.gradient_clip_val=1"
+                first,
+                (
+                    f"the training loss is {losses[first].item()} in epoch {self._epoch + 1}, batch "
+                    f"{self._steps + first + 1}: try a smaller optimizer.lr or trainer.gradient_clip_val=1"
+                ),
             )
-        if fault := first_told(fault):
-            raise NonFiniteLoss(fault)
+        # the others' losses follow one batch later, by the weights
+        if faults := [found for found in gathered(fault) if found is not None]:
+            raise NonFiniteLoss(min(faults)[1])
         return losses
 
     def flush(self) -> None:

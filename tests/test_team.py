@@ -1,0 +1,75 @@
+"""The watch over processes that rank 0 has started, on processes that do nothing but end."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from receptive import team
+from receptive.runs import Run
+from receptive.signals import Interrupted
+from receptive.team import Loss, Team
+
+KILLED = "import os; os.kill(os.getpid(), 9)"
+WAITING = "import time; time.sleep(60)"
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
+    """A team of processes that run the given lines; those that are abandoned are noted, and nobody is ended."""
+
+    def begin(*lines: str) -> tuple[Team, list[Loss], threading.Event]:
+        def fake(rank: int, ranks: int, port: int, run: Run) -> subprocess.Popen[str]:
+            command = [sys.executable, "-c", lines[rank - 1]]
+            return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+        abandoned: list[Loss] = []
+        over = threading.Event()
+        monkeypatch.setattr(team, "_start", fake)
+        monkeypatch.setattr(team, "_GRACE", 0.5)
+        monkeypatch.setattr(team.os, "_exit", lambda code: over.set())
+        return Team(len(lines) + 1, 0, Run(tmp_path), abandoned.append), abandoned, over
+
+    return begin
+
+
+@pytest.mark.parametrize(
+    ("line", "state", "cause"),
+    [
+        (KILLED, "interrupted", "rank 1 was killed by SIGKILL"),
+        ("print('failed InputError: no'); raise SystemExit(1)", "failed", "rank 1: InputError: no"),
+        ("raise SystemExit(143)", "interrupted", "rank 1 was stopped by SIGTERM"),
+        ("raise SystemExit(7)", "failed", "rank 1 ended with code 7; see log.txt"),
+    ],
+)
+def test_what_the_end_of_a_process_means(start: object, line: str, state: str, cause: str) -> None:
+    found, abandoned, over = start(line)  # type: ignore[operator]
+    loss = found.loss_soon()
+    assert (loss.state, str(loss)) == (state, cause)
+    found.end(Loss)
+    assert not abandoned
+    assert not over.is_set()
+
+
+def test_where_rank_0_takes_no_notice_the_others_and_it_are_ended(start: object) -> None:
+    found, abandoned, over = start(KILLED, WAITING)  # type: ignore[operator]
+    assert over.wait(20)
+    assert [str(loss) for loss in abandoned] == ["rank 1 was killed by SIGKILL"]
+    found.end(Loss)
+    assert [process.returncode for process in found._processes.values()] == [-9, -9]
+
+
+def test_those_that_come_to_their_end_are_waited_for(start: object) -> None:
+    found, abandoned, _ = start("import time; time.sleep(0.3)", "")  # type: ignore[operator]
+    assert found.loss_soon() is None
+    found.end(None)
+    assert [process.returncode for process in found._processes.values()] == [0, 0]
+    assert not abandoned
+
+
+def test_after_a_signal_they_are_asked(start: object) -> None:
+    found, _, _ = start(WAITING)  # type: ignore[operator]
+    found.end(Interrupted)
+    assert [process.returncode for process in found._processes.values()] == [-15]

@@ -1,5 +1,6 @@
 """A finished run on images of one's own, against the figures that the run was tested with."""
 
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 from sklearn.metrics import f1_score
 from tests.conftest import Cli
 
 from receptive import predict
+from receptive.cli import main
 from receptive.data.digits import Digits
 from receptive.data.phantoms import Phantoms
 from receptive.errors import InputError
@@ -27,16 +30,33 @@ PHANTOMS = (
 )
 
 
-@pytest.fixture
-def digit_run(cli: Cli, tmp_path: Path) -> Run:
-    assert cli("train", *DIGITS)[0] == 0
-    return Run(tmp_path / "run")
+def trained(folder: Path, *options: str) -> Path:
+    GlobalHydra.instance().clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("RECEPTIVE_DATA_DIR", raising=False)
+        assert main(("train", *options)) == 0
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def trained_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(tmp_path_factory.mktemp("digits"), *DIGITS)
+
+
+@pytest.fixture(scope="module")
+def trained_phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(tmp_path_factory.mktemp("phantoms"), *PHANTOMS)
 
 
 @pytest.fixture
-def phantom_run(cli: Cli, tmp_path: Path) -> Run:
-    assert cli("train", *PHANTOMS)[0] == 0
-    return Run(tmp_path / "run")
+def digit_run(trained_digits: Path, tmp_path: Path) -> Run:
+    return Run(Path(shutil.copytree(trained_digits, tmp_path / "run")))
+
+
+@pytest.fixture
+def phantom_run(trained_phantoms: Path, tmp_path: Path) -> Run:
+    return Run(Path(shutil.copytree(trained_phantoms, tmp_path / "run")))
 
 
 def opened(path: Path) -> Image.Image:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from tests.conftest import Cli
 
+from hydra_plugins.receptive_plugins import PackedLauncher
 from receptive.sweeps.launchers import run_packed
 from receptive.sweeps.places import Place, places, told, visible_gpus
 
@@ -22,8 +24,7 @@ def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("receptive.sweeps.places.visible_gpus", lambda: ["0", "1"])
 
 
 def placed(found: list[Place]) -> list[tuple[tuple[int, ...], int, str | None, int]]:
@@ -144,16 +145,14 @@ for line in sys.stdin:
     seen |= {{"pid": os.getpid(), "cores": sorted(os.sched_getaffinity(0))}}
     with open(os.path.join(line.strip(), "seen.json"), "w") as file:
         json.dump(seen, file)
-    if line.strip().endswith("deadly"):
-        os._exit(3)
-    print("done", flush=True)
+    os._exit(3)
 """
 
 
 def test_workers_get_what_their_place_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Processes that tell what they see; one that takes a dead one's place sees the same."""
+    """Processes that tell what they see and die; what takes a dead one's place sees the same."""
     worker = tmp_path / "worker"
     worker.write_text(WORKER)
     worker.chmod(0o755)
@@ -161,18 +160,16 @@ def test_workers_get_what_their_place_has(
     for name in ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"):
         monkeypatch.delenv(name, raising=False)
     found = places(None, 2, ["3", "GPU-a"])
-    folders = [tmp_path / f"{number}{'-deadly' if number in (0, 1, 2, 3) else ''}" for number in range(12)]
+    folders = [tmp_path / str(number) for number in range(9)]
     for folder in folders:
         folder.mkdir()
     run_packed(iter(folders), len(folders), found)
     seen = [json.loads((folder / "seen.json").read_text()) for folder in folders]
-    assert [(one["CUDA_VISIBLE_DEVICES"], tuple(one["cores"])) for one in seen[:4]] == [
-        (place.gpu, place.cores) for place in found
-    ]
+    where = [(one["CUDA_VISIBLE_DEVICES"], tuple(one["cores"])) for one in seen]
+    assert where[:4] == [(place.gpu, place.cores) for place in found] and set(where[4:]) <= set(where[:4])
+    assert len({one["pid"] for one in seen}) == 9
     assert {(one["OMP_NUM_THREADS"], one["MKL_NUM_THREADS"]) for one in seen} == {(str(found[0].threads),) * 2}
     assert {one["PYTORCH_ALLOC_CONF"] for one in seen} == {"per_process_memory_fraction:0.5000"}
-    assert {one["CUDA_VISIBLE_DEVICES"] for one in seen[4:]} == {"3", "GPU-a"}
-    assert len({one["pid"] for one in seen[:4]}) == 4 and len({one["pid"] for one in seen}) == 8
     out = capsys.readouterr().out
     assert out.startswith("4 workers on 2 GPUs, ") and "1/2 of a GPU's memory each\n" in out
 
@@ -181,20 +178,35 @@ def test_workers_get_what_their_place_has(
 @pytest.mark.parametrize(
     ("arguments", "at_once"),
     [
-        ([], 2),
         (["hydra.launcher.jobs_per_device=3"], 6),
-        (["hydra.launcher.jobs_per_device=3", "hydra.launcher.workers=5"], 5),
-        (["trainer.accelerator=cuda", "hydra.launcher.jobs_per_device=3"], 6),
         (["trainer.accelerator=cpu", "hydra.launcher.jobs_per_device=3"], 8),
     ],
 )
-def test_gpus_count_where_the_sweep_computes_on_them(
+def test_a_dry_run_counts_gpus_too(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, arguments: list[str], at_once: int
 ) -> None:
     asked: list[int | None] = []
     monkeypatch.setattr("receptive.sweeps.sweep.tell_of_sweep", lambda *given: asked.append(given[4]))
     code, _, err = cli(*SWEEP, "dry_run=true", *arguments)
     assert (code, err, asked) == (0, "", [at_once])
+
+
+@pytest.mark.usefixtures("eight_cores", "two_gpus")
+@pytest.mark.parametrize(
+    ("accelerator", "options", "at_once"),
+    [
+        ("auto", {}, 2),
+        ("cuda", {"jobs_per_device": 3}, 6),
+        ("auto", {"jobs_per_device": 3, "workers": 5}, 5),
+        ("cpu", {"jobs_per_device": 3}, 8),
+        ("mps", {}, 8),
+    ],
+)
+def test_gpus_count_where_the_sweep_computes_on_them(accelerator: str, options: dict[str, int], at_once: int) -> None:
+    launcher = PackedLauncher(**options)
+    config = OmegaConf.create({"trainer": {"accelerator": accelerator, "devices": 1}})
+    launcher.setup(hydra_context=None, task_function=lambda _: None, config=config)  # type: ignore[arg-type]
+    assert launcher.processes == at_once
 
 
 @pytest.mark.usefixtures("two_gpus")

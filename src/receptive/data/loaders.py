@@ -121,7 +121,26 @@ class ImageLoader(abc.ABC):
     def __iter__(self) -> Iterator[Batch]: ...
 
 
-class ArrayLoader(ImageLoader):
+class _MemoryLoader(ImageLoader):
+    """Batches gathered from what is kept on a device, in the caller's process."""
+
+    targets: Tensor
+
+    @abc.abstractmethod
+    def _gathered(self, rows: Tensor, rows_there: Tensor) -> Tensor:
+        """Images of the rows, which are given on the CPU and on the device."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        device = self.targets.device
+        for positions in self.sampler:
+            rows = self.indices.index_select(0, positions)
+            rows_there = rows.to(device, non_blocking=True)
+            images = self._gathered(rows, rows_there)
+            targets = self.targets.index_select(0, rows_there)
+            yield self.transform(images, targets, rows_there, self.sampler.epoch)
+
+
+class ArrayLoader(_MemoryLoader):
     """Batches gathered from arrays in memory, in the caller's process.
 
     Args:
@@ -144,17 +163,11 @@ class ArrayLoader(ImageLoader):
         self.images = split.images.to(device)
         self.targets = split.targets.to(device)
 
-    def __iter__(self) -> Iterator[Batch]:
-        device = self.images.device
-        for positions in self.sampler:
-            rows = self.indices.index_select(0, positions)
-            rows_there = rows.to(device, non_blocking=True)
-            images = self.images.index_select(0, rows_there)
-            targets = self.targets.index_select(0, rows_there)
-            yield self.transform(images, targets, rows_there, self.sampler.epoch)
+    def _gathered(self, rows: Tensor, rows_there: Tensor) -> Tensor:
+        return self.images.index_select(0, rows_there)
 
 
-class SizedLoader(ImageLoader):
+class SizedLoader(_MemoryLoader):
     """Batches of one size each, gathered from arrays in memory, in the caller's process.
 
     Args:
@@ -178,15 +191,9 @@ class SizedLoader(ImageLoader):
         self.stacks = [stack.to(device) for stack in split.stacks]
         self.targets = split.targets.to(device)
 
-    def __iter__(self) -> Iterator[Batch]:
-        device = self.targets.device
-        for positions in self.sampler:
-            rows = self.indices.index_select(0, positions)
-            places = self.places.index_select(0, rows).to(device, non_blocking=True)
-            rows_there = rows.to(device, non_blocking=True)
-            images = self.stacks[int(self.kinds[rows[0]])].index_select(0, places)
-            targets = self.targets.index_select(0, rows_there)
-            yield self.transform(images, targets, rows_there, self.sampler.epoch)
+    def _gathered(self, rows: Tensor, rows_there: Tensor) -> Tensor:
+        places = self.places.index_select(0, rows).to(rows_there.device, non_blocking=True)
+        return self.stacks[int(self.kinds[rows[0]])].index_select(0, places)
 
 
 class FileLoader(ImageLoader):

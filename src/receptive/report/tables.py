@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ def write_tables(collection: Collection, judged: Sequence[Judged]) -> None:
     write_atomically(collection.root / "summary.md", _markdown(collection, lines, judged))
 
 
+@functools.lru_cache(maxsize=1)  # console, files and page show the same
 def summary_lines(collection: Collection) -> list[Line]:
     """The statistics of every group, in the order in which they came."""
     monitor, smaller = collection.monitor, smaller_is_better(collection.monitor)

@@ -125,7 +125,7 @@ def test_torchrun_starts_them_too(tmp_path: Path) -> None:
     other = folder_of(tmp_path / "other", *TWO, "trainer.max_epochs=1")
     with job(theirs, *TORCHRUN, more=[other]) as process:  # nothing is to be done in the first
         out, err = process.communicate(timeout=120)
-    assert (process.returncode, out.split()) == (0, ["done"] * 4), err
+    assert (process.returncode, out.split()) == (0, ["done"] * 2), err
     assert (theirs.status().attempts, other.status().attempts) == (1, 1)
 
 
@@ -151,6 +151,38 @@ def test_sruns_variables_are_enough(tmp_path: Path, rank: int) -> None:
             said = [process.communicate(timeout=120) for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), said
     assert run.state() == other.state() == "done"
+
+
+@pytest.mark.slow
+def test_srun_gives_a_signal_to_all(tmp_path: Path) -> None:
+    """And ends all where one fails: then the others must not fail before rank 0 has recorded the run's end."""
+    run = folder_of(tmp_path / "run", *LONG)
+    step = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NUM_TASKS": "2"}
+    with (
+        job(run, **step, SLURM_PROCID="0", SLURM_LOCALID="0") as first,
+        job(run, **step, SLURM_PROCID="1", SLURM_LOCALID="1") as second,
+    ):
+        wait_for(training(run), first)
+        for process in (second, first):
+            process.send_signal(signal.SIGUSR1)
+        said = [process.communicate(timeout=60) for process in (first, second)]
+    assert (first.returncode, second.returncode) == (138, 0), said
+    assert (run.state(), run.status().error) == ("interrupted", "stopped by SIGUSR1")
+
+
+@pytest.mark.slow
+def test_a_failure_is_recorded_before_srun_ends_all(tmp_path: Path) -> None:
+    run = with_net(tmp_path, "DivergingNet")
+    step = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NUM_TASKS": "2"}
+    with (
+        job(run, **step, SLURM_PROCID="0", SLURM_LOCALID="0") as first,
+        job(run, **step, SLURM_PROCID="1", SLURM_LOCALID="1", RANK="1") as second,
+    ):
+        second.communicate(timeout=60)
+        assert run.status().state == "failed"
+        first.communicate(timeout=60)
+    assert (first.returncode, second.returncode) == (1, 1)
+    assert str(run.status().error).startswith("the training loss is nan in epoch 1, batch 4")
 
 
 @pytest.mark.slow

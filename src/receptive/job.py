@@ -23,7 +23,7 @@ from rich.console import Console
 from receptive import config as configs
 from receptive.errors import InputError
 from receptive.logs import captured
-from receptive.ranks import place_of
+from receptive.ranks import is_first, place_of
 from receptive.runs import ENDED_WELL, Run, State, Status, open_run
 from receptive.signals import Interrupted, hold, listening
 from receptive.slurm.inside import may_requeue, requeue, slurm_job
@@ -33,7 +33,8 @@ from receptive.world import World, end_with_leader
 def run_job(run: Run, console: Console) -> State:
     """Run the job of a folder and record how it ended; gives "done", "pruned" or "failed".
 
-    Of a run on several devices this is one of its processes: rank 0 records; "interrupted" where another was killed.
+    Of a run on several devices this is one of its processes: rank 0 records; "interrupted" where another was killed,
+    and of another rank where all have stopped together.
 
     Raises:
         Busy: another process runs it.
@@ -89,10 +90,9 @@ def _follow(run: Run, world: World) -> State:
     from receptive.train import follow  # torch only now
 
     try:
-        follow(run, world, told)
+        return "done" if follow(run, world, told) else "interrupted"
     except Exception as error:
         raise InputError(explain(error)) from error
-    return "done"
 
 
 def explain(error: BaseException) -> str:
@@ -142,7 +142,7 @@ def main(arguments: Sequence[str], answers: TextIO) -> int:
 
 
 def _run_all(arguments: Sequence[str], answers: TextIO, console: Console) -> int:
-    code = 0
+    code, first = 0, is_first()
     try:
         for line in arguments or (line.rstrip("\n") for line in sys.stdin):
             run = Run(Path(line))
@@ -150,13 +150,15 @@ def _run_all(arguments: Sequence[str], answers: TextIO, console: Console) -> int
                 answer: str = run_job(run, console)
             except (InputError, OSError) as error:
                 answer = f"failed {explain(error)}"
+            if not (first or answer.startswith("failed")):  # its part is done, rank 0 tells how the run ended
+                continue
             if answer not in ENDED_WELL:
                 code = 1
                 cause = run.status().error if answer in ("failed", "interrupted") else answer
                 console.print(f"{line}: {cause}", highlight=False, soft_wrap=True)
             print(answer, file=answers, flush=True)
     except Interrupted as stop:
-        if may_requeue(stop.signal):
+        if first and may_requeue(stop.signal):
             console.print(_requeue(run), highlight=False, soft_wrap=True)
         return stop.exit_code
     return code

@@ -129,6 +129,12 @@ def _first_host(hosts: str) -> str:
     return "".join(part or "" for part in match.groups()) if match else hosts
 
 
+def is_first() -> bool:
+    """Whether this process is rank 0, which speaks for all; one that runs alone is."""
+    found = _given(os.environ)
+    return found is None or found.rank == 0
+
+
 def refuse_started_by_others() -> None:
     """Raise InputError in a process that torchrun or srun has started among others: it shall not make a folder."""
     if (found := _given(os.environ)) is not None and found.ranks > 1:

@@ -30,7 +30,6 @@ def run_single(config: DictConfig, folder: Path, console: Console) -> None:
         InputError: the config cannot run (the folder is left as it was), the folder holds another config, or the run
             failed.
     """
-    refuse_started_by_others()
     run, frozen = checked(config, folder)
     if (state := run.state()) in ENDED_WELL and config.rerun != "all":
         console.print(f"{shown(folder)} is {state} already", highlight=False, soft_wrap=True)
@@ -54,6 +53,7 @@ def checked(config: DictConfig, folder: Path, *, download: bool = True) -> tuple
 
     run, frozen = Run(folder), configs.freeze(config)
     try:
+        refuse_started_by_others()
         if found := Checker(download=download).faults(frozen):
             raise InputError("\n".join(found))
         _refuse_other_config(run, frozen)
@@ -75,8 +75,8 @@ def go_on(config: DictConfig, empty: Path, overrides: Sequence[str], console: Co
     Raises:
         InputError: there is no such run, other options were given, or the run failed.
     """
-    refuse_started_by_others()
     remove_if_empty(empty)
+    refuse_started_by_others()
     known = ("resume=", "paths.output_dir=")
     if others := [text for text in overrides if not text.startswith(known)]:
         raise InputError(f"resume={config.resume} goes on with the run's own config: leave out {', '.join(others)}")

@@ -28,7 +28,7 @@ from receptive.illustrate import illustrate
 from receptive.logs import captured
 from receptive.ranks import Place
 from receptive.runs import Run, open_run, shown
-from receptive.signals import listening
+from receptive.signals import Interrupted, listening
 from receptive.trainer import build_trainer
 from receptive.world import World
 
@@ -86,8 +86,10 @@ def train(
     return {} if place.rank > 0 else _judge(config, experiment, run, trainer, rows, resume, pruning, place.ranks)
 
 
-def follow(run: Run, world: World, told: dict[str, Any]) -> None:
+def follow(run: Run, world: World, told: dict[str, Any]) -> bool:
     """Train as another rank than 0: nothing is written, and said only on stderr what went wrong.
+
+    Gives whether the training came to its end; not where all have stopped together, which is no fault of this process.
 
     Args:
         run: that rank 0 holds.
@@ -102,9 +104,14 @@ def follow(run: Run, world: World, told: dict[str, Any]) -> None:
     with captured(sys.stderr, logging.WARNING), listening(interruption.receive):
         try:
             train(run.config(), run, interruption, Console(quiet=True), told["origin"], checkpoint, world)
+        except Interrupted:
+            if not interruption.together:
+                raise
+            return False
         except Exception:
             logging.getLogger(__name__).error("rank %d ended with\n%s", world.place.rank, traceback.format_exc())
             raise
+    return True
 
 
 def _judge(

@@ -7,6 +7,7 @@ several.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import json
@@ -24,6 +25,7 @@ from receptive.runs import Run
 from receptive.team import LEADER, Loss, Team
 
 _PATIENCE = 60.0  # seconds that rank 0 waits for others to hear that there is nothing to do
+_GRACE = 10.0  # seconds that rank 0 has to record the end of a run
 _LOOK = 0.05  # seconds between two looks at what the others have said
 _LOST = re.compile(r"gloo|NCCL|connection (?:closed|reset|refused)|broken pipe", re.IGNORECASE)
 _jobs = itertools.count()
@@ -160,9 +162,20 @@ class World:
             self.tell("failed")
             if self._store is not None and self._team is None and not self._met:
                 self._until_heard()
+            if self._store is not None:
+                self._store.set("over", "")
         self.leave()
         if self._team is not None:
             self._team.end(Loss if self._failed else kind)
+        if kind is not None and self.place.rank > 0 and self.place.started_by != "us":
+            self._let_first_go()
+
+    def _let_first_go(self) -> None:
+        """Another rank that fails ends rank 0 by torchrun or srun: that shall record before how the run ended."""
+        deadline = time.monotonic() + _GRACE
+        with contextlib.suppress(RuntimeError):  # it has gone, and its store with it
+            while time.monotonic() < deadline and not self._store.check(["over"]):
+                time.sleep(_LOOK)
 
     def _until_heard(self) -> None:
         """The store ends with this process: the others have to read it before."""

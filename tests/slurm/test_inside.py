@@ -36,10 +36,6 @@ def test_only_the_time_limits_signal_requeues(monkeypatch: pytest.MonkeyPatch) -
     """scancel and preemption send TERM: the one wants an end, with the other Slurm requeues itself."""
     assert may_requeue(signal.SIGUSR1)
     assert not may_requeue(signal.SIGTERM)
-    monkeypatch.setenv("SLURM_PROCID", "1")
-    assert not may_requeue(signal.SIGUSR1)
-    monkeypatch.setenv("SLURM_PROCID", "0")
-    assert may_requeue(signal.SIGUSR1)
     monkeypatch.delenv(REQUEUE)
     assert not may_requeue(signal.SIGUSR1)
 

@@ -18,11 +18,15 @@ class Interruption(pl.Callback):
 
     Of several processes each notes its own; `RunCheckpoints` asks all.
 
+    Attributes:
+        together: all processes have left the training by `stop`.
+
     Hand `receive` to `receptive.signals.listening`. `RunCheckpoints` looks at `asked` at the end of every batch, saves
     and calls `stop`: a signal in the last batch of an epoch waits for the validation after it.
     """
 
     def __init__(self) -> None:
+        self.together = False
         self._begun = self._training = False
         self._pending: int | None = None
 
@@ -41,7 +45,12 @@ class Interruption(pl.Callback):
         return self._pending is not None
 
     def stop(self) -> NoReturn:
-        """Leave the training; raises Interrupted, as by SIGTERM where another of several processes was signalled."""
+        """Leave the training, all processes at the same point.
+
+        Raises:
+            Interrupted: as by SIGTERM where another process was signalled.
+        """
+        self.together = True
         raise Interrupted(self._pending if self._pending is not None else signal.SIGTERM)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

@@ -19,12 +19,8 @@ def slurm_job() -> str | None:
 
 
 def may_requeue(number: int) -> bool:
-    """Whether a run that this signal stopped is to go on in the same job: time was up, and the script allows it.
-
-    Of several processes the first sees to it.
-    """
-    asked = number == TIME_IS_UP and os.environ.get(REQUEUE) == "1"
-    return asked and slurm_job() is not None and os.environ.get("SLURM_PROCID", "0") == "0"
+    """Whether a run that this signal stopped is to go on in the same job: time was up, and the script allows it."""
+    return number == TIME_IS_UP and os.environ.get(REQUEUE) == "1" and slurm_job() is not None
 
 
 def requeue() -> str:

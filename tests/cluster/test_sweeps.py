@@ -23,7 +23,7 @@ def test_a_job_that_raises_one_that_is_killed_and_one_that_is_cancelled(cluster:
     arguments = (
         *SLURM,
         *SMALL,
-        "trainer.max_epochs=30",
+        "trainer.max_epochs=20",
         f"hydra.sweeper.variants={{{variants},nan:['optimizer.lr=1e30']}}",
     )
     six = sweep("six", *arguments)
@@ -79,11 +79,11 @@ def test_what_is_preempted_or_requeued_ends_where_it_would_have_ended(
 
 def test_a_time_limit_of_one_minute_changes_nothing(sweep: Make) -> None:
     """The job is told before, saves, requeues itself and goes on."""
-    arguments = (*SLURM, *SMALL, "trainer.limit_train_batches=null", "trainer.max_epochs=220")
-    limited = sweep("limited", *arguments, "hydra.launcher.time=1", "hydra.launcher.signal_seconds=30")
+    arguments = (*SLURM, *SMALL, "trainer.limit_train_batches=null", "trainer.max_epochs=300")
+    limited = sweep("limited", *arguments, "hydra.launcher.time=1", "hydra.launcher.signal_seconds=10")
     straight = sweep("straight", *arguments)
-    assert straight.end(400) == 0
-    assert limited.end(400) == 0
+    assert straight.end(600) == 0
+    assert limited.end(600) == 0
     [run] = limited.runs.values()
     assert run.status().attempts >= 2
     assert (

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import os
 import pickle
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ settings.register_profile("quick", max_examples=50, deadline=None, derandomize=T
 settings.register_profile("thorough", max_examples=1000, deadline=None)
 if profile := os.environ.get("HYPOTHESIS_PROFILE"):
     settings.load_profile(profile)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background: processes of tests would never stop
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

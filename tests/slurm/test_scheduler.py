@@ -25,6 +25,7 @@ def test_an_array_is_found_by_its_name(fake: Fake) -> None:
     [
         ("FAILED", "1:0", "ended with code 1"),
         ("FAILED", "0:9", "was killed by SIGKILL"),
+        ("FAILED", "0:53", "was killed by signal 53"),  # what Slurm gives where it cannot open the task's log
         ("CANCELLED", "0:15", "was cancelled"),
         ("TIMEOUT", "0:15", "ran into its time limit"),
         ("OUT_OF_MEMORY", "0:125", "ended as out of memory"),

@@ -7,9 +7,9 @@ import getpass
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
-from signal import Signals
 
 from receptive.errors import InputError
+from receptive.signals import signal_name
 
 _PATIENCE = 60.0  # seconds that a command has to answer
 _GONE = ("CANCELLED", "TIMEOUT", "PREEMPTED", "NODE_FAIL", "OUT_OF_MEMORY", "DEADLINE", "BOOT_FAIL", "REVOKED")
@@ -50,7 +50,7 @@ class Ending:
         if self.code is not None:
             return f"ended with code {self.code}"
         if self.state == "failed" and self.signal is not None:
-            return f"was killed by {Signals(self.signal).name}"
+            return f"was killed by {signal_name(self.signal)}"
         return {"": "is gone", "timeout": "ran into its time limit", "cancelled": "was cancelled"}.get(
             self.state, f"ended as {self.state.replace('_', ' ')}"
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +14,7 @@ from typing import IO, cast
 from rich.console import Console
 
 from receptive.runs import Run
-from receptive.signals import Interrupted
+from receptive.signals import Interrupted, signal_name
 from receptive.sweeps.endings import record_death, say_end
 from receptive.sweeps.places import Place, told
 
@@ -155,11 +154,7 @@ class _Worker:
         """How the process ended."""
         code = self.process.wait()
         self._close()
-        return (
-            f"the worker was killed by {signal.Signals(-code).name}"
-            if code < 0
-            else f"the worker ended with code {code}"
-        )
+        return f"the worker was killed by {signal_name(-code)}" if code < 0 else f"the worker ended with code {code}"
 
     def _close(self) -> None:
         for pipe in (self.process.stdin, self.answers):

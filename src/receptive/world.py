@@ -88,7 +88,10 @@ class World:
             if count == 1 and self.place.started_by == "srun":  # which may show each process its own alone
                 here = 0
             if here >= count or (self.place.started_by == "us" and self.place.ranks > count):
-                raise InputError(f"trainer.devices: there are {self.place.sharing} processes for {count} CUDA devices")
+                wanted = self.place.ranks if self.place.started_by == "us" else here + 1
+                raise InputError(
+                    f"trainer.devices: {wanted} processes of this machine want a CUDA device each, it has {count}"
+                )
             torch.cuda.set_device(here)
 
     def join(self) -> None:

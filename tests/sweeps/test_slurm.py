@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hydra_plugins.receptive_plugins import SlurmLauncher
+from omegaconf import OmegaConf
 from rich.console import Console
 from tests.conftest import Cli
 
@@ -154,6 +156,18 @@ def test_a_search_asks_for_a_job_when_there_is_a_place(queue: Queue, folders: li
     run_slurm(stream(), 6, QUICK, at_once=2)
     assert [row.count("done") for row in asked] == [0, 0, 1, 2, 3, 4]
     assert queue.arrays == [(2, None), *[(1, None)] * 4]
+
+
+@pytest.mark.parametrize(("limit", "at_once", "given"), [(None, 3, 3), (8, 3, 8), (8, None, None)])
+def test_a_search_gives_as_many_jobs_as_may_run(
+    monkeypatch: pytest.MonkeyPatch, limit: int | None, at_once: int | None, given: int | None
+) -> None:
+    """A grid gives all at once: the array holds the limit."""
+    launcher, found = SlurmLauncher(array_parallelism=limit), []
+    launcher.setup(hydra_context=None, task_function=None, config=OmegaConf.create({}))  # type: ignore[arg-type]
+    monkeypatch.setattr("receptive.sweeps.slurm.run_slurm", lambda *_, at_once, wait: found.append(at_once))
+    launcher.run([], 0, at_once)
+    assert found == [given]
 
 
 def test_a_slurm_that_does_not_answer_is_waited_for(

@@ -26,7 +26,7 @@ from receptive.logs import captured
 from receptive.ranks import place_of
 from receptive.runs import ENDED_WELL, Run, State, Status, open_run
 from receptive.signals import Interrupted, hold, listening
-from receptive.slurm.inside import may_requeue, requeue, slurm_job
+from receptive.slurm.inside import is_first, may_requeue, requeue, slurm_job
 from receptive.world import World, end_with_leader
 
 
@@ -156,8 +156,12 @@ def _run_all(arguments: Sequence[str], answers: TextIO, console: Console) -> int
                 console.print(f"{line}: {cause}", highlight=False, soft_wrap=True)
             print(answer, file=answers, flush=True)
     except Interrupted as stop:
+        if not is_first():
+            return 0  # srun --kill-on-bad-exit would kill the first, which still has to record and to requeue
         if may_requeue(stop.signal):
-            console.print(_requeue(run), highlight=False, soft_wrap=True)
+            with listening(lambda number: None):  # Slurm stops what it requeues
+                said = _requeue(run)
+            console.print(said, highlight=False, soft_wrap=True)
         return stop.exit_code
     return code
 

@@ -7,6 +7,7 @@ several.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import json
@@ -98,7 +99,7 @@ class World:
         """Make the process group, once all are ready for it.
 
         Raises:
-            Loss: one has ended before.
+            Loss: one has ended or failed before.
         """
         if self.place.ranks == 1:
             return
@@ -131,6 +132,7 @@ class World:
         if self.place.ranks == 1:
             return None
         self._failed = True
+        self._tell_of_loss(error)
         if isinstance(error, Loss):
             return error
         from torch.distributed import DistError
@@ -152,6 +154,8 @@ class World:
         while not self._store.check([key]):
             if self._team is not None and self._team.loss is not None:
                 raise self._team.loss
+            if self._store.check(["lost"]):
+                raise Loss(*json.loads(self._store.get("lost")))
             time.sleep(_LOOK)
 
     def __exit__(
@@ -159,6 +163,8 @@ class World:
     ) -> None:
         if self.place.ranks == 1:
             return
+        if error is not None:
+            self._tell_of_loss(error)
         if self.place.rank == 0:
             self.tell("failed")
             if self._store is not None and self._team is None and not self._met:
@@ -166,6 +172,16 @@ class World:
         self.leave()
         if self._team is not None:
             self._team.end(Loss if self._failed else kind)
+
+    def _tell_of_loss(self, error: BaseException) -> None:
+        """Let those that wait in `join` know that this process will not come: srun does not end them by itself."""
+        waited_for = self._told if self.place.rank == 0 else True
+        if self._store is None or self._met or not waited_for or self.place.started_by == "us":
+            return
+        state = error.state if isinstance(error, Loss) else "failed" if isinstance(error, Exception) else "interrupted"
+        cause = str(error) if isinstance(error, Loss) else f"rank {self.place.rank}: {error}"
+        with contextlib.suppress(RuntimeError):  # rank 0, which has the store, has gone
+            self._store.compare_set("lost", "", json.dumps([state, cause]))  # the first, which others follow from
 
     def _until_heard(self) -> None:
         """The store ends with this process: the others have to read it before."""

@@ -36,10 +36,6 @@ def test_only_the_time_limits_signal_requeues(monkeypatch: pytest.MonkeyPatch) -
     """scancel and preemption send TERM: the one wants an end, with the other Slurm requeues itself."""
     assert may_requeue(signal.SIGUSR1)
     assert not may_requeue(signal.SIGTERM)
-    monkeypatch.setenv("SLURM_PROCID", "1")
-    assert not may_requeue(signal.SIGUSR1)
-    monkeypatch.setenv("SLURM_PROCID", "0")
-    assert may_requeue(signal.SIGUSR1)
     monkeypatch.delenv(REQUEUE)
     assert not may_requeue(signal.SIGUSR1)
 
@@ -74,3 +70,23 @@ def test_a_job_whose_time_is_up_goes_on_later_if_it_came_any_further(
     said = "was requeued" if saved else "before anything was saved: give more in hydra.launcher.time"
     assert said in capsys.readouterr().err
     assert ("hydra.launcher.time" in (run.status().error or "")) != saved
+
+
+@pytest.mark.parametrize(("rank", "code"), [("0", 138), ("1", 0)])
+def test_of_several_processes_the_first_sees_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake: Fake, rank: str, code: int
+) -> None:
+    """An exit code of another would have srun kill the first before it has."""
+    calls = fake("scontrol", "kill -TERM $PPID", "sleep 0.2")  # what is requeued is stopped, while it asks
+    run = Run(tmp_path / "run")
+    run.checkpoints.mkdir(parents=True)
+    (run.checkpoints / "last.ckpt").touch()
+
+    def stopped(run: Run, console: object) -> str:
+        raise Interrupted(signal.SIGUSR1)
+
+    monkeypatch.setenv("SLURM_PROCID", rank)
+    monkeypatch.setattr("receptive.job.run_job", stopped)
+    with open(tmp_path / "answers", "w") as answers:
+        assert main([str(run.folder)], answers) == code
+    assert calls.exists() == (rank == "0")

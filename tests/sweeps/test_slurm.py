@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hydra_plugins.receptive_plugins import SlurmLauncher
 from omegaconf import OmegaConf
 from rich.console import Console
 from tests.conftest import Cli
 
+from hydra_plugins.receptive_plugins import SlurmLauncher
 from receptive.runs import Run, State, Status
 from receptive.slurm import scheduler
 from receptive.slurm.options import SlurmOptions
@@ -238,6 +238,15 @@ def test_one_command_after_the_other_submits(queue: Queue, folders: list[Path]) 
     assert hand_over(folders, QUICK, Console(quiet=True)) == first
     assert len(set(first.values())) == 6
     assert list(itertools.chain(*queue.arrays))[::2] == [4, 2]
+
+
+def test_a_launcher_of_the_users_own_submits_no_single_run_either(cli: Cli, tmp_path: Path) -> None:
+    own = tmp_path / "own" / "hydra" / "launcher"
+    own.mkdir(parents=True)
+    (own / "lab.yaml").write_text("defaults: [slurm]\npartition: gpu\n")
+    code, _, err = cli("train", "--config-dir", "own", "hydra/launcher=lab")
+    assert (code, "a single run is not submitted" in err) == (1, True), err
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,13 @@ def slurm_job() -> str | None:
 
 
 def may_requeue(number: int) -> bool:
-    """Whether a run that this signal stopped is to go on in the same job: time was up, and the script allows it.
+    """Whether a run that this signal stopped is to go on in the same job: time was up, and the script allows it."""
+    return number == TIME_IS_UP and os.environ.get(REQUEUE) == "1" and slurm_job() is not None
 
-    Of several processes the first sees to it.
-    """
-    asked = number == TIME_IS_UP and os.environ.get(REQUEUE) == "1"
-    return asked and slurm_job() is not None and os.environ.get("SLURM_PROCID", "0") == "0"
+
+def is_first() -> bool:
+    """Whether this is the first, or only, of the processes that srun has started: it sees to what is to be done."""
+    return os.environ.get("SLURM_PROCID", "0") == "0"
 
 
 def requeue() -> str:

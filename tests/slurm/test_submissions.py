@@ -80,12 +80,13 @@ def test_what_slurm_took_though_sbatch_failed_is_not_lost(root: Path, fake: Fake
 
 
 def test_an_interrupt_leaves_sbatch_alone(root: Path, fake: Fake) -> None:
-    """It is waited for: then it is known what was submitted."""
-    fake("sbatch", "kill -TERM $PPID; sleep 0.5; echo 7")
+    """It is waited for, or holds the lock: the next command knows what was submitted."""
+    fake("sbatch", "sleep 0.5; kill -TERM $PPID; sleep 0.5; echo 7")
     [folder] = jobs(root, "one")
     with pytest.raises(Interrupted), listening(), submitting(root) as lock:
         submit([folder], root, SlurmOptions(), lock, None)
-    assert assigned(root)[folder].task == Task(7, 0)
+    with submitting(root):
+        assert assigned(root)[folder].task == Task(7, 0)
 
 
 def test_an_array_whose_sbatch_died_is_found_by_its_name(

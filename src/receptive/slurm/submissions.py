@@ -8,7 +8,6 @@ of the sweep's submissions until it has ended: whoever kills the command that ca
 
 from __future__ import annotations
 
-import fcntl
 import re
 import secrets
 import shlex
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from receptive.files import write_atomically
+from receptive.files import wait_for_lock, write_atomically
 from receptive.slurm import scheduler
 from receptive.slurm.inside import REQUEUE
 from receptive.slurm.options import SlurmOptions
@@ -92,7 +91,7 @@ def submitting(root: Path) -> Iterator[int]:
     """Be the only one who submits jobs of a sweep; gives the lock's descriptor for `submit` to hand on."""
     (root / "slurm").mkdir(exist_ok=True)
     with open(root / "slurm" / "lock", "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        wait_for_lock(file.fileno())
         yield file.fileno()
 
 

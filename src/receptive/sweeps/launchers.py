@@ -85,7 +85,8 @@ class _Pool:
             env=place.environment(),
             start_new_session=True,  # a Ctrl-C reaches this process alone, which stops the workers in order
         )
-        os.sched_setaffinity(process.pid, place.cores)
+        if pin := getattr(os, "sched_setaffinity", None):  # not on macOS
+            pin(process.pid, place.cores)
         worker = _Worker(process, place)
         self.selector.register(worker.answers, selectors.EVENT_READ, worker)
         worker.give(folder)

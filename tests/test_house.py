@@ -69,7 +69,7 @@ HOUSE = {
     "console": "",
     "manifest": "files runs",
     "journal": "files runs signatures",
-    "slurm": "files",
+    "slurm": "files signals",
     "runs": "config files lease",
     "lease": "",
     "provenance": "config",

@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from receptive import lease
+from receptive.files import locked
 from receptive.lease import Taken, is_beating, is_leased, leased
 from receptive.runs import Busy, Run, Status
+from receptive.slurm.submissions import submitting
+from receptive.sweeps.presence import driving, is_driven
 
 HOLD = (
     "import sys, time; from pathlib import Path; from receptive.lease import leased\n"
@@ -55,19 +58,44 @@ def test_the_holder_touches_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not path.exists()
 
 
-def test_where_the_file_system_knows_no_locks_the_heartbeat_tells(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file system refuses them."""
+
     def refuse(descriptor: int, kind: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+@pytest.mark.usefixtures("no_locks")
+@pytest.mark.parametrize("host", ["node7", socket.gethostname()])
+def test_where_the_file_system_knows_no_locks_the_heartbeat_tells(tmp_path: Path, host: str) -> None:
     run = Run(tmp_path)
     with run.lock():
-        run.write_status(Status(state="running", host="node7"))
+        run.write_status(Status(state="running", host=host))
         assert run.state() == "running"
         with pytest.raises(Busy), run.lock():
             pass
+    os.utime(tmp_path / "lock", (time.time() - lease.DEAD - 5,) * 2)
+    assert run.state() == "interrupted"
+    with run.lock():
+        pass
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_where_the_file_system_knows_no_locks_a_sweep_is_driven_all_the_same(tmp_path: Path) -> None:
+    with driving(tmp_path), locked(tmp_path / "other"), submitting(tmp_path):
+        assert not is_driven(tmp_path)
+
+
+def test_other_faults_of_a_lock_are_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(descriptor: int, kind: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(OSError, match="Input/output"), locked(tmp_path / "other"):
+        pass
 
 
 @pytest.mark.parametrize(("seconds", "state"), [(lease.DEAD / 2, "running"), (lease.DEAD + 5, "interrupted")])

@@ -20,11 +20,15 @@ from omegaconf import OmegaConf
 from tests.resume.conftest import MASKS, QUIET, folder_of, stops
 
 from receptive.checkpoints import HEADER, header, load_state, resumable
+from receptive.errors import InputError
 from receptive.evaluate import evaluate
 from receptive.files import read_csv
 from receptive.job import main, run_job
+from receptive.ranks import Place
 from receptive.runs import Run
 from receptive.signals import Interrupted
+from receptive.team import Loss
+from receptive.world import World
 from scripts import chaos
 
 __all__ = ["stops"]  # a fixture
@@ -151,6 +155,52 @@ def test_sruns_variables_are_enough(tmp_path: Path, rank: int) -> None:
             said = [process.communicate(timeout=120) for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), said
     assert run.state() == other.state() == "done"
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize(
+    ("error", "state", "cause"),
+    [(InputError("no such file"), "failed", "no such file"), (Interrupted(15), "interrupted", "stopped by SIGTERM")],
+    ids=["failed", "interrupted"],
+)
+def test_who_fails_before_all_have_met_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int, error: BaseException, state: str, cause: str
+) -> None:
+    """Neither srun nor torchrun has to end the others."""
+    monkeypatch.setattr("receptive.world.time.sleep", lambda seconds: pytest.fail("it waits"))
+    store = torch.distributed.HashStore()
+    monkeypatch.setattr("receptive.world._store", lambda place, job: store)
+    worlds = [World(Place(rank=own, ranks=2, started_by="srun"), Run(tmp_path)) for own in (0, 1)]
+    worlds[0].__enter__().tell("running")
+    assert worlds[1].__enter__().heard() == {"state": "running"}
+    worlds[rank].__exit__(type(error), error, None)
+    with pytest.raises(Loss, match=f"rank {rank}: {cause}") as raised:
+        worlds[1 - rank].join()
+    assert raised.value.state == state
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_next_job_follows_one_that_failed_at_one_rank_before_all_have_met(rank: int, tmp_path: Path) -> None:
+    run, other = with_net(tmp_path, "AbsentNet"), folder_of(tmp_path / "other", *TWO, "trainer.max_epochs=1")
+    step = {"SLURM_JOB_ID": str(os.getpid() + rank + 1), "SLURM_STEP_NUM_TASKS": "2", "ABSENT_AT": str(rank)}
+    with (
+        job(run, more=[other], **step, SLURM_PROCID="0", SLURM_LOCALID="0") as first,
+        job(run, more=[other], **step, SLURM_PROCID="1", SLURM_LOCALID="1") as second,
+    ):
+        said = [process.communicate(timeout=120) for process in (first, second)]
+    assert (first.returncode, second.returncode) == (1, 1), said
+    assert (run.state(), other.state()) == ("failed", "done"), said
+    assert "no net here" in (run.status().error or "")
+
+
+class AbsentNet(torch.nn.Linear):
+    """Cannot be built at one rank."""
+
+    def __init__(self, *, in_channels: int, num_classes: int) -> None:
+        if os.environ["SLURM_PROCID"] == os.environ["ABSENT_AT"]:
+            raise ValueError("no net here")
+        super().__init__(64 * in_channels, num_classes)
 
 
 @pytest.mark.slow

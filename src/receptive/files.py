@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import fcntl
 import io
 import json
@@ -45,8 +46,20 @@ def write_atomically(path: Path, text: str) -> None:
 def locked(path: Path) -> Iterator[None]:
     """Hold a lock file for this process, after whoever holds it now; the kernel lets go when the process dies."""
     with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        wait_for_lock(file.fileno())
         yield
+
+
+def wait_for_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> None:
+    """Get a lock on an open file, after whoever holds it now; where the file system refuses locks everybody gets it.
+
+    So it is with some clusters' file systems, see `receptive.lease`.
+    """
+    try:
+        fcntl.flock(descriptor, kind)
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -159,7 +159,9 @@ def _run_all(arguments: Sequence[str], answers: TextIO, console: Console) -> int
             print(answer, file=answers, flush=True)
     except Interrupted as stop:
         if first and may_requeue(stop.signal):
-            console.print(_requeue(run), highlight=False, soft_wrap=True)
+            with listening(lambda number: None):  # Slurm stops what it requeues
+                said = _requeue(run)
+            console.print(said, highlight=False, soft_wrap=True)
         return stop.exit_code
     return code
 

@@ -55,6 +55,18 @@ def is_leased(path: Path) -> bool:
         return False
 
 
+def knows_locks(path: Path) -> bool:
+    """Whether the file system has locks at all; where it refuses them only the heartbeat tells."""
+    try:
+        with open(path) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (BlockingIOError, FileNotFoundError):
+        return True
+    except OSError:
+        return False
+    return True
+
+
 def is_beating(path: Path) -> bool:
     """Whether the lock file was touched a short while ago."""
     try:

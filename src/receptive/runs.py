@@ -23,7 +23,7 @@ from yaml import YAMLError
 
 from receptive.errors import InputError
 from receptive.files import read_csv, read_json, write_atomically
-from receptive.lease import Taken, is_beating, is_leased, leased
+from receptive.lease import Taken, is_beating, is_leased, knows_locks, leased
 
 # In the order in which they are told. Pruned: stopped by its search as hopeless.
 State = Literal["done", "pruned", "running", "failed", "interrupted", "waiting"]
@@ -183,12 +183,17 @@ class Run:
     def locked(self) -> bool:
         """Whether a living process holds the run, here or on another machine."""
         path = self.folder / "lock"
-        return is_leased(path) or (is_beating(path) and self._begun_elsewhere())
+        return is_leased(path) or self._beats_beyond_locks()
 
-    def _begun_elsewhere(self) -> bool:
-        """Whether the process that runs it, if any does, is another machine's."""
-        status = self.status()
-        return status.state == "running" and status.host not in (None, socket.gethostname())
+    def _beats_beyond_locks(self) -> bool:
+        """Whether a process runs it, by its heartbeat, whose lock may not be seen here: another machine's, or any where
+        the file system has no locks.
+        """
+        path, status = self.folder / "lock", self.status()
+        beyond = status.state == "running" and (
+            status.host not in (None, socket.gethostname()) or not knows_locks(path)
+        )
+        return beyond and is_beating(path)
 
     @contextlib.contextmanager
     def lock(self, slurm_job: str | None = None) -> Iterator[None]:
@@ -203,7 +208,7 @@ class Run:
         mine = slurm_job is not None and self.status().slurm_job == slurm_job
         try:
             with contextlib.ExitStack() as stack:
-                if self._begun_elsewhere() and not mine and is_beating(self.folder / "lock"):
+                if not mine and self._beats_beyond_locks():
                     raise Taken
                 stack.enter_context(leased(self.folder / "lock"))
                 yield

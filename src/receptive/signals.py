@@ -25,6 +25,14 @@ class Interrupted(BaseException):
         return 128 + int(self.signal)
 
 
+def signal_name(number: int) -> str:
+    """SIGKILL of 9; of one that has no name, such as most real-time signals, `signal 53`."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 def interrupt(number: int) -> None:
     """The plainest way to receive a signal: stop here."""
     raise Interrupted(number)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from receptive.runs import Run
-from receptive.signals import Interrupted
+from receptive.signals import Interrupted, signal_name
 
 LEADER = "RECEPTIVE_LEADER"  # the process that started this one, in its environment
 _GRACE = 10.0  # seconds in which a process that has gone is noticed by those that wait for it
@@ -134,12 +134,12 @@ def _loss(rank: int, process: subprocess.Popen[str]) -> Loss | None:
     if code == 0:
         return None
     if code < 0:
-        return Loss("interrupted", f"rank {rank} was killed by {signal.Signals(-code).name}")
+        return Loss("interrupted", f"rank {rank} was killed by {signal_name(-code)}")
     assert process.stdout is not None
     with contextlib.suppress(OSError, ValueError):
         state, _, cause = process.stdout.read().strip().rpartition("\n")[2].partition(" ")
         if state == "failed" and cause:
             return Loss("failed", f"rank {rank}: {cause}")
     if code - 128 in {int(number) for number in signal.Signals}:
-        return Loss("interrupted", f"rank {rank} was stopped by {signal.Signals(code - 128).name}")
+        return Loss("interrupted", f"rank {rank} was stopped by {signal_name(code - 128)}")
     return Loss("failed", f"rank {rank} ended with code {code}; see log.txt")

@@ -90,14 +90,17 @@ class World:
             if count == 1 and self.place.started_by == "srun":  # which may show each process its own alone
                 here = 0
             if here >= count or (self.place.started_by == "us" and self.place.ranks > count):
-                raise InputError(f"trainer.devices: there are {self.place.sharing} processes for {count} CUDA devices")
+                wanted = self.place.ranks if self.place.started_by == "us" else here + 1
+                raise InputError(
+                    f"trainer.devices: {wanted} processes of this machine want a CUDA device each, it has {count}"
+                )
             torch.cuda.set_device(here)
 
     def join(self) -> None:
         """Make the process group, once all are ready for it.
 
         Raises:
-            Loss: one has ended before.
+            Loss: one has ended or failed before.
         """
         if self.place.ranks == 1:
             return
@@ -130,6 +133,7 @@ class World:
         if self.place.ranks == 1:
             return None
         self._failed = True
+        self._tell_of_loss(error)
         if isinstance(error, Loss):
             return error
         from torch.distributed import DistError
@@ -151,6 +155,8 @@ class World:
         while not self._store.check([key]):
             if self._team is not None and self._team.loss is not None:
                 raise self._team.loss
+            if self._store.check(["lost"]):
+                raise Loss(*json.loads(self._store.get("lost")))
             time.sleep(_LOOK)
 
     def __exit__(
@@ -158,6 +164,8 @@ class World:
     ) -> None:
         if self.place.ranks == 1:
             return
+        if error is not None:
+            self._tell_of_loss(error)
         if self.place.rank == 0:
             self.tell("failed")
             if self._store is not None and self._team is None and not self._met:
@@ -176,6 +184,16 @@ class World:
         with contextlib.suppress(RuntimeError):  # it has gone, and its store with it
             while time.monotonic() < deadline and not self._store.check(["over"]):
                 time.sleep(_LOOK)
+
+    def _tell_of_loss(self, error: BaseException) -> None:
+        """Let those that wait in `join` know that this process will not come: srun does not end them by itself."""
+        waited_for = self._told if self.place.rank == 0 else True
+        if self._store is None or self._met or not waited_for or self.place.started_by == "us":
+            return
+        state = error.state if isinstance(error, Loss) else "failed" if isinstance(error, Exception) else "interrupted"
+        cause = str(error) if isinstance(error, Loss) else f"rank {self.place.rank}: {error}"
+        with contextlib.suppress(RuntimeError):  # rank 0, which has the store, has gone
+            self._store.compare_set("lost", "", json.dumps([state, cause]))  # the first, which others follow from
 
     def _until_heard(self) -> None:
         """The store ends with this process: the others have to read it before."""

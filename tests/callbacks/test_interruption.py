@@ -150,6 +150,18 @@ def test_that_time_is_nearly_up_waits_for_the_first_batch(fit: Any) -> None:
     assert take_held() is None
 
 
+@pytest.mark.parametrize(("number", "exit_code"), EXIT_CODES)
+def test_a_signal_while_training_begins_is_not_forgotten(
+    stopped: Any, monkeypatch: pytest.MonkeyPatch, number: int, exit_code: int
+) -> None:
+    def late() -> int | None:
+        os.kill(os.getpid(), number)
+        return take_held()
+
+    monkeypatch.setattr("receptive.callbacks.interruption.take_held", late)
+    assert stopped(number, {}, exit_code) == ["train 0 start", "step", "train 0 end"]
+
+
 def test_told_twice_before_training_it_stops_at_once() -> None:
     interruption = Interruption()
     with pytest.raises(Interrupted), listening(interruption.receive):

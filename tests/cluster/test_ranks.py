@@ -38,5 +38,17 @@ def test_ranks_of_srun_compute_what_ours_do_and_survive_the_death_of_one(
     assert_identical(srun.runs, ours.runs)
 
 
+def test_ranks_of_srun_whose_time_is_up_are_requeued(cluster: Cluster, sweep: Make) -> None:
+    """All stop, and rank 0 has to see to it: the others' end shall not be its own."""
+    timely = sweep("timely", *SRUN, *TWO, "trainer.max_epochs=40", "seed=0")
+    timely.wait_for(lambda: any(timely.trains(name) for name in timely.runs), "it trains")
+    [name] = timely.runs
+    for attempt in (2, 3):
+        cluster.run("scancel", "--batch", "--signal=USR1", str(timely.given(name).task))
+        timely.wait_for(lambda: timely.runs[name].status().attempts >= attempt and timely.trains(name), "again")  # noqa: B023
+    assert timely.end(240) == 0
+    assert (timely.runs[name].state(), timely.runs[name].status().attempts) == ("done", 3)
+
+
 def comm(pid: int) -> str:
     return Path(f"/proc/{pid}/comm").read_text()

@@ -70,3 +70,24 @@ def test_a_job_whose_time_is_up_goes_on_later_if_it_came_any_further(
     said = "was requeued" if saved else "before anything was saved: give more in hydra.launcher.time"
     assert said in capsys.readouterr().err
     assert ("hydra.launcher.time" in (run.status().error or "")) != saved
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_of_several_processes_the_first_sees_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake: Fake, rank: str
+) -> None:
+    """Slurm stops what it requeues, while that still asks."""
+    calls = fake("scontrol", "kill -TERM $PPID", "sleep 0.2")
+    run = Run(tmp_path / "run")
+    run.checkpoints.mkdir(parents=True)
+    (run.checkpoints / "last.ckpt").touch()
+
+    def stopped(run: Run, console: object) -> str:
+        raise Interrupted(signal.SIGUSR1)
+
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    monkeypatch.setenv("SLURM_PROCID", rank)
+    monkeypatch.setattr("receptive.job.run_job", stopped)
+    with open(tmp_path / "answers", "w") as answers:
+        assert main([str(run.folder)], answers) == 128 + signal.SIGUSR1
+    assert calls.exists() == (rank == "0")

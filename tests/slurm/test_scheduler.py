@@ -1,5 +1,7 @@
 """What Slurm's commands say, read."""
 
+import os
+
 import pytest
 from tests.slurm.conftest import Fake
 
@@ -11,7 +13,14 @@ def test_the_queue_holds_the_tasks_of_arrays_alone(fake: Fake) -> None:
     calls = fake("squeue", 'printf "12 0 RUNNING\\n12 3 PENDING\\n14 N/A RUNNING\\n"')
     assert scheduler.queue() == {Task(12, 0): "running", Task(12, 3): "pending"}
     assert "--array" in calls.read_text()
+    assert f"--user {os.getuid()} " in calls.read_text()
     assert str(Task(12, 3)) == "12_3"
+
+
+def test_what_a_user_likes_to_see_of_the_queue_changes_nothing(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SQUEUE_STATES", "RUNNING")
+    fake("squeue", 'echo "12 0 ${SQUEUE_STATES:-PENDING}"')
+    assert scheduler.queue() == {Task(12, 0): "pending"}
 
 
 def test_an_array_is_found_by_its_name(fake: Fake) -> None:
@@ -25,6 +34,7 @@ def test_an_array_is_found_by_its_name(fake: Fake) -> None:
     [
         ("FAILED", "1:0", "ended with code 1"),
         ("FAILED", "0:9", "was killed by SIGKILL"),
+        ("FAILED", "0:53", "was killed by signal 53"),  # what Slurm gives where it cannot open the task's log
         ("CANCELLED", "0:15", "was cancelled"),
         ("TIMEOUT", "0:15", "ran into its time limit"),
         ("OUT_OF_MEMORY", "0:125", "ended as out of memory"),

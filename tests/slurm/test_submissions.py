@@ -10,6 +10,7 @@ import pytest
 from tests.slurm.conftest import Fake
 
 from receptive.runs import Run, Status
+from receptive.signals import Interrupted, listening
 from receptive.slurm import scheduler
 from receptive.slurm.options import SlurmOptions
 from receptive.slurm.scheduler import SchedulerError, Task
@@ -52,6 +53,7 @@ def test_what_sbatch_takes_is_known_by_folder(root: Path, fake: Fake) -> None:
 
 def test_what_sbatch_refuses_leaves_nothing(root: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     fake("sbatch", "echo 'sbatch: error: invalid partition specified: gpu' >&2; exit 1")
+    fake("squeue")
     with submitting(root) as lock:
         with pytest.raises(SchedulerError, match="invalid partition specified: gpu"):
             submit(jobs(root, "one"), root, SlurmOptions(), lock, None)
@@ -60,6 +62,31 @@ def test_what_sbatch_refuses_leaves_nothing(root: Path, fake: Fake, monkeypatch:
             submit(jobs(root, "one"), root, SlurmOptions(), lock, None)
     assert submissions(root) == []
     assert [path.name for path in (root / "slurm").iterdir()] == ["lock"]
+
+
+def test_what_slurm_took_though_sbatch_failed_is_not_lost(root: Path, fake: Fake) -> None:
+    """It gave up waiting for the answer; and where the queue does not answer either, the next command asks again."""
+    fake("sbatch", "echo 'sbatch: error: Socket timed out on send/recv operation' >&2; exit 1")
+    fake("squeue", "echo 'slurm_load_jobs error: Socket timed out' >&2; exit 1")
+    folders = jobs(root, "one")
+    with submitting(root) as lock:
+        with pytest.raises(SchedulerError, match=r"send/recv operation; slurm_load_jobs error"):
+            submit(folders, root, SlurmOptions(), lock, None)
+        fake("squeue", f"[[ $* == *--name\\ {submissions(root)[0].name}* ]] && echo 8 || true")
+        adopt_lost(root)
+        assert assigned(root)[folders[0]].task == Task(8, 0)
+        fake("squeue", "echo 9")
+        assert submit(folders, root, SlurmOptions(), lock, None).job == 9
+
+
+def test_an_interrupt_leaves_sbatch_alone(root: Path, fake: Fake) -> None:
+    """It is waited for, or holds the lock: the next command knows what was submitted."""
+    fake("sbatch", "sleep 0.5; kill -TERM $PPID; sleep 0.5; echo 7")
+    [folder] = jobs(root, "one")
+    with pytest.raises(Interrupted), listening(), submitting(root) as lock:
+        submit([folder], root, SlurmOptions(), lock, None)
+    with submitting(root):
+        assert assigned(root)[folder].task == Task(7, 0)
 
 
 def test_an_array_whose_sbatch_died_is_found_by_its_name(

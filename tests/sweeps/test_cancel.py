@@ -87,6 +87,38 @@ def elsewhere(tmp_path: Path) -> Run:
     return run
 
 
+def test_the_jobs_of_a_command_are_asked_to_stop_by_it_alone(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second signal would end them before they have saved."""
+    run = Run(tmp_path / "sweep" / "one")
+    run.folder.mkdir(parents=True)
+    run.config_path.write_text("seed: 0\n")
+    run.write_status(Status(state="running", host=socket.gethostname(), pid=12))
+    looks = iter([[(socket.gethostname(), 11)]] * 3)  # the command takes its time
+    asked: list[int] = []
+    monkeypatch.setattr("receptive.sweeps.cancel.drivers", lambda root: next(looks, []))
+    monkeypatch.setattr("receptive.sweeps.cancel.os.kill", lambda pid, number: asked.append(pid))
+    monkeypatch.setattr(Run, "locked", lambda run: next(looks, None) is not None)  # it has saved when its command ends
+    assert cli("cancel", "sweep")[0] == 0
+    assert asked == [11]
+
+
+def test_a_run_in_an_allocation_of_the_users_own_is_stopped(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slurm knows the allocation, not the run: no task of a sweep's array is to be cancelled."""
+    run = Run(tmp_path / "run")
+    run.folder.mkdir()
+    run.config_path.write_text("seed: 0\n")
+    run.write_status(Status(state="running", host=socket.gethostname(), pid=12, slurm_job="77"))
+    asked: list[int] = []
+    monkeypatch.setattr("receptive.sweeps.cancel.os.kill", lambda pid, number: asked.append(pid))
+    monkeypatch.setattr(Run, "locked", lambda run: not asked)
+    assert cli("cancel", "run")[:2] == (0, "run: 1 interrupted; the same command goes on\n")
+    assert asked == [12]
+
+
 def test_what_runs_on_another_machine_is_told(cli: Cli, elsewhere: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """And no process of this one that has the same number is stopped."""
     monkeypatch.setattr("receptive.sweeps.cancel._GRACE", 0.1)

@@ -55,6 +55,16 @@ def test_gpus_keep_the_names_that_they_were_given(
     assert visible_gpus() == names
 
 
+def test_a_system_that_pins_no_processes_packs_too(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As macOS."""
+    for name in ("sched_getaffinity", "sched_setaffinity"):
+        monkeypatch.delattr(os, name, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert [place.cores for place in places(None, 1, ())] == [(0,), (1,)]
+    code, out, err = cli(*SWEEP, "seed=0", "trainer.accelerator=cpu")
+    assert (code, "1/1 done" in out) == (0, True), err
+
+
 def test_counting_makes_no_context() -> None:
     visible_gpus()
     assert not torch.cuda.is_initialized()

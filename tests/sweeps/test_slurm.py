@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 from rich.console import Console
 from tests.conftest import Cli
 
+from hydra_plugins.receptive_plugins import SlurmLauncher
 from receptive.runs import Run, State, Status
 from receptive.slurm import scheduler
 from receptive.slurm.options import SlurmOptions
@@ -156,6 +158,18 @@ def test_a_search_asks_for_a_job_when_there_is_a_place(queue: Queue, folders: li
     assert queue.arrays == [(2, None), *[(1, None)] * 4]
 
 
+@pytest.mark.parametrize(("limit", "at_once", "given"), [(None, 3, 3), (8, 3, 8), (8, None, None)])
+def test_a_search_gives_as_many_jobs_as_may_run(
+    monkeypatch: pytest.MonkeyPatch, limit: int | None, at_once: int | None, given: int | None
+) -> None:
+    """A grid gives all at once: the array holds the limit."""
+    launcher, found = SlurmLauncher(array_parallelism=limit), []
+    launcher.setup(hydra_context=None, task_function=None, config=OmegaConf.create({}))  # type: ignore[arg-type]
+    monkeypatch.setattr("receptive.sweeps.slurm.run_slurm", lambda *_, at_once, wait: found.append(at_once))
+    launcher.run([], 0, at_once)
+    assert found == [given]
+
+
 def test_a_slurm_that_does_not_answer_is_waited_for(
     queue: Queue, folders: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -224,6 +238,15 @@ def test_one_command_after_the_other_submits(queue: Queue, folders: list[Path]) 
     assert hand_over(folders, QUICK, Console(quiet=True)) == first
     assert len(set(first.values())) == 6
     assert list(itertools.chain(*queue.arrays))[::2] == [4, 2]
+
+
+def test_a_launcher_of_the_users_own_submits_no_single_run_either(cli: Cli, tmp_path: Path) -> None:
+    own = tmp_path / "own" / "hydra" / "launcher"
+    own.mkdir(parents=True)
+    (own / "lab.yaml").write_text("defaults: [slurm]\npartition: gpu\n")
+    code, _, err = cli("train", "--config-dir", "own", "hydra/launcher=lab")
+    assert (code, "a single run is not submitted" in err) == (1, True), err
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
 
 
 @pytest.mark.parametrize(

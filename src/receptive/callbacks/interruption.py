@@ -64,8 +64,10 @@ class Interruption(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """From here on a signal waits for the end of a batch, and one that was held back counts."""
-        self._begun = self._training = True
-        self._pending = take_held()
+        self._training = True
+        self._begun = True  # a signal that comes now is kept below
+        if (held := take_held()) is not None:
+            self._pending = held
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Act on a signal that came last."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import getpass
+import os
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
-from signal import Signals
 
 from receptive.errors import InputError
+from receptive.signals import signal_name
 
 _PATIENCE = 60.0  # seconds that a command has to answer
 _GONE = ("CANCELLED", "TIMEOUT", "PREEMPTED", "NODE_FAIL", "OUT_OF_MEMORY", "DEADLINE", "BOOT_FAIL", "REVOKED")
@@ -50,7 +50,7 @@ class Ending:
         if self.code is not None:
             return f"ended with code {self.code}"
         if self.state == "failed" and self.signal is not None:
-            return f"was killed by {Signals(self.signal).name}"
+            return f"was killed by {signal_name(self.signal)}"
         return {"": "is gone", "timeout": "ran into its time limit", "cancelled": "was cancelled"}.get(
             self.state, f"ended as {self.state.replace('_', ' ')}"
         )
@@ -62,8 +62,10 @@ def call(*command: str) -> str:
     Raises:
         SchedulerError: it is not installed, failed or does not answer; with its own words.
     """
+    # SQUEUE_STATES and the like are a user's own taste: a task that is left out would count as gone
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("SQUEUE_")}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False, env=environment)
     except FileNotFoundError:
         raise SchedulerError(
             f"{command[0]} is not installed here: hydra/launcher=slurm submits from a cluster's login node"
@@ -82,7 +84,7 @@ def told(stderr: str) -> str:
 
 def queue() -> dict[Task, str]:
     """The user's tasks that wait, run or are about to leave, with Slurm's word for it; raises SchedulerError."""
-    listed = call("squeue", "--user", getpass.getuser(), "--array", "--noheader", "--format=%F %K %T")
+    listed = _squeue("--array", "--format=%F %K %T")
     found = {}
     for line in listed.splitlines():
         job, index, state = line.split()
@@ -93,8 +95,12 @@ def queue() -> dict[Task, str]:
 
 def job_named(name: str) -> int | None:
     """The array in the queue that has this name; raises SchedulerError."""
-    listed = call("squeue", "--user", getpass.getuser(), "--name", name, "--noheader", "--format=%F").split()
+    listed = _squeue("--name", name, "--format=%F").split()
     return int(listed[0]) if listed else None
+
+
+def _squeue(*options: str) -> str:
+    return call("squeue", "--user", str(os.getuid()), "--noheader", *options)
 
 
 def ending(task: Task) -> Ending:

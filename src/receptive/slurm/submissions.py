@@ -8,7 +8,6 @@ of the sweep's submissions until it has ended: whoever kills the command that ca
 
 from __future__ import annotations
 
-import fcntl
 import re
 import secrets
 import shlex
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from receptive.files import write_atomically
+from receptive.files import wait_for_lock, write_atomically
 from receptive.slurm import scheduler
 from receptive.slurm.inside import REQUEUE
 from receptive.slurm.options import SlurmOptions
@@ -39,8 +38,8 @@ export OMP_NUM_THREADS="${{SLURM_CPUS_PER_TASK:-1}}"{requeue}
 job=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" {folders})
 exec {starter}{python} -m receptive.job {root}/"$job"
 """
-# ranks of several processes: one that dies takes the others with it
-_STARTER = 'srun --kill-on-bad-exit=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" '
+# ranks of several processes: one that dies takes the others with it; rank 0 tests when they have left
+_STARTER = 'srun --kill-on-bad-exit=1 --wait=0 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" '
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def submitting(root: Path) -> Iterator[int]:
     """Be the only one who submits jobs of a sweep; gives the lock's descriptor for `submit` to hand on."""
     (root / "slurm").mkdir(exist_ok=True)
     with open(root / "slurm" / "lock", "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        wait_for_lock(file.fileno())
         yield file.fileno()
 
 
@@ -128,7 +127,7 @@ def submit(folders: Sequence[Path], root: Path, options: SlurmOptions, lock: int
         after: an array that has to end before; None: none.
 
     Raises:
-        SchedulerError: sbatch refuses, in its own words.
+        SchedulerError: sbatch refuses, in its own words; or it has failed, and it cannot be told whether it submitted.
     """
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", root.name)[:_NAME_LENGTH] + f"-{secrets.token_hex(4)}"
     submission = Submission(root / "slurm" / name)
@@ -136,14 +135,20 @@ def submit(folders: Sequence[Path], root: Path, options: SlurmOptions, lock: int
     write_atomically(submission.place / "job.sh", script(submission, len(folders), options, after))
     write_atomically(submission.place / "folders.txt", "".join(f"{folder.name}\n" for folder in folders))
     try:
-        with open(submission.place / "job_id", "w") as answer:
-            done = subprocess.run(
-                ["sbatch", "--parsable", str(submission.place / "job.sh")],
-                stdout=answer, stderr=subprocess.PIPE, text=True, pass_fds=[lock], start_new_session=True, check=False,
-            )  # fmt: skip
-        said = scheduler.told(done.stderr)
+        # not run(): where this process is interrupted that one kills it, this waits for it
+        with open(submission.place / "job_id", "w") as answer, subprocess.Popen(
+            ["sbatch", "--parsable", str(submission.place / "job.sh")],
+            stdout=answer, stderr=subprocess.PIPE, text=True, pass_fds=[lock], start_new_session=True,
+        ) as sbatch:  # fmt: skip
+            said = scheduler.told(sbatch.communicate()[1])
     except FileNotFoundError:
-        said = "it is not installed here: submit from a cluster's login node"
+        shutil.rmtree(submission.place)
+        raise SchedulerError("sbatch: it is not installed here: submit from a cluster's login node") from None
+    if submission.job is None:
+        try:
+            adopt_lost(root)  # as after a time-out: Slurm may have taken it none the less
+        except SchedulerError as error:
+            raise SchedulerError(f"sbatch: {said}; {error}") from None
     if submission.job is None:
         shutil.rmtree(submission.place)
         raise SchedulerError(f"sbatch: {said}")

@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -26,7 +27,8 @@ _GRACE = 30.0  # seconds in which jobs save what they have
 def cancel(root: Path, console: Console) -> bool:
     """Stop the commands that drive a sweep, take its jobs out of Slurm's queue, and stop the runs on this machine.
 
-    What runs saves itself at the end of its batch. Waits up to half a minute for that.
+    What runs saves itself at the end of its batch. A command of this machine stops its own runs, which are asked once:
+    asked twice they would not save. Waits up to half a minute for the commands, and as long for the runs.
 
     Args:
         root: the folder of a sweep or a run.
@@ -40,17 +42,16 @@ def cancel(root: Path, console: Console) -> bool:
         SchedulerError: Slurm has jobs of it and does not answer.
     """
     runs = _runs(root)
-    stopped = _stop(drivers(root), "the command", console)
-    stopped += _cancel_tasks(root, console)
-    ours = {pid for _, pid in drivers(root)}
-    inside = [run for run in runs if run.state() == "running" and run.status().pid not in ours]
-    stopped += _stop([_process(run) for run in inside if run.status().slurm_job is None], "a run", console)
-    if not stopped and not inside:
+    commands = _stop(drivers(root), "the command", console)
+    taken = _cancel_tasks(root, console)
+    _wait_while(lambda: any(process in commands for process in drivers(root)))
+    inside = [run for run in runs if run.state() == "running" and _process(run) not in commands]
+    tasks = {str(given.task) for given in assigned(root).values()}  # Slurm stops these
+    _stop([_process(run) for run in inside if run.status().slurm_job not in tasks], "a run", console)
+    if not commands and not taken and not inside:
         console.print(f"nothing of {shown(root)} runs or waits", highlight=False, soft_wrap=True)
         return True
-    deadline = time.monotonic() + _GRACE
-    while (left := drivers(root) or any(run.state() == "running" for run in runs)) and time.monotonic() < deadline:
-        time.sleep(0.2)
+    left = _wait_while(lambda: drivers(root) or any(run.state() == "running" for run in runs))
     counts = Counter(run.state() for run in runs)
     told = ", ".join(f"{counts[state]} {state}" for state in get_args(State) if counts[state])
     console.print(f"{shown(root)}: {told}; the same command goes on", highlight=False, soft_wrap=True)
@@ -72,17 +73,27 @@ def _process(run: Run) -> tuple[str, int]:
     return status.host or socket.gethostname(), status.pid or 0
 
 
-def _stop(processes: list[tuple[str, int]], what: str, console: Console) -> int:
-    """Ask processes of this machine to stop; gives how many were."""
+def _wait_while(condition: Callable[[], object]) -> bool:
+    """Wait, but not for ever; gives whether it still holds."""
+    deadline = time.monotonic() + _GRACE
+    while holds := bool(condition()):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    return holds
+
+
+def _stop(processes: list[tuple[str, int]], what: str, console: Console) -> list[tuple[str, int]]:
+    """Ask processes of this machine to stop; gives those that were asked."""
     here = socket.gethostname()
-    stopped = 0
+    stopped = []
     for host, pid in processes:
         if host != here:
             console.print(f"{what} goes on at {host}, as process {pid}: stop it there", style="yellow", highlight=False)
         elif pid > 0:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
-                stopped += 1
+                stopped.append((host, pid))
     return stopped
 
 

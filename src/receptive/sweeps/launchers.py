@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +14,7 @@ from typing import IO, cast
 from rich.console import Console
 
 from receptive.runs import Run
-from receptive.signals import Interrupted
+from receptive.signals import Interrupted, signal_name
 from receptive.sweeps.endings import record_death, say_end
 from receptive.sweeps.places import Place, told
 
@@ -86,7 +85,8 @@ class _Pool:
             env=place.environment(),
             start_new_session=True,  # a Ctrl-C reaches this process alone, which stops the workers in order
         )
-        os.sched_setaffinity(process.pid, place.cores)
+        if pin := getattr(os, "sched_setaffinity", None):  # not on macOS
+            pin(process.pid, place.cores)
         worker = _Worker(process, place)
         self.selector.register(worker.answers, selectors.EVENT_READ, worker)
         worker.give(folder)
@@ -155,11 +155,7 @@ class _Worker:
         """How the process ended."""
         code = self.process.wait()
         self._close()
-        return (
-            f"the worker was killed by {signal.Signals(-code).name}"
-            if code < 0
-            else f"the worker ended with code {code}"
-        )
+        return f"the worker was killed by {signal_name(-code)}" if code < 0 else f"the worker ended with code {code}"
 
     def _close(self) -> None:
         for pipe in (self.process.stdin, self.answers):

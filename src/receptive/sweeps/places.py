@@ -67,7 +67,8 @@ def places(workers: int | None, jobs_per_device: int, gpus: Sequence[str]) -> li
         jobs_per_device: from 1 on.
         gpus: as `visible_gpus` gives them; none: the sweep computes on the CPU.
     """
-    cores = sorted(os.sched_getaffinity(0))
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
+    cores = sorted(affinity(0)) if affinity else list(range(os.cpu_count() or 1))
     if not gpus:
         return [Place((cores[number % len(cores)],)) for number in range(workers or len(cores))]
     count = workers or len(gpus) * jobs_per_device

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from receptive.files import locked, write_atomically
+from receptive.files import locked, wait_for_lock, write_atomically
 
 _LOCK, _LIST = "driver.lock", "drivers"  # the list: a line a driver, its machine and process
 
@@ -21,7 +21,7 @@ def driving(root: Path) -> Iterator[None]:
     with open(root / _LOCK, "a") as file:
         with locked(root / "sweep.lock"):
             others = _listed(root) if is_driven(root) else []  # else they were killed
-            fcntl.flock(file, fcntl.LOCK_SH)
+            wait_for_lock(file.fileno(), fcntl.LOCK_SH)
             _write(root, [*others, me])
         try:
             yield

@@ -226,6 +226,35 @@ def test_one_command_after_the_other_submits(queue: Queue, folders: list[Path]) 
     assert list(itertools.chain(*queue.arrays))[::2] == [4, 2]
 
 
+def test_a_task_that_is_about_to_leave_runs_no_job_any_more(
+    queue: Queue, folders: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor is it known whether it comes back: the one of two did, as a requeued one does."""
+    run_slurm(folders[:2], 2, QUICK, wait=False)
+    queue.tasks = dict.fromkeys(queue.tasks, "completing")
+    Run(folders[0]).write_status(Status(state="interrupted", slurm_job="1_0"))
+    Run(folders[1]).write_status(Status(state="interrupted", slurm_job="1_1"))
+
+    def leave() -> None:
+        queue.tasks = {Task(1, 1): "pending"}
+
+    queue.acts = iter([lambda: None, leave, *(queue.end(folder, "done") for folder in folders[:2])])
+    run_slurm(folders[:2], 2, QUICK)
+    assert queue.arrays == [(2, None), (1, None)]
+    assert states(folders[:2]) == ["done"] * 2
+    assert "2 of the jobs are about to leave Slurm's queue" in capsys.readouterr().out
+
+
+def test_a_task_that_never_leaves_does_not_hold_its_job_up(
+    queue: Queue, folders: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("receptive.sweeps.slurm._CLEARING", 5.0)
+    run_slurm(folders[:2], 2, QUICK, wait=False)
+    queue.tasks = dict.fromkeys(queue.tasks, "completing")
+    run_slurm(folders[:2], 2, QUICK, wait=False)
+    assert (queue.slept, queue.arrays) == (5, [(2, None), (2, None)])
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

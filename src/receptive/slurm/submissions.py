@@ -62,15 +62,16 @@ class Submission:
     def folders(self) -> list[Path]:
         """The jobs' folders, in the order of the tasks."""
         root = self.place.parent.parent
-        return [root / name for name in (self.place / "folders.txt").read_text().splitlines()]
+        return [root / name for name in (self.place / "folders.txt").read_text(errors="replace").splitlines()]
 
     @property
     def job(self) -> int | None:
         """The array's id; None where sbatch did not get that far."""
         try:
-            number = (self.place / "job_id").read_text().partition(";")[0].strip()  # ;CLUSTER where there are several
+            said = (self.place / "job_id").read_text(errors="replace")
         except FileNotFoundError:
             return None
+        number = said.partition(";")[0].strip()  # ;CLUSTER where there are several
         return int(number) if number.isdecimal() else None
 
 
@@ -143,10 +144,10 @@ def submit(folders: Sequence[Path], root: Path, options: SlurmOptions, lock: int
             )  # fmt: skip
         said = scheduler.told(done.stderr)
     except FileNotFoundError:
-        said = "it is not installed here: submit from a cluster's login node"
+        said = "sbatch is not installed here: submit from a cluster's login node"
     if submission.job is None:
         shutil.rmtree(submission.place)
-        raise SchedulerError(f"sbatch: {said}")
+        raise SchedulerError(said or "sbatch gave no job id")
     return submission
 
 

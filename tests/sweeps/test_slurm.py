@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 from rich.console import Console
 from tests.conftest import Cli
 
+from hydra_plugins.receptive_plugins import SlurmLauncher
 from receptive.runs import Run, State, Status
 from receptive.slurm import scheduler
 from receptive.slurm.options import SlurmOptions
@@ -154,6 +156,20 @@ def test_a_search_asks_for_a_job_when_there_is_a_place(queue: Queue, folders: li
     run_slurm(stream(), 6, QUICK, at_once=2)
     assert [row.count("done") for row in asked] == [0, 0, 1, 2, 3, 4]
     assert queue.arrays == [(2, None), *[(1, None)] * 4]
+
+
+@pytest.mark.parametrize(
+    ("limit", "parallel", "expected"), [(2, 1, [(2, None)]), (None, 3, [(3, None)]), (2, None, [(4, None), (2, 1)])]
+)
+def test_a_search_gives_as_many_as_may_run(
+    queue: Queue, folders: list[Path], limit: int | None, parallel: int | None, expected: list[tuple[int, int | None]]
+) -> None:
+    """A sweep, which has no `parallel`, gives all."""
+    launcher = SlurmLauncher(array_parallelism=limit)
+    config = OmegaConf.create({"submit": "detach"})
+    launcher.setup(hydra_context=None, task_function=None, config=config)  # type: ignore[arg-type]
+    launcher.run(folders, 6, parallel)
+    assert queue.arrays == expected
 
 
 def test_a_slurm_that_does_not_answer_is_waited_for(

@@ -229,6 +229,8 @@ class SlurmLauncher(FolderLauncher):
         """Have Slurm run the jobs of these folders."""
         from receptive.sweeps.slurm import run_slurm
 
+        if at_once is not None:  # a search
+            at_once = self.processes or at_once
         run_slurm(folders, total, self._options, at_once=at_once, wait=self._wait)
 
 

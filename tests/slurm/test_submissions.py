@@ -52,10 +52,10 @@ def test_what_sbatch_takes_is_known_by_folder(root: Path, fake: Fake) -> None:
 
 
 def test_what_sbatch_refuses_leaves_nothing(root: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake("sbatch", "echo 'sbatch: error: invalid partition specified: gpu' >&2; exit 1")
+    fake("sbatch", "printf 'sbatch: error: no such gpu\\nsbatch: error: submission failed\\n' >&2; exit 1")
     fake("squeue")
     with submitting(root) as lock:
-        with pytest.raises(SchedulerError, match="invalid partition specified: gpu"):
+        with pytest.raises(SchedulerError, match=r"^sbatch: error: no such gpu; submission failed$"):
             submit(jobs(root, "one"), root, SlurmOptions(), lock, None)
         monkeypatch.setenv("PATH", "/nowhere")
         with pytest.raises(SchedulerError, match=r"not installed here.*login node"):

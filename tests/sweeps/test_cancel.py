@@ -135,7 +135,7 @@ def test_of_a_sweep_only_what_is_in_the_queue_is_cancelled(
     for name, job in (("old", 7), ("new", 8)):
         place = root / "slurm" / name
         place.mkdir(parents=True)
-        (place / "folders.txt").write_text("one\ntwo\n")
+        (place / "folders.txt").write_bytes(b"one\xfftwo")  # damaged
         (place / "job_id").write_text(f"{job}\n")
     run = Run(root / "one")
     run.folder.mkdir()
@@ -155,6 +155,14 @@ def test_of_a_sweep_only_what_is_in_the_queue_is_cancelled(
 
     monkeypatch.setattr(scheduler, "queue", silent)
     code, _, err = cli("cancel", "sweep")
+    assert (code, err) == (1, "receptive: Unable to contact slurm controller\n")
+    with subprocess.Popen(["sleep", "60"]) as process:
+        run.write_status(Status(state="running", pid=process.pid, host=socket.gethostname()))
+        with run.lock():
+            monkeypatch.setattr("receptive.sweeps.cancel._GRACE", 0.1)
+            code, out, err = cli("cancel", "sweep")
+        assert process.wait(10) == -15
+    assert "sweep: 1 running; the same command goes on" in out
     assert (code, err) == (1, "receptive: Unable to contact slurm controller\n")
 
 

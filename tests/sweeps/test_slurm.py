@@ -158,16 +158,18 @@ def test_a_search_asks_for_a_job_when_there_is_a_place(queue: Queue, folders: li
     assert queue.arrays == [(2, None), *[(1, None)] * 4]
 
 
-@pytest.mark.parametrize(("limit", "at_once", "given"), [(None, 3, 3), (8, 3, 8), (8, None, None)])
-def test_a_search_gives_as_many_jobs_as_may_run(
-    monkeypatch: pytest.MonkeyPatch, limit: int | None, at_once: int | None, given: int | None
+@pytest.mark.parametrize(
+    ("limit", "parallel", "expected"), [(2, 1, [(2, None)]), (None, 3, [(3, None)]), (2, None, [(4, None), (2, 1)])]
+)
+def test_a_search_gives_as_many_as_may_run(
+    queue: Queue, folders: list[Path], limit: int | None, parallel: int | None, expected: list[tuple[int, int | None]]
 ) -> None:
-    """A grid gives all at once: the array holds the limit."""
-    launcher, found = SlurmLauncher(array_parallelism=limit), []
-    launcher.setup(hydra_context=None, task_function=None, config=OmegaConf.create({}))  # type: ignore[arg-type]
-    monkeypatch.setattr("receptive.sweeps.slurm.run_slurm", lambda *_, at_once, wait: found.append(at_once))
-    launcher.run([], 0, at_once)
-    assert found == [given]
+    """A sweep, which has no `parallel`, gives all."""
+    launcher = SlurmLauncher(array_parallelism=limit)
+    config = OmegaConf.create({"submit": "detach"})
+    launcher.setup(hydra_context=None, task_function=None, config=config)  # type: ignore[arg-type]
+    launcher.run(folders, 6, parallel)
+    assert queue.arrays == expected
 
 
 def test_a_slurm_that_does_not_answer_is_waited_for(
@@ -247,6 +249,35 @@ def test_a_launcher_of_the_users_own_submits_no_single_run_either(cli: Cli, tmp_
     code, _, err = cli("train", "--config-dir", "own", "hydra/launcher=lab")
     assert (code, "a single run is not submitted" in err) == (1, True), err
     assert [path.name for path in tmp_path.iterdir()] == ["own"]
+
+
+def test_a_task_that_is_about_to_leave_runs_no_job_any_more(
+    queue: Queue, folders: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor is it known whether it comes back: the one of two did, as a requeued one does."""
+    run_slurm(folders[:2], 2, QUICK, wait=False)
+    queue.tasks = dict.fromkeys(queue.tasks, "completing")
+    Run(folders[0]).write_status(Status(state="interrupted", slurm_job="1_0"))
+    Run(folders[1]).write_status(Status(state="interrupted", slurm_job="1_1"))
+
+    def leave() -> None:
+        queue.tasks = {Task(1, 1): "pending"}
+
+    queue.acts = iter([lambda: None, leave, *(queue.end(folder, "done") for folder in folders[:2])])
+    run_slurm(folders[:2], 2, QUICK)
+    assert queue.arrays == [(2, None), (1, None)]
+    assert states(folders[:2]) == ["done"] * 2
+    assert "2 of the jobs are about to leave Slurm's queue" in capsys.readouterr().out
+
+
+def test_a_task_that_never_leaves_does_not_hold_its_job_up(
+    queue: Queue, folders: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("receptive.sweeps.slurm._CLEARING", 5.0)
+    run_slurm(folders[:2], 2, QUICK, wait=False)
+    queue.tasks = dict.fromkeys(queue.tasks, "completing")
+    run_slurm(folders[:2], 2, QUICK, wait=False)
+    assert (queue.slept, queue.arrays) == (5, [(2, None), (2, None)])
 
 
 @pytest.mark.parametrize(

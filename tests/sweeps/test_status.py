@@ -20,6 +20,8 @@ from tests.conftest import Cli
 
 from receptive.errors import InputError
 from receptive.runs import Run
+from receptive.slurm import scheduler
+from receptive.slurm.scheduler import Task
 from receptive.sweeps.observation import Observer
 from receptive.sweeps.presence import driving, is_driven
 from receptive.sweeps.snapshot import Progress, Snapshot
@@ -94,6 +96,23 @@ def test_every_state_is_shown(cli: Cli, root: Path, job: MakeJob) -> None:
     assert shown[2][2].endswith("its process died")
     assert shown[3][2].split("  ")[0] == "10 of 10"
     assert re.search(r"  75\.00 % +took 21 s$", shown[3][2])
+
+
+def test_a_job_that_ended_in_slurm_before_its_run_began_is_told(
+    cli: Cli, root: Path, job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a detached sweep nobody has recorded it. One that was cancelled while it waited has no log."""
+    names = [job(seed, "waiting").folder.name for seed in range(4)]
+    place = root / "slurm" / "array"
+    place.mkdir(parents=True)
+    (place / "folders.txt").write_text("".join(f"{name}\n" for name in names))
+    (place / "job_id").write_text("5\n")
+    for index in (0, 1):
+        (place / f"{index}.log").touch()
+    monkeypatch.setattr(scheduler, "queue", lambda: {Task(5, 0): "running", Task(5, 2): "pending"})
+    _, out, _ = cli("status", "sweep")
+    assert "4 waiting; 2 in Slurm's queue" in out
+    assert out.splitlines()[-1].strip() == "1 ended in Slurm before the run began; see sweep/slurm/array/1.log"
 
 
 def test_a_narrow_terminal_costs_titles_before_values() -> None:

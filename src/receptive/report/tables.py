@@ -129,9 +129,10 @@ def print_tables(collection: Collection, judged: Sequence[Judged], console: Cons
 
 
 def causes(collection: Collection) -> list[str]:
-    """Why runs are not done, a text each: the error and the log."""
+    """Why runs are not done, a text each: the error and, of a run that began, the log."""
     return [
-        f"{record.state}: {record.status.error or 'its process died'}\n  {shown(record.run.log_path)}"
+        f"{record.state}: {record.status.error or 'its process died'}"
+        + (f"\n  {shown(record.run.log_path)}" if record.run.log_path.is_file() else "")
         for record in collection.records
         if record.state in ("failed", "interrupted")
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -78,8 +79,9 @@ def call(*command: str) -> str:
 
 
 def told(stderr: str) -> str:
-    """What a command of Slurm said on stderr, in a line."""
-    return "; ".join(line.strip() for line in stderr.splitlines() if line.strip())
+    """What a command of Slurm said on stderr, in a line, which names the command once."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    return "; ".join([*lines[:1], *(re.sub(r"^[a-z]+: (error: )?", "", line) for line in lines[1:])])
 
 
 def queue() -> dict[Task, str]:

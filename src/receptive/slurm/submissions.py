@@ -61,15 +61,16 @@ class Submission:
     def folders(self) -> list[Path]:
         """The jobs' folders, in the order of the tasks."""
         root = self.place.parent.parent
-        return [root / name for name in (self.place / "folders.txt").read_text().splitlines()]
+        return [root / name for name in (self.place / "folders.txt").read_text(errors="replace").splitlines()]
 
     @property
     def job(self) -> int | None:
         """The array's id; None where sbatch did not get that far."""
         try:
-            number = (self.place / "job_id").read_text().partition(";")[0].strip()  # ;CLUSTER where there are several
+            said = (self.place / "job_id").read_text(errors="replace")
         except FileNotFoundError:
             return None
+        number = said.partition(";")[0].strip()  # ;CLUSTER where there are several
         return int(number) if number.isdecimal() else None
 
 
@@ -143,15 +144,15 @@ def submit(folders: Sequence[Path], root: Path, options: SlurmOptions, lock: int
             said = scheduler.told(sbatch.communicate()[1])
     except FileNotFoundError:
         shutil.rmtree(submission.place)
-        raise SchedulerError("sbatch: it is not installed here: submit from a cluster's login node") from None
+        raise SchedulerError("sbatch is not installed here: submit from a cluster's login node") from None
     if submission.job is None:
         try:
             adopt_lost(root)  # as after a time-out: Slurm may have taken it none the less
         except SchedulerError as error:
-            raise SchedulerError(f"sbatch: {said}; {error}") from None
+            raise SchedulerError(f"{said}; {error}") from None
     if submission.job is None:
         shutil.rmtree(submission.place)
-        raise SchedulerError(f"sbatch: {said}")
+        raise SchedulerError(said or "sbatch gave no job id")
     return submission
 
 

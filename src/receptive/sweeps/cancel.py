@@ -18,6 +18,7 @@ from receptive.errors import InputError
 from receptive.manifest import Manifest
 from receptive.runs import Run, State, shown
 from receptive.slurm import scheduler
+from receptive.slurm.scheduler import SchedulerError
 from receptive.slurm.submissions import adopt_lost, assigned, submissions, submitting
 from receptive.sweeps.presence import drivers
 
@@ -39,22 +40,33 @@ def cancel(root: Path, console: Console) -> bool:
 
     Raises:
         InputError: there is nothing to stop in this folder.
-        SchedulerError: Slurm has jobs of it and does not answer.
+        SchedulerError: Slurm has jobs of it and does not answer; what runs on this machine is stopped all the same.
     """
     runs = _runs(root)
+    silent: SchedulerError | None = None
+    taken = 0
     commands = _stop(drivers(root), "the command", console)
-    taken = _cancel_tasks(root, console)
+    try:
+        taken = _cancel_tasks(root, console)
+    except SchedulerError as error:
+        silent = error
     _wait_while(lambda: any(process in commands for process in drivers(root)))
-    inside = [run for run in runs if run.state() == "running" and _process(run) not in commands]
     tasks = {str(given.task) for given in assigned(root).values()}  # Slurm stops these
+    if silent is not None:
+        runs = [run for run in runs if run.status().slurm_job not in tasks]
+    inside = [run for run in runs if run.state() == "running" and _process(run) not in commands]
     _stop([_process(run) for run in inside if run.status().slurm_job not in tasks], "a run", console)
     if not commands and not taken and not inside:
+        if silent is not None:
+            raise silent
         console.print(f"nothing of {shown(root)} runs or waits", highlight=False, soft_wrap=True)
         return True
     left = _wait_while(lambda: drivers(root) or any(run.state() == "running" for run in runs))
     counts = Counter(run.state() for run in runs)
     told = ", ".join(f"{counts[state]} {state}" for state in get_args(State) if counts[state])
     console.print(f"{shown(root)}: {told}; the same command goes on", highlight=False, soft_wrap=True)
+    if silent is not None:
+        raise silent
     return not left
 
 
@@ -103,8 +115,8 @@ def _cancel_tasks(root: Path, console: Console) -> int:
         return 0
     with submitting(root):
         adopt_lost(root)
-        queue, known = scheduler.queue(), {given.task for given in assigned(root).values()}
-        tasks = known & set(queue)
+        jobs = {submission.job for submission in submissions(root)}
+        tasks = [task for task in scheduler.queue() if task.job in jobs]
         if tasks:
             scheduler.cancel(sorted({task.job for task in tasks}))
             console.print(f"{len(tasks)} jobs taken out of Slurm's queue", highlight=False)

@@ -6,7 +6,7 @@ import csv
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from receptive.errors import InputError
 from receptive.files import read_yaml
 from receptive.manifest import NAME, Manifest
-from receptive.runs import ENDED_WELL, Run, State
+from receptive.runs import ENDED_WELL, Run, State, shown
 from receptive.slurm import scheduler
 from receptive.slurm.scheduler import SchedulerError
 from receptive.slurm.submissions import assigned
@@ -53,6 +53,7 @@ class Observer:
     _jobs: dict[str, _Known] = field(default_factory=dict)
     _asked: float = -math.inf  # when Slurm was, on time.monotonic's clock
     _queued: int = 0
+    _unsaid: tuple[str, ...] = ()  # of jobs that ended in Slurm and did not say how
 
     def look(self) -> Snapshot:
         """The folder as it stands; what is damaged is shown as such, nothing is raised for it."""
@@ -72,15 +73,25 @@ class Observer:
             folders = {path.parent for name in ("config.yaml", "status.json") for path in self.root.glob(f"*/{name}")}
             jobs = [self._job(folder, {"folder": folder.name}) for folder in sorted(folders)]
         title = manifest.name or self.root.absolute().name
-        return Snapshot(title, tuple(jobs), is_driven(self.root), now, tuple(notes), self._in_queue())
+        self._ask({job.name for job in jobs if job.state == "waiting"})
+        return Snapshot(title, tuple(jobs), is_driven(self.root), now, (*notes, *self._unsaid), self._queued)
 
-    def _in_queue(self) -> int:
-        """How many jobs Slurm's queue holds, where it answers; asked now and then."""
+    def _ask(self, waiting: Container[str]) -> None:
+        """How many jobs Slurm's queue holds, where it answers, and which began there without a word; now and then."""
         if time.monotonic() - self._asked > _QUEUE_ASKED_EVERY and (known := assigned(self.root)):
-            self._asked, self._queued = time.monotonic(), 0
+            self._asked, self._queued, self._unsaid = time.monotonic(), 0, ()
             with suppress(SchedulerError):
-                self._queued = len(set(scheduler.queue()) & {given.task for given in known.values()})
-        return self._queued
+                queue = scheduler.queue()
+                self._queued = len(set(queue) & {given.task for given in known.values()})
+                # Slurm makes the log when it starts the task
+                logs = [
+                    given.log
+                    for folder, given in known.items()
+                    if folder.name in waiting and given.task not in queue and given.log.is_file()
+                ]
+                if logs:
+                    said = f"{len(logs)} ended in Slurm before the run began; see {shown(logs[0])}"
+                    self._unsaid = (said,)
 
     def _job(self, folder: Path, labels: dict[str, str]) -> Progress:
         run = Run(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from receptive.slurm.submissions import Assignment, adopt_lost, assigned, submit
 from receptive.sweeps.endings import say_end
 
 _SETTLING = 2  # looks at the queue in a row that have to miss a task before it counts as gone
+_LEAVING = "completing"  # Slurm's word for a task whose process has ended, or is about to
+_CLEARING = 60.0  # seconds that Slurm has to clear up after a task that has ended
 
 
 def run_slurm(
@@ -61,9 +64,11 @@ def hand_over(folders: Sequence[Path], options: SlurmOptions, console: Console) 
         SchedulerError: Slurm does not answer, or refuses.
     """
     root = folders[0].parent
+    _let_leave(folders, options, console)
     with submitting(root) as lock:
         adopt_lost(root)
-        tasks, known = scheduler.queue(), assigned(root)
+        tasks = {task for task, state in scheduler.queue().items() if state != _LEAVING}
+        known = assigned(root)
         fresh = [folder for folder in folders if folder not in known or known[folder].task not in tasks]
         if waiting := len(folders) - len(fresh):
             console.print(f"{waiting} of the jobs are in Slurm's queue already", highlight=False)
@@ -75,6 +80,20 @@ def hand_over(folders: Sequence[Path], options: SlurmOptions, console: Console) 
             console.print(said, highlight=False, soft_wrap=True)
             before = submission.job if options.array_parallelism else None  # the limit is an array's own
         return assigned(root)
+
+
+def _let_leave(folders: Sequence[Path], options: SlurmOptions, console: Console) -> None:
+    """Wait for tasks that have ended and are still in the queue: they run no job any more, or are being requeued."""
+    known = assigned(folders[0].parent)
+    mine = {known[folder].task for folder in folders if folder in known}
+    looks = math.ceil(_CLEARING / options.poll_seconds) if mine else 0
+    for look in range(looks):
+        queue = scheduler.queue()
+        if not (leaving := sum(queue.get(task) == _LEAVING for task in mine)):
+            return
+        if look == 0:
+            console.print(f"{leaving} of the jobs are about to leave Slurm's queue", highlight=False)
+        time.sleep(options.poll_seconds)
 
 
 @dataclass

@@ -133,6 +133,8 @@ def _train(config: DictConfig, run: Run, status: Status, console: Console, world
 def main(arguments: Sequence[str], answers: TextIO) -> int:
     """Run the folders named in `arguments`, or on stdin; gives the exit code, 0 when all are done or pruned.
 
+    After a signal it is 128 + its number; of the processes that srun has started together, of the first alone.
+
     Args:
         arguments: folders; none: a folder a line is read from stdin.
         answers: gets a line for each job, its state, or "failed" and the cause when not even that could be recorded.

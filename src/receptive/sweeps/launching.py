@@ -63,11 +63,12 @@ def run_missing(
         launch(todo, root, len(todo))
     if not wait:
         return
-    elsewhere = [job for job in jobs if job.run.state() == "running"]  # none of ours runs any more
-    if elsewhere:
-        await_others(elsewhere, console)
-        if left := [job for job in elsewhere if job.run.state() in ("interrupted", "waiting")]:
-            launch(left, root, len(left))
+    now = {job.fingerprint: job.run.state() for job in jobs}  # none of ours runs any more
+    elsewhere = [job for job in jobs if "running" in (states[job.fingerprint], now[job.fingerprint])]
+    if running := [job for job in elsewhere if now[job.fingerprint] == "running"]:
+        await_others(running, console)
+    if left := [job for job in elsewhere if job.run.state() in ("interrupted", "waiting")]:
+        launch(left, root, len(left))
 
 
 def await_others(jobs: Sequence[Job], console: Console) -> None:

@@ -23,6 +23,18 @@ def test_what_a_user_likes_to_see_of_the_queue_changes_nothing(fake: Fake, monke
     assert scheduler.queue() == {Task(12, 0): "pending"}
 
 
+def test_reasons_to_wait_that_may_not_pass(fake: Fake) -> None:
+    rows = [
+        "12 0 Resources",
+        "12 1 PartitionTimeLimit",
+        "12 2 PartitionTimeLimit",
+        "13 0 JobHeldUser",
+        "14 N/A BadConstraints",
+    ]
+    fake("squeue", *(f'echo "{row}"' for row in rows))
+    assert scheduler.obstacles({Task(12, index) for index in range(3)}) == {"PartitionTimeLimit": 2}
+
+
 def test_an_array_is_found_by_its_name(fake: Fake) -> None:
     fake("squeue", 'case "$*" in *"--name lr-12ab"*) printf "77\\n77\\n";; esac')
     assert scheduler.job_named("lr-12ab") == 77

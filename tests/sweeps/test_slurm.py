@@ -31,8 +31,12 @@ class Queue:
         self.arrays: list[tuple[int, int | None]] = []  # jobs of each array, and what it waits for
         self.acts: Iterator[Act] = iter(())
         self.slept = 0
+        self.stuck = False
         monkeypatch.setattr(scheduler, "queue", self.look)
         monkeypatch.setattr(scheduler, "job_named", {}.get)
+        monkeypatch.setattr(
+            scheduler, "obstacles", lambda tasks: {"PartitionTimeLimit": len(tasks)} if self.stuck else {}
+        )
         monkeypatch.setattr(scheduler, "ending", lambda task: Ending("failed", signal=9))
         monkeypatch.setattr(scheduler, "largest_array", lambda: 4)
         monkeypatch.setattr("receptive.sweeps.slurm.submit", self.submit)
@@ -166,7 +170,7 @@ def test_a_search_gives_as_many_as_may_run(
 ) -> None:
     """A sweep, which has no `parallel`, gives all."""
     launcher = SlurmLauncher(array_parallelism=limit)
-    config = OmegaConf.create({"submit": "detach"})
+    config = OmegaConf.create({"submit": "detach", "trainer": {}})
     launcher.setup(hydra_context=None, task_function=None, config=config)  # type: ignore[arg-type]
     launcher.run(folders, 6, parallel)
     assert queue.arrays == expected
@@ -196,6 +200,17 @@ def test_a_slurm_that_does_not_answer_is_waited_for(
     assert states(folders[:2]) == ["done", "interrupted"]
     assert capsys.readouterr().out.count("Slurm does not answer (Unable to contact") == 1
     assert queue.slept >= 9
+
+
+def test_what_jobs_wait_for_that_may_not_pass_is_told_once(
+    queue: Queue, folders: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("receptive.sweeps.slurm._OBSTACLES_EVERY", 0.0)
+    queue.stuck = True
+    queue.acts = iter([lambda: None, lambda: None, *(queue.end(folder, "done") for folder in folders[:2])])
+    run_slurm(folders[:2], 2, QUICK)
+    said = "2 of the jobs wait in Slurm's queue for a reason that may not pass: PartitionTimeLimit\n"
+    assert capsys.readouterr().out.count(said) == 1
 
 
 KILLED, CODE, CANCELLED = Ending("failed", signal=9), Ending("failed", 127), Ending("cancelled")
@@ -291,6 +306,10 @@ def test_a_task_that_never_leaves_does_not_hold_its_job_up(
         (
             ("-m", "seed=0,1", "hydra/launcher=slurm", "hydra.launcher.time=soon"),
             "hydra.launcher.time=soon: give minutes",
+        ),
+        (
+            ("-m", "seed=0,1", "hydra/launcher=slurm", "hydra.launcher.ntasks_per_node=4", "trainer=ddp"),
+            "hydra.launcher.nodes=1 and ntasks_per_node=4 start 4 processes for each job, but trainer.devices=2",
         ),
         (("hydra/launcher=slurm",), "a single run is not submitted: receptive train -m hydra/launcher=slurm"),
         (("submit=detach",), "a single run is not submitted"),

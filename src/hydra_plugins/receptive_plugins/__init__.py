@@ -219,6 +219,13 @@ class SlurmLauncher(FolderLauncher):
         given = OmegaConf.to_container(OmegaConf.create(self._given))
         assert isinstance(given, dict)
         self._options, self._wait = options_of(SlurmOptions, given, "hydra.launcher"), not detached(config)  # type: ignore[arg-type]
+        devices, nodes = config.trainer.get("devices", 1), config.trainer.get("num_nodes", 1)
+        if self._options.tasks > 1 and devices != "auto" and self._options.tasks != devices * nodes:
+            raise InputError(
+                f"hydra.launcher.nodes={self._options.nodes} and ntasks_per_node={self._options.ntasks_per_node} start "
+                f"{self._options.tasks} processes for each job, but trainer.devices={devices} and trainer.num_nodes="
+                f"{nodes} ask for {devices * nodes}"
+            )
 
     @property
     def processes(self) -> int | None:

@@ -6,7 +6,8 @@ import functools
 import os
 import re
 import subprocess
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from receptive.errors import InputError
@@ -14,6 +15,10 @@ from receptive.signals import signal_name
 
 _PATIENCE = 60.0  # seconds that a command has to answer
 _GONE = ("CANCELLED", "TIMEOUT", "PREEMPTED", "NODE_FAIL", "OUT_OF_MEMORY", "DEADLINE", "BOOT_FAIL", "REVOKED")
+
+
+# reasons to wait that pass by themselves
+_IN_TURN = ("None", "Priority", "Resources", "BeginTime", "JobArrayTaskLimit", "Dependency", "Licenses", "Cleaning")
 
 
 class SchedulerError(InputError):
@@ -93,6 +98,16 @@ def queue() -> dict[Task, str]:
         if index.isdecimal():  # N/A of jobs that are no array's
             found[Task(int(job), int(index))] = state.lower()
     return found
+
+
+def obstacles(tasks: Collection[Task]) -> dict[str, int]:
+    """Why tasks wait, beside that others come first: Slurm's reason -> how many; raises SchedulerError."""
+    found: Counter[str] = Counter()
+    for line in _squeue("--array", "--states=PENDING", "--format=%F %K %r").splitlines():
+        job, index, reason = line.split(maxsplit=2)
+        if reason not in _IN_TURN and index.isdecimal() and Task(int(job), int(index)) in tasks:
+            found[reason] += 1
+    return dict(found)
 
 
 def job_named(name: str) -> int | None:

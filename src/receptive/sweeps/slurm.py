@@ -20,6 +20,7 @@ from receptive.slurm.scheduler import Ending, SchedulerError, Task
 from receptive.slurm.submissions import Assignment, adopt_lost, assigned, submit, submitting
 from receptive.sweeps.endings import say_end
 
+_OBSTACLES_EVERY = 30.0  # seconds between two questions what jobs wait for
 _SETTLING = 2  # looks at the queue in a row that have to miss a task before it counts as gone
 _LEAVING = "completing"  # Slurm's word for a task whose process has ended, or is about to
 _CLEARING = 60.0  # seconds that Slurm has to clear up after a task that has ended
@@ -103,6 +104,8 @@ class _Watch:
     waiting: dict[Path, int] = field(default_factory=dict)  # folder -> looks in a row that missed it in the queue
     _tasks: dict[Path, Assignment] = field(default_factory=dict)
     _told: str = ""
+    _obstacles: set[str] = field(default_factory=set)  # that were told
+    _asked: float = -math.inf  # when they were asked for, on time.monotonic's clock
 
     def add(self, folders: Iterable[Path], tasks: dict[Path, Assignment]) -> None:
         """Wait for these jobs too."""
@@ -122,7 +125,19 @@ class _Watch:
                 found.append(folder)
         for folder in found:
             del self.waiting[folder]
+        if queue is not None and time.monotonic() - self._asked > _OBSTACLES_EVERY:
+            self._asked = time.monotonic()
+            self._tell_obstacles(console)
         return found
+
+    def _tell_obstacles(self, console: Console) -> None:
+        """Say once of each reason that jobs wait for it: with some they would wait for ever."""
+        with contextlib.suppress(SchedulerError):
+            for reason, count in scheduler.obstacles({self._tasks[folder].task for folder in self.waiting}).items():
+                if reason not in self._obstacles:
+                    self._obstacles.add(reason)
+                    said = f"{count} of the jobs wait in Slurm's queue for a reason that may not pass: {reason}"
+                    console.print(said, style="yellow", highlight=False, soft_wrap=True)
 
     def _queue(self, console: Console) -> dict[Task, str] | None:
         """The queue; None while Slurm does not answer, which is said once."""

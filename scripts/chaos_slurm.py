@@ -24,6 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from receptive.config import code_hash
 from receptive.manifest import Manifest
 from receptive.runs import Run
 from receptive.slurm.submissions import assigned, submissions
@@ -140,6 +141,13 @@ def disturb(root: Path, times: int, seed: int) -> tuple[Disturbed, collections.C
     return sweep, kinds
 
 
+def changes(run: Run, straight: Run) -> list[str]:
+    """Where a job that is done is not what the undisturbed one is."""
+    if run.state() != "done":
+        return []
+    return chaos.differences(chaos.everything(straight), chaos.everything(run))
+
+
 def told(runs: list[Run]) -> str:
     """`3 done, 2 running` of jobs."""
     counts = collections.Counter(run.state() for run in runs)
@@ -155,7 +163,7 @@ def main() -> int:
     given = parser.parse_args()
     folder = given.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    straight = {run.folder.name: run for run in undisturbed(folder / "straight")}
+    straight = {run.folder.name: run for run in undisturbed(folder / f"straight-{code_hash()}")}
     subprocess.run([CLUSTER, "start", folder / "cluster"], check=True, stdout=subprocess.DEVNULL)
     os.environ["SLURM_CONF"] = str(folder / "cluster" / "slurm.conf")
     started = time.monotonic()
@@ -167,18 +175,14 @@ def main() -> int:
         subprocess.run([CLUSTER, "stop", folder / "cluster"], check=True, stdout=subprocess.DEVNULL)
     runs = sweep.runs()
     lost = [run.folder.name for run in runs if run.state() != "done"]
-    differ = [
-        run.folder.name
-        for run in runs
-        if run.folder.name not in lost
-        and chaos.differences(chaos.everything(straight[run.folder.name]), chaos.everything(run))
-    ]
+    differ = {run.folder.name: found for run in runs if (found := changes(run, straight[run.folder.name]))}
     print(f"{kinds.total()} disturbances ({', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))})")
     attempts = sum(run.status().attempts for run in runs)
     print(f"{len(runs)} jobs, {attempts} attempts, {sweep.commands} commands, {arrays} arrays, {seconds:.0f} s")
-    print(
-        f"jobs lost: {len(lost)}; run again after they were done: {len(set(sweep.again))}; states lost: {len(differ)}"
-    )
+    for name, found in differ.items():
+        print(f"{name}: {'; '.join(found[:5])}")
+    again = len(set(sweep.again))
+    print(f"jobs lost: {len(lost)}; run again after they were done: {again}; states lost: {len(differ)}")
     return 1 if lost or differ or sweep.again else 0
 
 

@@ -37,8 +37,8 @@ _COUNTED_FROM_TWO = ("trainer.devices", "trainer.num_nodes")
 _TRAINING_CODE = (
     "train.py",
     "trainer.py",
-    "strategy.py",
-    "collectives.py",
+    "ranks/strategy.py",
+    "ranks/collectives.py",
     "data",
     "models",
     "tasks",

@@ -23,11 +23,11 @@ from rich.console import Console
 from receptive import config as configs
 from receptive.errors import InputError
 from receptive.logs import captured
-from receptive.ranks import is_first, place_of
+from receptive.ranks.place import is_first, place_of
+from receptive.ranks.world import World, end_with_leader
 from receptive.runs import ENDED_WELL, Run, State, Status, open_run
 from receptive.signals import Interrupted, hold, listening
 from receptive.slurm.inside import may_requeue, requeue, slurm_job
-from receptive.world import World, end_with_leader
 
 
 def run_job(run: Run, console: Console) -> State:

@@ -13,7 +13,7 @@ from receptive import config as configs
 from receptive.errors import InputError
 from receptive.files import write_atomically
 from receptive.job import run_job
-from receptive.ranks import refuse_started_by_others
+from receptive.ranks.place import refuse_started_by_others
 from receptive.runs import ENDED_WELL, Run, metric_text, open_run, shown
 from receptive.signals import Interrupted
 

@@ -26,11 +26,11 @@ from receptive.errors import InputError
 from receptive.files import write_csv
 from receptive.illustrate import illustrate
 from receptive.logs import captured
-from receptive.ranks import Place
+from receptive.ranks.place import Place
+from receptive.ranks.world import World
 from receptive.runs import Run, open_run, shown
 from receptive.signals import Interrupted, listening
 from receptive.trainer import build_trainer
-from receptive.world import World
 
 
 def train(

@@ -22,8 +22,8 @@ from receptive.callbacks.checkpoints import RunCheckpoints
 from receptive.callbacks.interruption import Interruption
 from receptive.callbacks.progress import ProgressStyle
 from receptive.checkpoints import AtomicCheckpointIO
-from receptive.ranks import Place
-from receptive.strategy import RankStrategy
+from receptive.ranks.place import Place
+from receptive.ranks.strategy import RankStrategy
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 

@@ -14,8 +14,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from receptive.callbacks.interruption import Interruption
 from receptive.checkpoints import BEST, LAST
-from receptive.collectives import any_of, of_first
 from receptive.errors import InputError
+from receptive.ranks.collectives import any_of, of_first
 from receptive.tasks.base import Task
 
 _SHARE = 100  # the next checkpoint waits so many times as long as the last one took: 1 % of the time at most

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 
-from receptive.collectives import any_of
+from receptive.ranks.collectives import any_of
 from receptive.signals import Interrupted, hold, take_held
 
 

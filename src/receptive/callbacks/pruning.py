@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 
-from receptive.collectives import of_first
 from receptive.errors import InputError
 from receptive.journal import TrialFile
+from receptive.ranks.collectives import of_first
 from receptive.runs import Run
 from receptive.tasks.base import Task
 

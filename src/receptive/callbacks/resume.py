@@ -15,7 +15,7 @@ import torch
 from pytorch_lightning.loops.progress import _ProcessedTracker
 
 from receptive.checkpoints import HEADER
-from receptive.collectives import gathered, own
+from receptive.ranks.collectives import gathered, own
 
 State = dict[str, Any]
 

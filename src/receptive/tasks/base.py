@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from receptive.collectives import copy_from_first, gathered, own, several
+from receptive.ranks.collectives import copy_from_first, gathered, own, several
 from receptive.tasks.steps import EpochSteps, NonFiniteLoss
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from receptive.collectives import gathered, summed
+from receptive.ranks.collectives import gathered, summed
 
 
 class NonFiniteLoss(RuntimeError):

@@ -20,9 +20,9 @@ from types import TracebackType
 from typing import Any
 
 from receptive.errors import InputError
-from receptive.ranks import Place
+from receptive.ranks.place import Place
+from receptive.ranks.team import LEADER, Loss, Team
 from receptive.runs import Run
-from receptive.team import LEADER, Loss, Team
 
 _PATIENCE = 60.0  # seconds that rank 0 waits for others to hear that there is nothing to do
 _GRACE = 10.0  # seconds that rank 0 has to record the end of a run

@@ -3,7 +3,7 @@
 import pytest
 
 from receptive.errors import InputError
-from receptive.ranks import Place, place_of, refuse_started_by_others
+from receptive.ranks.place import Place, place_of, refuse_started_by_others
 
 ONE, TWO = {"devices": 1, "num_nodes": 1}, {"devices": 2, "num_nodes": 1}
 TORCHRUN = {

@@ -24,11 +24,11 @@ from receptive.errors import InputError
 from receptive.evaluate import evaluate
 from receptive.files import read_csv
 from receptive.job import main, run_job
-from receptive.ranks import Place
+from receptive.ranks.place import Place
+from receptive.ranks.team import Loss
+from receptive.ranks.world import World
 from receptive.runs import Run
 from receptive.signals import Interrupted
-from receptive.team import Loss
-from receptive.world import World
 from scripts import chaos
 
 __all__ = ["stops"]  # a fixture
@@ -167,13 +167,14 @@ def test_who_fails_before_all_have_met_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int, error: BaseException, state: str, cause: str
 ) -> None:
     """Neither srun nor torchrun has to end the others."""
-    monkeypatch.setattr("receptive.world.time.sleep", lambda seconds: pytest.fail("it waits"))
+    monkeypatch.setattr("receptive.ranks.world._GRACE", 0.0)  # nobody to be let go first
     store = torch.distributed.HashStore()
-    monkeypatch.setattr("receptive.world._store", lambda place, job: store)
+    monkeypatch.setattr("receptive.ranks.world._store", lambda place, job: store)
     worlds = [World(Place(rank=own, ranks=2, started_by="srun"), Run(tmp_path)) for own in (0, 1)]
     worlds[0].__enter__().tell("running")
     assert worlds[1].__enter__().heard() == {"state": "running"}
     worlds[rank].__exit__(type(error), error, None)
+    monkeypatch.setattr("receptive.ranks.world.time.sleep", lambda seconds: pytest.fail("it waits"))
     with pytest.raises(Loss, match=f"rank {rank}: {cause}") as raised:
         worlds[1 - rank].join()
     assert raised.value.state == state

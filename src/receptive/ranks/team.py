@@ -111,7 +111,7 @@ class Team:
 
 
 def _start(rank: int, ranks: int, port: int, run: Run) -> subprocess.Popen[str]:
-    """A process with torchrun's variables. It lives as long as its stdin, see `receptive.world.end_with_leader`."""
+    """A process with torchrun's variables. It lives as long as its stdin: `receptive.ranks.world.end_with_leader`."""
     variables = {
         **{"RANK": rank, "WORLD_SIZE": ranks, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": ranks, "GROUP_RANK": 0},
         **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, LEADER: os.getpid()},

@@ -2,7 +2,7 @@
 
 import torch
 
-from receptive import collectives
+from receptive.ranks import collectives
 
 
 def test_one_process_tells_itself() -> None:

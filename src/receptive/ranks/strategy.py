@@ -8,7 +8,7 @@ import torch
 from lightning_fabric.plugins import ClusterEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 
-from receptive.ranks import Place
+from receptive.ranks.place import Place
 
 
 class RankEnvironment(ClusterEnvironment):

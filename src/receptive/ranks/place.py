@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from receptive.errors import InputError
-from receptive.team import LEADER
+from receptive.ranks.team import LEADER
 
 
 @dataclass(frozen=True)

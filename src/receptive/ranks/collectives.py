@@ -1,7 +1,7 @@
 """What the processes of a run tell one another. In one process each function gives back what it was given.
 
 Every process has to call them at the same points. What is handed over lies on the CPU and goes through gloo, also where
-gradients go through NCCL; see `receptive.world.World.join`.
+gradients go through NCCL; see `receptive.ranks.world.World.join`.
 """
 
 from __future__ import annotations

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from receptive import team
+from receptive.ranks import team
+from receptive.ranks.team import Loss, Team
 from receptive.runs import Run
 from receptive.signals import Interrupted
-from receptive.team import Loss, Team
 
 KILLED = "import os; os.kill(os.getpid(), 9)"
 WAITING = "import time; time.sleep(60)"

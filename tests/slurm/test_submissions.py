@@ -40,7 +40,9 @@ def test_what_sbatch_takes_is_known_by_folder(root: Path, fake: Fake) -> None:
     with submitting(root) as lock:
         first = submit(folders, root, SlurmOptions(), lock, None)
         second = submit(folders[1:2], root, SlurmOptions(), lock, None)
-    assert calls.read_text().splitlines() == [f"--parsable {each.place / 'job.sh'}" for each in (first, second)]
+    for call, each in zip(calls.read_text().splitlines(), (first, second), strict=True):
+        assert call.startswith(f"--parsable --job-name={each.name} ")  # SBATCH_JOB_NAME is not to rename it
+        assert call.endswith(f" {each.place / 'job.sh'}")
     assert [each.job for each in submissions(root)] == [101, 102]
     given = assigned(root)
     assert {folder.name: str(given[folder].task) for folder in folders} == {
@@ -147,6 +149,8 @@ def test_what_the_script_asks_for(root: Path) -> None:
     assert "%%j" in text
     assert "RECEPTIVE_REQUEUE" not in text
     assert "srun" not in text
+    spaced = script(place, 1, SlurmOptions(constraint="[a100 v100]"))
+    assert '#SBATCH --constraint="[a100 v100]"\n' in spaced
     several = script(place, 3, SlurmOptions(ntasks_per_node=2))
     assert "exec srun --kill-on-bad-exit=1" in several
     assert "export RECEPTIVE_REQUEUE=1\n" in several

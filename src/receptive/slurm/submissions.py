@@ -136,9 +136,10 @@ def submit(folders: Sequence[Path], root: Path, options: SlurmOptions, lock: int
     write_atomically(submission.place / "job.sh", script(submission, len(folders), options, after))
     write_atomically(submission.place / "folders.txt", "".join(f"{folder.name}\n" for folder in folders))
     try:
-        # not run(): where this process is interrupted that one kills it, this waits for it
+        # The options again, past SBATCH_... variables. Not run(), which kills sbatch where this process is interrupted:
+        # this waits for it.
         with open(submission.place / "job_id", "w") as answer, subprocess.Popen(
-            ["sbatch", "--parsable", str(submission.place / "job.sh")],
+            ["sbatch", "--parsable", f"--job-name={name}", *options.directives(), str(submission.place / "job.sh")],
             stdout=answer, stderr=subprocess.PIPE, text=True, pass_fds=[lock], start_new_session=True,
         ) as sbatch:  # fmt: skip
             said = scheduler.told(sbatch.communicate()[1])
@@ -158,13 +159,13 @@ def submit(folders: Sequence[Path], root: Path, options: SlurmOptions, lock: int
 
 def script(submission: Submission, jobs: int, options: SlurmOptions, after: int | None = None) -> str:
     """The batch script of an array: each task becomes the process of its job, which gets Slurm's signals itself."""
-    log = re.sub(r'(["\\])', r"\\\1", str(submission.place).replace("%", "%%"))
+    log = str(submission.place).replace("%", "%%")
     limit = f"%{options.array_parallelism}" if options.array_parallelism else ""
-    directives = [f"--job-name={submission.name}", f"--array=0-{jobs - 1}{limit}", f'--output="{log}/%a.log"']
+    directives = [f"--job-name={submission.name}", f"--array=0-{jobs - 1}{limit}", f"--output={log}/%a.log"]
     directives += [f"--dependency=afterany:{after}"] if after is not None else []
     root = submission.place.parent.parent
     return _SCRIPT.format(
-        directives="\n".join(f"#SBATCH {text}" for text in [*directives, *options.directives()]),
+        directives="\n".join(f"#SBATCH {_quoted(text)}" for text in [*directives, *options.directives()]),
         setup="\n".join(options.setup) or "# (no lines of hydra.launcher.setup)",
         requeue=f"\nexport {REQUEUE}=1" if options.requeue else "",
         root=shlex.quote(str(root)),
@@ -172,3 +173,12 @@ def script(submission: Submission, jobs: int, options: SlurmOptions, after: int 
         starter=_STARTER if options.tasks > 1 else "",
         python=shlex.quote(sys.executable),
     )
+
+
+def _quoted(option: str) -> str:
+    """An option as it stands behind #SBATCH."""
+    key, equals, value = option.partition("=")
+    if not re.search(r"[\s\"'\\#]", value):
+        return option
+    escaped = re.sub(r'(["\\])', r"\\\1", value)
+    return f'{key}{equals}"{escaped}"'

@@ -48,7 +48,7 @@ browser: $(STAMP)  ## the HTML report in a real browser: chromium of the system,
 	$(PYTEST) -m browser tests/report </dev/null
 
 slurm: $(STAMP)  ## the launchers on a real Slurm of one node, for root: scripts/slurm_test_cluster.sh install
-	$(PYTEST) -m slurm tests/cluster </dev/null
+	$(PYTEST) -m slurm --durations=8 tests/cluster </dev/null
 
 check: $(STAMP)  ## format, lint, types, workflows
 	$(BIN)/ruff format --check .

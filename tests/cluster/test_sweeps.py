@@ -79,8 +79,8 @@ def test_what_is_preempted_or_requeued_ends_where_it_would_have_ended(
 
 def test_a_time_limit_of_one_minute_changes_nothing(sweep: Make) -> None:
     """The job is told before, saves, requeues itself and goes on."""
-    arguments = (*SLURM, *SMALL, "trainer.limit_train_batches=null", "trainer.max_epochs=300")
-    limited = sweep("limited", *arguments, "hydra.launcher.time=1", "hydra.launcher.signal_seconds=10")
+    arguments = (*SLURM, *SMALL, "trainer.limit_train_batches=null", "trainer.max_epochs=220")
+    limited = sweep("limited", *arguments, "hydra.launcher.time=1", "hydra.launcher.signal_seconds=20")
     straight = sweep("straight", *arguments)
     assert straight.end(600) == 0
     assert limited.end(600) == 0

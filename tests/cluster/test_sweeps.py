@@ -31,11 +31,9 @@ def test_a_job_that_raises_one_that_is_killed_and_one_that_is_cancelled(cluster:
     pid = six.runs["v0"].status().pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    killed = time.monotonic()
-    six.wait_for(lambda: six.runs["v0"].status().state == "interrupted", "the death of v0 is recorded", 60)
-    assert time.monotonic() - killed < 60
     six.wait_for(lambda: six.trains("v1"), "v1 trains")
     cluster.run("scancel", str(six.given("v1").task))
+    six.wait_for(lambda: six.runs["v0"].status().state == "interrupted", "the death of v0 is recorded", 60)
     assert six.end() == 1
     assert six.states() == {
         "v0": "interrupted", "v1": "interrupted", "v2": "done", "v3": "done", "v4": "done", "nan": "failed"

@@ -45,7 +45,7 @@ coverage: $(STAMP)  ## the suite with coverage, at least 90 %: half as long agai
 	$(PYTEST) --cov --numprocesses 2 --dist worksteal </dev/null
 
 slow: $(STAMP)  ## the proofs that take minutes; with RECEPTIVE_DATA_DIR those on the real data too, for root those that mount
-	$(PYTEST) -m 'slow$(if $(RECEPTIVE_DATA_DIR), or real_data)$(if $(filter 0,$(shell id -u)), or root)' </dev/null
+	$(PYTEST) --numprocesses 2 --dist worksteal --durations=10 -m 'slow$(if $(RECEPTIVE_DATA_DIR), or real_data)$(if $(filter 0,$(shell id -u)), or root)' </dev/null
 
 browser: $(STAMP)  ## the HTML report in a real browser: chromium of the system, or CHROMIUM=/path/to/it
 	$(PYTEST) -m browser tests/report </dev/null

@@ -41,7 +41,7 @@ demo: $(STAMP)  ## a sweep over learning rates and seeds on a small data set, en
 test: $(STAMP)  ## the suite on two processes
 	$(PYTEST) --numprocesses 2 --dist worksteal </dev/null
 
-coverage: $(STAMP)  ## the suite with coverage, at least 90 %: half as long again
+coverage: $(STAMP)  ## the suite with coverage, at least 90 %; takes longer
 	$(PYTEST) --cov --numprocesses 2 --dist worksteal </dev/null
 
 slow: $(STAMP)  ## the proofs that take minutes; with RECEPTIVE_DATA_DIR those on the real data too, for root those that mount

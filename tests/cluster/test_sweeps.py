@@ -146,7 +146,7 @@ def test_detached_jobs_are_followed_cancelled_and_taken_up_again(cluster: Cluste
     detached.start()
     assert detached.end() == 0
     detached.wait_for(lambda: set(detached.states().values()) == {"done"}, "all are done", 120)
-    assert "96" in receptive("report", "detached") or (detached.root / "summary.md").is_file()
+    assert receptive("report", "detached").count(" done") == 6  # a row each
     assert (detached.root / "report.html").is_file()
 
 

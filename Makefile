@@ -32,7 +32,7 @@ $(STAMP):
 	@rm -f $(VENV)/receptive-*.installed
 	@# The pip of a new venv may not know dependency groups yet.
 	@$(PIP) 'pip>=25.1' </dev/null
-	@$(PIP) $(PINS) --group dev -e '.[export,optuna]' </dev/null
+	@$(PIP) $(PINS) --group dev -e '.[export,optuna,tensorboard,dashboard]' </dev/null
 	@touch $@
 
 demo: $(STAMP)  ## a sweep over learning rates and seeds on a small data set, ending in its table

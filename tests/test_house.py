@@ -29,7 +29,7 @@ HOUSE = {
     "verbs": "activations check config console evaluate export operators predict report runs signals signatures "
     "single summary sweeps tracking",
     # build, check and job within functions
-    "sweeps": "build check config console files job journal manifest report runs signals signatures slurm",
+    "sweeps": "build check config console files job journal manifest report runs signals signatures slurm tracking",
     "report": "config console figures files manifest runs",
     "single": "check config files job ranks runs signals",
     "job": "callbacks checkpoints config logs ranks runs signals slurm tracking train",
@@ -48,7 +48,7 @@ HOUSE = {
     "trainer": "callbacks checkpoints ranks",
     "callbacks": "checkpoints config journal ranks recording files runs signals tasks",
     "checkpoints": "runs",
-    "tracking": "config runs",
+    "tracking": "callbacks config console files lease manifest ranks report runs signatures",
     # what a run is made of; never of one another
     "data": "",
     "models": "",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -39,9 +40,11 @@ _OPTIONS = (
     "resume",
     "dry_run",
     "submit",
+    "tags",
 )
-_GROUPS = ("data", "augment", "task", "model", "optimizer", "scheduler", "trainer", "record")
-_OPTIONAL = ("augment", "record")
+_GROUPS = ("data", "augment", "task", "model", "optimizer", "scheduler", "trainer", "record", "logger")
+_OPTIONAL = ("augment", "record", "logger")
+_LOGGERS = ("wandb", "tensorboard")
 
 
 class Checker:
@@ -76,14 +79,16 @@ class Checker:
 
     def _building_faults(self, text: dict[str, str]) -> list[str]:
         data, model, task, trainer = (text[group] for group in ("data", "model", "task", "trainer"))
-        if found := self._once(_data_faults, data, *self._look) + self._once(_augment_faults, text["augment"]):
+        if found := self._once(_data_faults, data, *self._look) + self._once(
+            _chosen_faults, "augment", text["augment"]
+        ):
             return found
         facts = self._facts(data)
         found = self._once(model_faults, facts, model)
         found = found or self._once(_record_faults, facts, model, text["record"])
         found = found or self._once(_optimizer_faults, facts, model, text["optimizer"], self._weights)
         found = found or self._once(_schedule_faults, text["scheduler"], text["optimizer"], trainer)
-        found += self._once(_trainer_faults, data, task, trainer)
+        found += self._once(_trainer_faults, data, task, trainer) + self._once(_logger_faults, text["logger"])
         return found + self._once(_task_faults, facts, task)
 
     def _once(self, check: Callable[..., list[str]], *parts: Any) -> list[str]:
@@ -171,17 +176,29 @@ def _can_be_downloaded(node: dict[str, Any]) -> bool:
     return isinstance(source, dict) and (bool(source.get("download")) or _can_be_downloaded(source))
 
 
-def _augment_faults(augment: str) -> list[str]:
+def _chosen_faults(group: str, chosen: str) -> list[str]:
+    """Faults of a group of which several may be chosen."""
     found = []
-    for name, node in json.loads(augment or "{}").items():
+    for name, node in (json.loads(chosen) or {}).items():
         if not isinstance(node, dict) or "_target_" not in node:
-            found.append(f"augment.{name}: is set but not chosen; add {name} to augment=[...]")
+            found.append(f"{group}.{name}: is set but not chosen; add {name} to {group}=[...]")
             continue
         try:
             _built(json.dumps(node))
         except (ValueError, TypeError) as error:
-            found.append(guilty(f"augment.{name}", node, error))
+            found.append(guilty(f"{group}.{name}", node, error))
     return found
+
+
+def _logger_faults(logger: str) -> list[str]:
+    if found := _chosen_faults("logger", logger):
+        return found
+    chosen = json.loads(logger) or {}
+    if unknown := [name for name in chosen if name not in _LOGGERS]:
+        return [f"logger.{name}: there is no such logger{did_you_mean(name, _LOGGERS)}" for name in unknown]
+    if "tensorboard" in chosen and importlib.util.find_spec("tensorboard") is None:
+        return ["logger=tensorboard: is not installed: pip install 'receptive[tensorboard]'"]
+    return []
 
 
 def _facts(data: str) -> Any:

@@ -19,6 +19,7 @@ NOT_FINGERPRINTED = (
     "hydra",
     "paths",
     "logger",
+    "tags",
     "rerun",
     "resume",
     "dry_run",

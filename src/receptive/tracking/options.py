@@ -1,0 +1,62 @@
+"""What `conf/logger` holds, checked against these signatures. Imports neither torch nor wandb."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from receptive.config import conf_dir
+from receptive.files import read_yaml
+
+
+@dataclass(frozen=True, kw_only=True)
+class WandbOptions:
+    """How a run is mirrored to Weights & Biases; conf/logger/wandb.yaml says what each means."""
+
+    project: str | None = None
+    entity: str | None = None
+    group: str | None = None
+    name: str | None = None
+    tags: list[str] = field(default_factory=list)
+    notes: str | None = None
+    figures: bool = True
+    feature_maps: bool = False
+    checkpoint: bool = False
+    system_metrics: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorboardOptions:
+    """How a run is shown in TensorBoard; conf/logger/tensorboard.yaml says what each means."""
+
+    figures: bool = True
+    feature_maps: bool = False
+
+
+def wandb_options(config: Mapping[str, Any]) -> WandbOptions | None:
+    """What a run's config says of W&B; None where it is not asked for."""
+    node = (config.get("logger") or {}).get("wandb")
+    return None if node is None else WandbOptions(**_values(node))
+
+
+def tensorboard_options(config: Mapping[str, Any]) -> TensorboardOptions | None:
+    """What a run's config says of TensorBoard; None where it is not asked for."""
+    node = (config.get("logger") or {}).get("tensorboard")
+    return None if node is None else TensorboardOptions(**_values(node))
+
+
+def default_wandb_options() -> WandbOptions:
+    """Those of conf/logger/wandb.yaml, for runs that were trained without."""
+    return WandbOptions(**_values(read_yaml(Path(conf_dir()) / "logger" / "wandb.yaml")["wandb"]))
+
+
+def wants_feature_maps(config: Mapping[str, Any]) -> bool:
+    """Whether a logger is to show what the layers make of a few images."""
+    loggers = (wandb_options(config), tensorboard_options(config))
+    return any(options is not None and options.feature_maps for options in loggers)
+
+
+def _values(node: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in node.items() if key != "_target_"}

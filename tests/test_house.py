@@ -31,7 +31,7 @@ HOUSE = {
     # build, check and job within functions
     "sweeps": "build check config console files job journal manifest report runs signals signatures slurm tracking",
     "report": "config console figures files manifest runs",
-    "single": "check config files job ranks runs signals",
+    "single": "check config files job ranks runs signals tracking",
     "job": "callbacks checkpoints config logs ranks runs signals slurm tracking train",
     "evaluate": "build config figures illustrate inference logs runs train trainer",
     "predict": "build config data figures inference logs files runs tasks trainer",

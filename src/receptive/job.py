@@ -28,6 +28,9 @@ from receptive.ranks.world import World, end_with_leader
 from receptive.runs import ENDED_WELL, Run, State, Status, open_run
 from receptive.signals import Interrupted, hold, listening
 from receptive.slurm.inside import may_requeue, requeue, slurm_job
+from receptive.tracking.identity import id_of_agent, new_id
+from receptive.tracking.mirrors import MIRRORS
+from receptive.tracking.options import wandb_options
 
 
 def run_job(run: Run, console: Console) -> State:
@@ -80,6 +83,7 @@ def _lead(run: Run, console: Console, world: World) -> State:
             if not run.folder.is_dir():
                 raise FileNotFoundError(errno.ENOENT, "the run's folder has vanished while it ran", str(run.folder))
             run.write_status(status)
+            MIRRORS.end(run, status.state)
         return status.state
 
 
@@ -118,7 +122,13 @@ def _train(config: DictConfig, run: Run, status: Status, console: Console, world
     if checkpoint is None:
         if messages:
             console.print("the run starts anew", highlight=False)
+        if run.metrics():  # W&B may have these epochs already, and takes none twice
+            status.wandb_id = None
         run.clear()
+    if wandb_options(configs.plain(config)) is not None:
+        status.wandb_id = id_of_agent() or status.wandb_id or new_id(status.fingerprint)
+        run.write_status(status)
+        MIRRORS.begin(run, Path(config.paths.output_dir), console)
     interruption = Interruption()
     with listening(interruption.receive):
         try:
@@ -140,7 +150,9 @@ def main(arguments: Sequence[str], answers: TextIO) -> int:
         answers: gets a line for each job, its state, or "failed" and the cause when not even that could be recorded.
     """
     with listening(hold):
-        return _run_all(arguments, answers, Console(file=sys.stderr, markup=False))
+        code = _run_all(arguments, answers, Console(file=sys.stderr, markup=False))
+        MIRRORS.dismiss()
+        return code
 
 
 def _run_all(arguments: Sequence[str], answers: TextIO, console: Console) -> int:
@@ -160,6 +172,7 @@ def _run_all(arguments: Sequence[str], answers: TextIO, console: Console) -> int
                 console.print(f"{line}: {cause}", highlight=False, soft_wrap=True)
             print(answer, file=answers, flush=True)
     except Interrupted as stop:
+        MIRRORS.dismiss()
         if first and may_requeue(stop.signal):
             with listening(lambda number: None):  # Slurm stops what it requeues
                 said = _requeue(run)

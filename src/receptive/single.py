@@ -16,6 +16,7 @@ from receptive.job import run_job
 from receptive.ranks.place import refuse_started_by_others
 from receptive.runs import ENDED_WELL, Run, metric_text, open_run, shown
 from receptive.signals import Interrupted
+from receptive.tracking.mirrors import MIRRORS
 
 # the metrics in a run's last lines, those of them that there are
 _SHOWN = ("loss", "accuracy", "accuracy_macro", "f1_mean", "f1_std", "f1_min", "iou_mean")
@@ -40,7 +41,6 @@ def run_single(config: DictConfig, folder: Path, console: Console) -> None:
             run.start_over()
         write_atomically(run.config_path, OmegaConf.to_yaml(frozen))
     _run(run, console)
-    print_result(run, console)
 
 
 def checked(config: DictConfig, folder: Path, *, download: bool = True) -> tuple[Run, DictConfig]:
@@ -84,20 +84,23 @@ def go_on(config: DictConfig, empty: Path, overrides: Sequence[str], console: Co
     run = _latest(runs) if config.resume == "latest" else open_run(config.resume, "resume")
     if (state := run.state()) in ENDED_WELL:
         console.print(f"{shown(run.folder)} is {state} already", highlight=False, soft_wrap=True)
+        print_result(run, console)
     else:
         _run(run, console)
-    print_result(run, console)
 
 
 def _run(run: Run, console: Console) -> None:
-    """Run a folder for someone who waits for it."""
+    """Run a folder for someone who waits for it, and print its figures."""
     try:
         if (state := run_job(run, console)) not in ENDED_WELL:
             how = "the run failed" if state == "failed" else "the run was interrupted"
             raise InputError(f"{how}: {run.status().error}\nlog: {shown(run.log_path)}")
+        print_result(run, console)
     except Interrupted as stop:
         stop.remedy = f"receptive train resume={shown(run.folder)} goes on"
         raise
+    finally:
+        MIRRORS.dismiss()
 
 
 def _latest(folder: Path) -> Run:

@@ -32,6 +32,7 @@ from receptive.sweeps.presence import driving
 from receptive.sweeps.space import Space
 from receptive.sweeps.sweep import Plan
 from receptive.sweeps.trials import Goal, SearchOptions, Trial, Trials
+from receptive.tracking.mirrors import MIRRORS
 
 
 def search(plan: Plan, space: Space, options: SearchOptions) -> None:
@@ -71,6 +72,7 @@ def search(plan: Plan, space: Space, options: SearchOptions) -> None:
         finally:
             if Manifest.read(plan.root).entries:
                 write_report(plan.root, console)
+                MIRRORS.send_tables(plan.root, console)
     driver.say_best()
     if driver.faults or not all(finished(job.run) for job in driver.jobs.values()):
         raise SystemExit(1)

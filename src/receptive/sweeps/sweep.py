@@ -21,6 +21,7 @@ from receptive.sweeps.expansion import Point
 from receptive.sweeps.jobs import compose, placed, settle
 from receptive.sweeps.launching import Launch, finished, run_missing
 from receptive.sweeps.presence import driving
+from receptive.tracking.mirrors import MIRRORS
 
 
 @dataclass(frozen=True)
@@ -86,5 +87,6 @@ def sweep(plan: Plan, points: Iterable[Point]) -> None:
             run_missing(jobs, plan.launch, plan.root, rerun, console)
     finally:
         write_report(plan.root, console)  # of jobs of earlier commands in this folder too
+        MIRRORS.send_tables(plan.root, console)
     if not all(finished(job.run) for job in jobs):
         raise SystemExit(1)

@@ -1,0 +1,112 @@
+"""The process that mirrors this process's runs to W&B: started with the first of them, fed requests, never waited for
+but once, at the end, for a bounded time. Imports neither torch nor wandb.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 20.0  # seconds in which all that waits must be sent, at the end of the process
+
+Answer = Mapping[str, Any]
+
+
+class Companion:
+    """A `receptive.tracking.follower`.
+
+    Args:
+        outputs: folder below which the client keeps its cache.
+        hear: gets each answer, in a thread of its own.
+        asked: the user wants what there is to be sent now, see `mode.choose_mode`.
+
+    Attributes:
+        fault: why `dismiss` gave folders.
+    """
+
+    def __init__(self, outputs: Path, hear: Callable[[Answer], None], *, asked: bool = False) -> None:
+        self._hear = hear
+        self._open: set[str] = set()  # folders that were asked for and not told to be at their end
+        self.fault = ""
+        self._changed = threading.Condition()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "receptive.tracking.follower"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_environment(outputs, asked),
+            start_new_session=True,  # a Ctrl-C is for the training, which tells of its end
+        )
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), False)
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
+
+    def ask(self, ask: str, folder: Path, **more: Any) -> None:
+        """Send a request, see `follower.Follower`; one that cannot be taken at once ends the companion."""
+        assert self._process.stdin is not None
+        with self._changed:
+            self._open.add(str(folder))
+        line = json.dumps({"ask": ask, "folder": str(folder), **more}) + "\n"
+        try:
+            os.write(self._process.stdin.fileno(), line.encode())
+        except OSError:  # it is gone, or has taken nothing for hundreds of requests
+            self._process.kill()
+
+    def wait_for(self, folder: Path, seconds: float) -> bool:
+        """Whether the end of a folder's run was told within some seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: str(folder) not in self._open or not self.alive, seconds)
+
+    def dismiss(self, seconds: float = PATIENCE) -> list[str]:
+        """Let it finish, for a bounded time; gives the folders whose end was not told."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        try:
+            if self._process.wait(seconds):
+                self.fault = f"the mirror has died (code {self._process.returncode})"
+        except subprocess.TimeoutExpired:
+            self.fault = f"no end within {seconds:.0f} s"
+            self._process.kill()  # the client's own process ends when it notices
+            self._process.wait()
+        self._listener.join(1.0)
+        return sorted(self._open)
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            answer = json.loads(line)
+            if answer["event"] in ("closed", "lost"):
+                with self._changed:
+                    self._open.discard(answer["folder"])
+                    self._changed.notify_all()
+            self._hear(answer)
+        with self._changed:
+            self._changed.notify_all()
+
+
+def _environment(outputs: Path, asked: bool) -> dict[str, str]:
+    """Nothing is said, nothing lies below the home folder unless the user wants it there."""
+    known = dict(os.environ)
+    if asked:
+        known = {key: value for key, value in known.items() if key not in ("WANDB_MODE", "WANDB_DISABLED")}
+    for variable, name in (("WANDB_CACHE_DIR", "cache"), ("WANDB_DATA_DIR", "data")):
+        known.setdefault(variable, str(outputs / "wandb" / name))
+    known.setdefault("WANDB_ERROR_REPORTING", "false")
+    if "WANDB_SWEEP_ID" not in known:  # these are of one run; every run has its own
+        for variable in ("WANDB_RUN_ID", "WANDB_NAME", "WANDB_RESUME"):
+            known.pop(variable, None)
+    return known | {"WANDB_SILENT": "true"}

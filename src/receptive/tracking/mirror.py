@@ -1,0 +1,81 @@
+"""A run's folder in W&B: while it trains, at its end, and again whenever it is to be sent."""
+
+from __future__ import annotations
+
+import wandb
+
+from receptive.config import plain
+from receptive.runs import Run, State
+from receptive.tracking.contents import end_of
+from receptive.tracking.identity import identity_of
+from receptive.tracking.mode import Mode
+from receptive.tracking.options import default_wandb_options, wandb_options
+from receptive.tracking.page import Page
+from receptive.tracking.record import digest_of_run
+
+# as W&B's app shows them: finished, failed, killed
+EXIT_CODES: dict[State, int] = {"done": 0, "pruned": 0, "failed": 1, "interrupted": 255}
+_COUNTS = ("epoch", "step")  # columns of metrics.csv that are whole numbers
+_TOLD = ("best_epoch", "epochs", "steps", "seconds", "seconds_per_epoch", "parameters", "precision")
+
+
+class RunMirror:
+    """One run in W&B, as its folder has it.
+
+    Args:
+        run: whose status.json names the id.
+        mode: online or offline.
+        pid: of the process that trains; 0: none does.
+
+    Raises:
+        InputError: a file of the folder is damaged.
+        wandb.errors.Error: the client or the server refuses.
+        Taken: another process mirrors the run.
+    """
+
+    def __init__(self, run: Run, mode: Mode, pid: int = 0) -> None:
+        config = plain(run.config())
+        self.run = run
+        self.options = wandb_options(config) or default_wandb_options()
+        status = run.status()
+        identity = identity_of(run, self.options, status.wandb_id or "")
+        watched = pid if self.options.system_metrics else 0
+        self._started = status.started
+        self.page = Page(run.folder, identity, self.options, mode, pid=watched, started=status.started).open()
+        self.sent = 0
+
+    def look(self) -> None:
+        """Send the epochs that have come to metrics.csv; raises InputError where it is damaged."""
+        for row in self.run.metrics():
+            self.sent += self.page.log(int(row["epoch"]), _row(row))
+
+    def close(self, state: State) -> None:
+        """Send what is left, and end the run in W&B as it ended.
+
+        Raises:
+            TimeoutError: the server has not taken all.
+        """
+        digest, result = digest_of_run(self.run), self.run.result()
+        self.look()
+        if state == "done":
+            self._send_end()
+        told = {key: result[key] for key in _TOLD if key in result} | result.get("metrics", {}) | {"state": state}
+        error = self.run.status().error
+        self.page.run.summary.update(told | ({"error": error} if error else {}))
+        self.page.close(EXIT_CODES.get(state, EXIT_CODES["interrupted"]), digest)
+
+    def _send_end(self) -> None:
+        """Send what the test gave, as one more row, and the weights."""
+        last = int(self.run.metrics()[-1]["epoch"])
+        if self.options.figures and last >= self.page.last:
+            self.page.log(last + 1, end_of(self.run))
+        best = self.run.checkpoints / "best.ckpt"
+        if self.options.checkpoint and best.is_file():
+            artifact = wandb.Artifact(f"{self.page.identity.id}-best", "model", metadata=self.run.result()["metrics"])
+            artifact.add_file(str(best), policy="immutable", skip_cache=True)
+            self.page.run.log_artifact(artifact, aliases=["best"])
+
+
+def _row(row: dict[str, float]) -> dict[str, float]:
+    """A row of metrics.csv, whole numbers as such."""
+    return {key: int(value) if key in _COUNTS else value for key, value in row.items()}

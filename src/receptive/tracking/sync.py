@@ -1,0 +1,170 @@
+"""`receptive wandb sync`: what W&B lacks of runs that have ended, sent from their folders.
+
+The folder is the truth: whether the offline recording of a run is whole, torn or missing, W&B gets what metrics.csv
+and result.json say, and nothing twice.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from rich.text import Text
+
+from receptive.config import fingerprint
+from receptive.console import STATE_COLORS
+from receptive.errors import InputError
+from receptive.manifest import Manifest
+from receptive.runs import Busy, Run, State, open_run, shown
+from receptive.tracking.companion import Answer, Companion
+from receptive.tracking.identity import new_id
+from receptive.tracking.record import Record, digest_of_run
+
+_PATIENCE = 60.0  # seconds for one run
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What has become of a run.
+
+    Args:
+        run: its folder.
+        state: its own.
+        said: what was done, in a few words.
+        well: whether W&B has all that it should.
+    """
+
+    run: Run
+    state: State
+    said: str
+    well: bool = True
+
+
+def sync(folders: Sequence[Path], console: Console) -> bool:
+    """Bring W&B up to date with runs and sweeps; gives whether it has all of those that have ended.
+
+    Raises:
+        InputError: there is no run in a folder, no key, or the server does not answer.
+    """
+    from receptive.tracking.mode import choose_mode  # the client only now
+
+    found = [(root, runs_of(root)) for root in folders]
+    if trouble := choose_mode(asked=True).why:
+        raise InputError(f"nothing can be sent: {trouble}")
+    sender = _Sender(found[0][1][0])
+    well = True
+    try:
+        for root, runs in found:
+            sent = [sender.send(run) for run in track(runs, "sending", console=console, transient=True)]
+            _print(sent, console)
+            well = well and all(run.well for run in sent)
+            if (root / "runs.csv").is_file():
+                table = sender.send_tables(root)
+                well = well and table.well
+                console.print(f"tables of {shown(root)}: {table.said}", highlight=False, soft_wrap=True)
+    finally:
+        sender.companion.dismiss()
+    return well
+
+
+class _Sender:
+    """Sends one run after the other; one that hangs costs its own time and no other's."""
+
+    def __init__(self, first: Run) -> None:
+        self._outputs = Path(first.config().paths.output_dir)
+        self._answers: dict[str, Answer] = {}
+        self.companion = self._start()
+
+    def _start(self) -> Companion:
+        return Companion(self._outputs, lambda answer: self._answers.update({answer["folder"]: answer}), asked=True)
+
+    def send(self, run: Run) -> Sent:
+        """Bring a run up to date."""
+        state = run.state()
+        if state == "running":
+            return Sent(run, state, "runs still: nothing sent")
+        if state == "waiting":
+            return Sent(run, state, "has not begun: nothing to send")
+        try:
+            recorded = recording_of(run)
+            if Record.read(run.folder).has(digest_of_run(run)):
+                return Sent(run, state, "up to date")
+            _name(run)
+        except Busy:
+            return Sent(run, state, "runs still: nothing sent")
+        except (InputError, OSError) as error:
+            return Sent(run, state, f"not sent: {error}", well=False)
+        trouble = self._ask("send", run.folder)
+        if trouble:
+            return Sent(run, state, f"not sent: {trouble}", well=False)
+        epochs = self._answers[str(run.folder)]["sent"]
+        told = f"; its offline recording was {recorded}" if recorded else ""
+        return Sent(run, state, f"sent, {epochs} new epoch{'s' if epochs != 1 else ''}{told}")
+
+    def send_tables(self, root: Path) -> Sent:
+        """Bring the tables of a sweep up to date."""
+        trouble = self._ask("table", root)
+        return Sent(Run(root), "done", f"not sent: {trouble}" if trouble else "sent", well=not trouble)
+
+    def _ask(self, what: str, folder: Path) -> str:
+        """Ask for a folder to be sent; gives what went wrong."""
+        if not self.companion.alive:
+            self.companion = self._start()
+        self.companion.ask(what, folder)
+        if not self.companion.wait_for(folder, _PATIENCE):
+            self.companion.dismiss(0.0)
+            return f"no end within {_PATIENCE:.0f} s"
+        answer = self._answers.get(str(folder), {"event": "lost", "why": "the client has died"})
+        if answer["event"] == "lost":
+            return str(answer["why"])
+        return "" if answer["kind"] == "online" else "W&B did not answer; recorded offline"
+
+
+def _name(run: Run) -> None:
+    """Give a run that was trained without W&B its id; raises Busy where it runs."""
+    status = run.status()
+    if status.wandb_id is None:
+        with run.lock():
+            status = run.status()
+            status.wandb_id = new_id(status.fingerprint or fingerprint(run.config()))
+            run.write_status(status)
+
+
+def recording_of(run: Run) -> str:
+    """How an offline recording of a run is that is not its whole story: "torn", or "" where it is whole or missing.
+
+    Torn is one without an end: the client writes in blocks, what a kill leaves of them ends somewhere.
+    """
+    for path in (run.folder / "wandb").glob("offline-run-*/*.wandb"):
+        read = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(path)]
+        said = subprocess.run(read, capture_output=True, text=True, check=False)
+        if said.returncode or not any('"type":"exit"' in line for line in said.stdout.splitlines()):
+            return "torn"
+    return ""
+
+
+def _print(sent: Iterable[Sent], console: Console) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("run", "state", "W&B"):
+        table.add_column(title)
+    for run in sent:
+        state = Text(run.state, STATE_COLORS[run.state])
+        table.add_row(run.run.folder.name, state, Text(run.said, "" if run.well else "red"))
+    console.print(table, soft_wrap=True)
+
+
+def runs_of(root: Path) -> list[Run]:
+    """The run that a folder is, or those in it; raises InputError where there is none."""
+    if (root / "config.yaml").is_file():
+        return [open_run(root)]
+    entries = Manifest.read(root).entries.values()
+    runs = [entry.run(root) for entry in entries] or [Run(path.parent) for path in sorted(root.glob("*/config.yaml"))]
+    if kept := [run for run in runs if run.config_path.is_file()]:
+        return kept
+    raise InputError(f"{root} holds no run; give the folder of a run or sweep, or the name of a study")

@@ -84,7 +84,7 @@ with wandb.init(project="p", id="r", config={"lr": 0.1, "net": {"width": 8}}, **
     run.log({"chart": wandb.plot_table("wandb/line/v0", points, {"x": "x", "y": "y"})}, step=40)
     run.summary["best"] = 0.2
     run.config["late"] = [1, 2]
-    for content in ("first", "second", "second"):
+    for content in ("first", "second", "second", "third"):
         Path("best.ckpt").write_text(content)
         artifact = wandb.Artifact("model", "checkpoint", metadata={"epoch": 1})
         artifact.add_file("best.ckpt")
@@ -113,8 +113,8 @@ def test_what_a_client_logs_arrives(backend: Backend, client: Run) -> None:
     assert b"late" in run.files["config.yaml"]
 
     versions = [artifact for artifact in run.artifacts if artifact.name == "model"]
-    assert [version.files for version in versions] == [{"best.ckpt": b"first"}, {"best.ckpt": b"second"}]
-    assert [set(version.aliases) for version in versions] == [{"first"}, {"best", "second", "latest"}]
+    assert [version.files["best.ckpt"] for version in versions] == [b"first", b"second", b"third"]
+    assert [set(version.aliases) for version in versions] == [{"first"}, {"second"}, {"best", "third", "latest"}]
     assert all(version.committed and version.type == "checkpoint" for version in versions)
     assert versions[0].metadata == {"epoch": 1} and list(versions[0].manifest["contents"]) == ["best.ckpt"]
     assert {"run-r-table", "run-r-chart_table"} < {artifact.name for artifact in run.artifacts}
@@ -134,15 +134,15 @@ with wandb.init(project="p", id="r", resume="allow", config={{"{0}": 1, "both": 
 
 def test_a_resumed_run_has_each_step_once(backend: Backend, client: Run) -> None:
     """What the first client sent stays; the second one drops the steps that are there and keeps config and summary."""
-    assert client(backend, SEGMENT.format("first", [0, 1, 2, 3]), WANDB_TAGS="kept").stdout == "False 0\n"
+    assert client(backend, SEGMENT.format("first", [0, 10, 20, 30]), WANDB_TAGS="kept").stdout == "False 0\n"
     assert backend.runs["r"].state == "finished"
-    done = client(backend, SEGMENT.format("second", [2, 3, 4, 5]))
-    assert done.stdout.startswith("True ") and "Tried to log to step 2 that is less than" in done.stderr
+    done = client(backend, SEGMENT.format("second", [20, 30, 40, 50]))
+    assert done.stdout.startswith("True ") and "Tried to log to step 20 that is less than" in done.stderr
     run = backend.runs["r"]
-    assert (run.steps, run.overwritten) == ([0, 1, 2, 3, 4, 5], 0)
+    assert (run.steps, run.overwritten) == ([0, 10, 20, 30, 40, 50], 0)
     assert [row["of"] for row in run.rows] == ["first"] * 4 + ["second"] * 2
     assert run.config == {"first": 1, "second": 1, "both": "second"} and run.tags == ["kept"]
-    assert run.summary.items() >= {"first": 1, "second": 1, "_step": 5}.items()
+    assert run.summary.items() >= {"first": 1, "second": 1, "_step": 50}.items()
 
 
 def test_a_killed_clients_run_stays_running(backend: Backend, client: Run, tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_an_offline_run_is_read_back_and_sent(offline: Path, backend: Backend, c
     run = backend.runs["r"]
     assert (run.steps, run.config, run.state) == (recording.steps, recording.config, "finished")
     assert run.files[run.rows[3]["image"]["path"]] and run.summary["best"] == 0.2
-    assert [artifact.files for artifact in run.artifacts if "best" in artifact.aliases] == [{"best.ckpt": b"second"}]
+    assert [artifact.files for artifact in run.artifacts if "best" in artifact.aliases] == [{"best.ckpt": b"third"}]
 
     with pytest.raises(FileNotFoundError):
         Recording(tmp_path / "nowhere.wandb")

@@ -230,6 +230,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer one request; what is not understood is noted and answered by 404."""
         parts = urlsplit(self.path).path.split("/")
         try:
+            if self.command == "GET" and parts[1:] == ["healthz"]:
+                return self.send(200, b"{}")
             if self.command == "PUT":
                 self.backend.put(self.path, body)
                 return self.send(200, b"{}")

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from receptive import provenance
 from receptive.build import Experiment, build, build_records, build_trainer_options, load_weights, start_from
+from receptive.callbacks.gradients import GradientNorm
 from receptive.callbacks.interruption import Interruption
 from receptive.callbacks.progress import RunProgress
 from receptive.callbacks.pruning import Pruning, pruning_of
@@ -163,13 +164,14 @@ def _fit(
     place: Place,
 ) -> tuple[pl.Trainer, list[dict[str, float]]]:
     """Train; gives the trainer and the rows of metrics.csv."""
-    records = EpochRecords(run.metrics_path)
+    gradients = [GradientNorm()] if experiment.trainer.log_gradient_norm else []
+    records = EpochRecords(run.metrics_path, *gradients)
     progress = RunProgress(console, experiment.trainer.progress)
     trainer = build_trainer(
         experiment.trainer,
         checkpoints=run.checkpoints,
         monitor=experiment.monitor,
-        callbacks=[*callbacks, records, *build_records(config, run), progress],
+        callbacks=[*callbacks, *gradients, records, *build_records(config, run), progress],
         loggers=[],
         interruption=interruption,
         place=place,

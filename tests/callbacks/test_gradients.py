@@ -76,7 +76,7 @@ def test_it_is_the_mean_norm_before_clipping(tmp_path: Path, ema: float | None) 
     torch.manual_seed(1)
     trainer.fit(task, datamodule=digits())
     table = pd.read_csv(tmp_path / "metrics.csv")
-    assert list(table)[:5] == ["epoch", "step", "lr", "seconds", "gradient_norm"]
+    assert list(table)[:6] == ["epoch", "step", "lr", "seconds", "memory_mb", "gradient_norm"]
     assert table["gradient_norm"].tolist() == pytest.approx(norms_by_hand(), rel=1e-4)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from receptive.callbacks.gradients import GradientNorm
+from receptive.recording.memory import peak_memory
 from receptive.tasks.base import Task
 
 
@@ -51,7 +52,7 @@ class EpochRecords(pl.Callback):
         self._started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the row: epoch, step, learning rate, seconds, gradient norm, training and validation metrics."""
+        """Write the row: epoch, step, rate, seconds, memory, gradient norm, training and validation metrics."""
         assert isinstance(pl_module, Task)
         training = pl_module.train_metrics()
         pl_module.log_dict(training)
@@ -61,6 +62,7 @@ class EpochRecords(pl.Callback):
             "step": trainer.global_step,
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
             "seconds": round(time.perf_counter() - self._started, 3),
+            "memory_mb": peak_memory(pl_module.device),
             **({} if norm is None else {"gradient_norm": norm}),
             **training,
             **{key: float(value) for key, value in pl_module.epoch_metrics().items() if key.startswith("val/")},

@@ -31,6 +31,7 @@ from receptive.ranks.place import Place
 from receptive.ranks.world import World
 from receptive.runs import Run, open_run, shown
 from receptive.signals import Interrupted, listening
+from receptive.tracking.options import wants_feature_maps
 from receptive.trainer import build_trainer
 
 
@@ -137,7 +138,15 @@ def _judge(
         details = _named(experiment.task.test_details(), experiment.data.test_names())
         _write_test_images(experiment, run)
     if not pruned:
-        illustrate(experiment, run, rows, best_epoch, details)
+        illustrate(
+            experiment,
+            run,
+            rows,
+            best_epoch,
+            details,
+            examples=bool(config.get("logger")),
+            feature_maps=wants_feature_maps(config),
+        )
     return {
         "metrics": metrics,
         "monitor": experiment.monitor,

@@ -136,6 +136,11 @@ class Run:
         """Folder of the pictures."""
         return self.folder / "figures"
 
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of event files, of runs with logger=tensorboard."""
+        return self.folder / "tensorboard"
+
     def status(self) -> Status:
         """What the training process wrote last; waiting when there is no file, failed when it is damaged."""
         if not self.status_path.is_file():
@@ -167,6 +172,7 @@ class Run:
         """Leave nothing of earlier attempts but config, log and status."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         shutil.rmtree(self.figures, ignore_errors=True)
+        shutil.rmtree(self.tensorboard, ignore_errors=True)
         tests = (self.test_images_path, self.test_masks_path, self.examples_path)
         for path in (self.metrics_path, self.result_path, self.activations_path, *tests):
             path.unlink(missing_ok=True)

@@ -23,6 +23,7 @@ from receptive.callbacks.progress import RunProgress
 from receptive.callbacks.pruning import Pruning, pruning_of
 from receptive.callbacks.records import EpochRecords
 from receptive.callbacks.resume import ExactResume
+from receptive.config import plain
 from receptive.errors import InputError
 from receptive.files import write_csv
 from receptive.illustrate import illustrate
@@ -32,6 +33,7 @@ from receptive.ranks.world import World
 from receptive.runs import Run, open_run, shown
 from receptive.signals import Interrupted, listening
 from receptive.tracking.options import wants_feature_maps
+from receptive.tracking.tensorboard import show_result, tensorboard_records
 from receptive.trainer import build_trainer
 
 
@@ -138,16 +140,9 @@ def _judge(
         details = _named(experiment.task.test_details(), experiment.data.test_names())
         _write_test_images(experiment, run)
     if not pruned:
-        illustrate(
-            experiment,
-            run,
-            rows,
-            best_epoch,
-            details,
-            examples=bool(config.get("logger")),
-            feature_maps=wants_feature_maps(config),
-        )
-    return {
+        loggers = {"examples": bool(config.get("logger")), "feature_maps": wants_feature_maps(config)}
+        illustrate(experiment, run, rows, best_epoch, details, **loggers)
+    result = {
         "metrics": metrics,
         "monitor": experiment.monitor,
         "best_epoch": best_epoch,
@@ -160,6 +155,8 @@ def _judge(
         "details": details,
         **({"pruned": len(rows)} if pruned else {}),
     }
+    show_result(trainer, plain(config), result)
+    return result
 
 
 def _fit(
@@ -175,12 +172,13 @@ def _fit(
     """Train; gives the trainer and the rows of metrics.csv."""
     gradients = [GradientNorm()] if experiment.trainer.log_gradient_norm else []
     records = EpochRecords(run.metrics_path, *gradients)
+    tensorboard = tensorboard_records(config, run, records)
     progress = RunProgress(console, experiment.trainer.progress)
     trainer = build_trainer(
         experiment.trainer,
         checkpoints=run.checkpoints,
         monitor=experiment.monitor,
-        callbacks=[*callbacks, *gradients, records, *build_records(config, run), progress],
+        callbacks=[*callbacks, *gradients, records, *tensorboard, *build_records(config, run), progress],
         loggers=[],
         interruption=interruption,
         place=place,

@@ -129,9 +129,9 @@ def place(run: Run) -> str:
 
 
 def differences(one: Any, other: Any, where: str = "") -> list[str]:
-    """Where two nested containers differ, tensors by their bits; times do not count."""
+    """Where two nested containers differ, tensors by their bits; times and memory do not count."""
     if isinstance(one, dict) and isinstance(other, dict):
-        keys = [key for key in {**one, **other} if key != "seconds"]
+        keys = [key for key in {**one, **other} if key not in ("seconds", "memory_mb")]
         return [found for key in keys for found in differences(one.get(key), other.get(key), f"{where}.{key}")]
     if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
         pairs = enumerate(zip(one, other, strict=True))

@@ -54,7 +54,13 @@ def test_the_fingerprint_is_of_what_is_computed() -> None:
     base = configs.fingerprint(composed())
     assert configs.fingerprint(composed("optimizer.lr=0.5")) != base
     assert configs.fingerprint(composed("seed=1")) != base
-    for where in ("paths.data_dir=/elsewhere", "trainer.threads=7", "trainer.accelerator=cpu", "rerun=all"):
+    for where in (
+        "paths.data_dir=/elsewhere",
+        "trainer.threads=7",
+        "trainer.accelerator=cpu",
+        "trainer.log_gradient_norm=true",
+        "rerun=all",
+    ):
         assert configs.fingerprint(composed(where)) == base
     assert configs.fingerprint(composed("trainer.threads=7"), swept=["trainer.threads"]) != base
 

@@ -40,7 +40,7 @@ HOUSE = {
     "summary": "build check config",
     # one run
     "train": "build callbacks checkpoints config illustrate logs provenance files ranks runs signals trainer tracking",
-    "illustrate": "build figures inference files runs tasks",
+    "illustrate": "build figures inference files recording runs tasks",
     "inference": "data tasks trainer",
     "check": "build config recording signatures trial",
     "trial": "build data signatures",

@@ -1,5 +1,6 @@
 """Which images a run's figures show, and with what."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -118,3 +119,73 @@ def test_a_folder_that_cannot_be_written_is_named(experiment: Experiment, tmp_pa
     (tmp_path / "figures").write_text("a file where the folder should be")
     with pytest.raises(InputError, match="figures cannot be written"):
         illustrate(experiment, Run(tmp_path), ROWS, 1, {})
+
+
+def test_the_images_are_kept_as_arrays_for_loggers(
+    experiment: Experiment, drawn: dict[str, list[Any]], tmp_path: Path
+) -> None:
+    run, details = Run(tmp_path), details_of(4, 0, 5)
+    illustrate(experiment, run, ROWS, 1, details)
+    assert not run.examples_path.exists()
+    illustrate(experiment, run, ROWS, 1, details, examples=True)
+    with np.load(run.examples_path) as file:  # without pickles
+        kept = dict(file)
+    assert kept["indices"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert kept["groups"].tolist() == ["first"] * 6
+    by_name = {example.name: example for examples in drawn.values() for example in examples}
+    assert kept["names"].tolist() == list(experiment.data.test_names() or ())
+    for row, name in enumerate(kept["names"]):
+        assert np.array_equal(kept["pixels"][row], by_name[name].pixels[0])
+        assert np.array_equal(kept["targets"][row], by_name[name].mask)
+        assert np.array_equal(kept["predicted"][row], by_name[name].predicted)
+        assert kept["f1"][row] == pytest.approx(by_name[name].scores["f1"])
+    assert {kept[key].dtype for key in ("pixels", "targets", "predicted")} == {np.dtype(np.uint8)}
+    assert kept["pixels"].shape == kept["targets"].shape == (6, 32, 32)
+    run.clear()
+    assert not run.examples_path.exists()
+
+
+def test_an_image_stands_once_with_the_figure_that_shows_it_first(
+    experiment: Experiment, drawn: dict[str, list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_EXAMPLES", 2)
+    illustrate(experiment, Run(tmp_path), ROWS, 1, details_of(4, 0, 1, 5), examples=True)
+    with np.load(Run(tmp_path).examples_path) as kept:
+        assert kept["indices"].tolist() == [0, 1, 4, 5]
+        assert kept["groups"].tolist() == ["first", "first", "worst", "best"]
+
+
+def test_colours_come_last(experiment: Experiment, tmp_path: Path) -> None:
+    example = mask_examples(experiment, "test", [0])[0]
+    pixels = np.arange(3 * 32 * 32, dtype=np.uint8).reshape(3, 32, 32)
+    module._save_arrays({7: ("worst", replace(example, pixels=pixels))}, tmp_path / "x.npz")
+    with np.load(tmp_path / "x.npz") as kept:
+        assert kept["pixels"].shape == (1, 32, 32, 3)
+        assert np.array_equal(kept["pixels"][0, 5, 6], pixels[:, 5, 6])
+
+
+def test_the_first_layers_of_a_few_held_out_images(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr(module, "save_first_layers", lambda *arguments: shown.append(arguments))
+    illustrate(experiment, Run(tmp_path), ROWS, 1, {}, feature_maps=True)
+    [(images, layers, path)] = shown
+    assert path == tmp_path / "figures" / "feature_maps.png"
+    found = experiment.data.examples("val", [0, 1])
+    assert [name for name, _ in images] == list(found.names)
+    assert all(np.array_equal(own, pixels) for (_, own), pixels in zip(images, found.pixels, strict=True))
+    model = experiment.task.model.eval()
+    first = next(layer for layer in model.modules() if isinstance(layer, torch.nn.Conv2d))
+    with torch.no_grad():
+        wanted = first(found.inputs)
+    assert len(layers) == module.FIRST_LAYERS
+    label, maps = layers[0]
+    assert label.endswith("Conv2d")
+    np.testing.assert_allclose(np.stack(maps), wanted.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_without_maps_has_no_figure_of_them(experiment: Experiment, tmp_path: Path) -> None:
+    experiment.task.model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(1024, 2))
+    illustrate(experiment, Run(tmp_path), ROWS, 1, {}, feature_maps=True)
+    assert not (tmp_path / "figures" / "feature_maps.png").exists()

@@ -30,6 +30,7 @@ NOT_FINGERPRINTED = (
     "trainer.progress",
     "trainer.checkpoint_minutes",
     "trainer.checkpoint_steps",
+    "trainer.log_gradient_norm",
     "data.num_workers",
 )
 # Left out where they are 1: with them runs were named before there was a choice.

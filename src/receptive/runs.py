@@ -103,6 +103,15 @@ class Run:
         return self.folder / "test_masks.npz"
 
     @property
+    def examples_path(self) -> Path:
+        """Test images with their masks, of runs with a logger and a task that predicts masks: a compressed NumPy file.
+
+        Of N images, each once: pixels, (N, H, W) or (N, H, W, 3), targets and predicted, (N, H, W), all uint8; names,
+        indices in the test set, f1; groups, each "first", "worst" or "best": the figure that shows it first.
+        """
+        return self.folder / "examples.npz"
+
+    @property
     def activations_path(self) -> Path:
         """A row a layer and epoch, of runs with record=activations."""
         return self.folder / "activations.csv"
@@ -126,6 +135,11 @@ class Run:
     def figures(self) -> Path:
         """Folder of the pictures."""
         return self.folder / "figures"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of event files, of runs with logger=tensorboard."""
+        return self.folder / "tensorboard"
 
     def status(self) -> Status:
         """What the training process wrote last; waiting when there is no file, failed when it is damaged."""
@@ -158,7 +172,8 @@ class Run:
         """Leave nothing of earlier attempts but config, log and status."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         shutil.rmtree(self.figures, ignore_errors=True)
-        tests = (self.test_images_path, self.test_masks_path)
+        shutil.rmtree(self.tensorboard, ignore_errors=True)
+        tests = (self.test_images_path, self.test_masks_path, self.examples_path)
         for path in (self.metrics_path, self.result_path, self.activations_path, *tests):
             path.unlink(missing_ok=True)
 

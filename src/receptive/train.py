@@ -17,11 +17,13 @@ from rich.console import Console
 
 from receptive import provenance
 from receptive.build import Experiment, build, build_records, build_trainer_options, load_weights, start_from
+from receptive.callbacks.gradients import GradientNorm
 from receptive.callbacks.interruption import Interruption
 from receptive.callbacks.progress import RunProgress
 from receptive.callbacks.pruning import Pruning, pruning_of
 from receptive.callbacks.records import EpochRecords
 from receptive.callbacks.resume import ExactResume
+from receptive.config import plain
 from receptive.errors import InputError
 from receptive.files import write_csv
 from receptive.illustrate import illustrate
@@ -30,6 +32,8 @@ from receptive.ranks.place import Place
 from receptive.ranks.world import World
 from receptive.runs import Run, open_run, shown
 from receptive.signals import Interrupted, listening
+from receptive.tracking.options import wants_feature_maps
+from receptive.tracking.tensorboard import show_result, tensorboard_records
 from receptive.trainer import build_trainer
 
 
@@ -136,8 +140,9 @@ def _judge(
         details = _named(experiment.task.test_details(), experiment.data.test_names())
         _write_test_images(experiment, run)
     if not pruned:
-        illustrate(experiment, run, rows, best_epoch, details)
-    return {
+        loggers = {"examples": bool(config.get("logger")), "feature_maps": wants_feature_maps(config)}
+        illustrate(experiment, run, rows, best_epoch, details, **loggers)
+    result = {
         "metrics": metrics,
         "monitor": experiment.monitor,
         "best_epoch": best_epoch,
@@ -150,6 +155,8 @@ def _judge(
         "details": details,
         **({"pruned": len(rows)} if pruned else {}),
     }
+    show_result(trainer, plain(config), result)
+    return result
 
 
 def _fit(
@@ -163,13 +170,15 @@ def _fit(
     place: Place,
 ) -> tuple[pl.Trainer, list[dict[str, float]]]:
     """Train; gives the trainer and the rows of metrics.csv."""
-    records = EpochRecords(run.metrics_path)
+    gradients = [GradientNorm()] if experiment.trainer.log_gradient_norm else []
+    records = EpochRecords(run.metrics_path, *gradients)
+    tensorboard = tensorboard_records(config, run, records)
     progress = RunProgress(console, experiment.trainer.progress)
     trainer = build_trainer(
         experiment.trainer,
         checkpoints=run.checkpoints,
         monitor=experiment.monitor,
-        callbacks=[*callbacks, records, *build_records(config, run), progress],
+        callbacks=[*callbacks, *gradients, records, *tensorboard, *build_records(config, run), progress],
         loggers=[],
         interruption=interruption,
         place=place,

@@ -55,6 +55,7 @@ class TrainerOptions:
     overfit_batches: Annotated[int, Ge(1)] | None = None
     checkpoint_minutes: Annotated[float, Gt(0)] | None = 0.2
     checkpoint_steps: Annotated[int, Ge(1)] | None = None
+    log_gradient_norm: bool = False
     progress: ProgressStyle = "auto"
 
     def __post_init__(self) -> None:

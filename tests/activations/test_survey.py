@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from receptive.activations.survey import channel_rows, histogram_rows, layer_rows, peak_memory, sheet, survey
+from receptive.activations.survey import channel_rows, histogram_rows, layer_rows, sheet, survey
 from receptive.errors import InputError
 from receptive.models.unet import UNet
 from receptive.recording.layers import kind_of, layers_of
@@ -123,7 +123,3 @@ def test_a_broken_weight_is_told_with_the_first_layer_that_shows_it(
 def test_files_of_sheets_lie_in_the_order_of_the_layers() -> None:
     row = {"place": 3, "layer": "up/1.conv", "kind": "Conv2d"}
     assert sheet(Path("maps"), row) == Path("maps/03_up_1.conv_Conv2d.png")
-
-
-def test_the_memory_of_this_process_in_mebibytes() -> None:
-    assert 50 < peak_memory() < 100_000

@@ -41,12 +41,15 @@ def test_a_row_is_on_disk_at_the_end_of_every_epoch(fit: Any, path: Path) -> Non
         "step",
         "lr",
         "seconds",
+        "memory_mb",
         "train/loss",
         "train/accuracy",
         "val/score",
         "val/loss",
     ]
     assert (table.pop("seconds") >= 0).all()
+    memory = table.pop("memory_mb")
+    assert memory.between(50, 2**20).all()
     assert table.to_dict("list") == {
         "epoch": [1, 2],
         "step": [3, 6],

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tests.figures.conftest import COARSE
 
-from receptive.figures.feature_maps import MOST_MAPS, save_overview, save_sheet
+from receptive.figures.feature_maps import FEW_MAPS, MOST_MAPS, save_first_layers, save_overview, save_sheet
 
 pytestmark = pytest.mark.usefixtures("coarse")
 Array = NDArray[Any]
@@ -124,3 +124,28 @@ def test_a_path_that_cannot_be_written_is_an_oserror(tmp_path: Path) -> None:
         save_sheet(maps(2, 3, 3), maps(2, 3, 3), "x", tmp_path / "nowhere" / "x.png")
     with pytest.raises(OSError, match=r"x\.png"):
         save_overview(None, [("layer", maps(3, 3), maps(3, 3))], "x", tmp_path / "nowhere" / "x.png")
+
+
+class TestFirstLayers:
+    def test_a_row_an_image_and_a_scale_a_layer(self, figures: list[Figure], tmp_path: Path) -> None:
+        pixels = [np.full((1, 6, 5), 40 * place, np.uint8) for place in range(3)]
+        first, second = [maps(FEW_MAPS + 4, 6, 5) for _ in pixels], [10 * maps(3, 3, 2) for _ in pixels]
+        images = [(f"image {place}", own) for place, own in enumerate(pixels)]
+        save_first_layers(images, [("0 Conv2d", first), ("1 MaxPool2d", second)], tmp_path / "x.png")
+        grid = np.reshape(np.array(figures[0].axes, dtype=object), (3, 3))
+        for place, row in enumerate(grid):
+            assert row[0].get_title() == f"image {place}"
+            np.testing.assert_array_equal(row[0].images[0].get_array(), pixels[place][0])
+            for axes, own, size in ((row[1], first, (6, 5)), (row[2], second, (3, 2))):
+                shown = tiles(np.ma.filled(axes.images[0].get_array(), np.nan), *size)
+                np.testing.assert_array_equal(shown, own[place][:FEW_MAPS])
+                largest = max(abs(values[:FEW_MAPS]).max() for values in own)
+                assert axes.images[0].get_clim() == (-largest, largest)
+        assert grid[0, 2].get_title().startswith("1 MaxPool2d\n±")
+        check_picture(tmp_path / "x.png")
+
+    def test_layers_that_give_nothing_but_zeros(self, tmp_path: Path) -> None:
+        save_first_layers(
+            [("one", np.zeros((3, 4, 4), np.uint8))], [("0 ReLU", [np.zeros((1, 4, 4))])], tmp_path / "x.png"
+        )
+        check_picture(tmp_path / "x.png")

@@ -37,7 +37,7 @@ __all__ = ["stops"]  # a fixture
 COMMON = (
     "data=digits", "data.eval_batch_size=59", "augment=[affine]", "optimizer=sgd", "optimizer.momentum=0.9",
     "scheduler=one_cycle", "trainer.precision=32-true", "trainer.ema_decay=0.9", "trainer.limit_train_batches=20",
-    "trainer.max_epochs=2", "trainer.accelerator=cpu",
+    "trainer.max_epochs=2", "trainer.accelerator=cpu", "trainer.log_gradient_norm=true",
 )  # fmt: skip
 TWO = (*COMMON, "trainer=ddp", "data.batch_size=8")
 ONE = (*COMMON, "data.batch_size=16")
@@ -49,7 +49,9 @@ def assert_nearly_equal(one: Run, other: Run) -> None:
     weights = [load_state(run.checkpoints / "last.ckpt")["state_dict"] for run in (one, other)]
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-4, atol=1e-5)
     for row, same in zip(one.metrics(), other.metrics(), strict=True):
-        assert {**row, "seconds": 0.0} == pytest.approx({**same, "seconds": 0.0}, rel=1e-4)
+        assert row["gradient_norm"] > 0
+        differing = {"seconds": 0.0, "memory_mb": 0.0}
+        assert {**row, **differing} == pytest.approx({**same, **differing}, rel=1e-4)
     figures = [run.result()["metrics"] for run in (one, other)]
     assert figures[0] == pytest.approx(figures[1], rel=1e-4)
 

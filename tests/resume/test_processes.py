@@ -128,7 +128,7 @@ def test_15_kills_change_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_what_differs_is_found(tmp_path: Path) -> None:
-    """The comparison of `scripts/chaos.py`: a bit of a weight, a type, a missing key, but no time."""
+    """The comparison of `scripts/chaos.py`: a bit of a weight, a type, a missing key, but no time and no memory."""
     run = chaos.prepare(tmp_path / "run", *SMALL, "trainer.max_epochs=1", "trainer.limit_train_batches=2")
     assert chaos.killed_run(run, 0, random.Random(0), pytest.fail) == []
     one, other = chaos.everything(run), chaos.everything(run)
@@ -137,5 +137,5 @@ def test_what_differs_is_found(tmp_path: Path) -> None:
     other["last"]["optimizer_states"][0]["param_groups"][0]["lr"] = 1
     del other["best"]["global_step"]
     other["last"]["receptive"]["seconds"] += 1
-    other["metrics.csv"][0]["seconds"] = "7"
+    other["metrics.csv"][0] |= {"seconds": "7", "memory_mb": "7"}
     assert len(chaos.differences(one, other)) == 3

@@ -10,7 +10,7 @@ from torch import Tensor
 from receptive.activations.context import Context
 from receptive.activations.survey import sheet
 from receptive.figures.feature_maps import save_overview, save_sheet
-from receptive.recording.layers import by_channel, watching
+from receptive.recording.layers import outputs_of
 
 
 def report(context: Context, places: Sequence[int]) -> None:
@@ -45,11 +45,5 @@ def report(context: Context, places: Sequence[int]) -> None:
 
 def feature_maps(context: Context, inputs: Tensor) -> dict[str, Tensor]:
     """What every layer gives for a normalised image (C, H, W): float32 (channels, *positions), on the CPU."""
-    maps: dict[str, Tensor] = {}
-
-    def keep(layer: str, output: Tensor) -> None:
-        maps[layer] = by_channel(output)[0].float().cpu()
-
-    with watching(context.predictor.task.model, context.layers, keep):
-        context.predictor.outputs(inputs.unsqueeze(0))
-    return maps
+    predictor = context.predictor
+    return outputs_of(predictor.task.model, context.layers, lambda: predictor.outputs(inputs.unsqueeze(0)))

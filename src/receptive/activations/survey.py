@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ from receptive.figures.feature_maps import save_sheet
 from receptive.files import write_atomically
 from receptive.inference import Predictor
 from receptive.recording.layers import watching
+from receptive.recording.memory import peak_memory
 from receptive.recording.statistics import LayerSummary, NetworkStatistics
 
 Row = dict[str, Any]
@@ -112,12 +111,6 @@ def _draw(context: Context, summaries: Mapping[str, LayerSummary], rows: Sequenc
 def sheet(folder: Path, row: Row) -> Path:
     """The file of a layer's feature maps."""
     return folder / f"{row['place']:02d}_{row['layer'].replace('/', '_')}_{row['kind']}.png"
-
-
-def peak_memory() -> float:
-    """The most memory that this process has had, in MiB."""
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
 
 
 def layer_rows(summaries: Mapping[str, LayerSummary], kind: Callable[[str], str]) -> list[Row]:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from receptive.callbacks.gradients import GradientNorm
+from receptive.recording.memory import peak_memory
 from receptive.tasks.base import Task
 
 
@@ -20,10 +22,12 @@ class EpochRecords(pl.Callback):
 
     Args:
         path: of metrics.csv; an old file is replaced.
+        gradients: asked for the epoch's gradient norm; None: that column is left out.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, gradients: GradientNorm | None = None) -> None:
         self.path = path
+        self.gradients = gradients
         self.rows: list[dict[str, float]] = []
         self._columns: list[str] = []
         self._started = 0.0
@@ -48,15 +52,18 @@ class EpochRecords(pl.Callback):
         self._started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the row: epoch, step, learning rate, seconds, training and validation metrics."""
+        """Write the row: epoch, step, rate, seconds, memory, gradient norm, training and validation metrics."""
         assert isinstance(pl_module, Task)
         training = pl_module.train_metrics()
         pl_module.log_dict(training)
+        norm = None if self.gradients is None else self.gradients.mean()
         row = {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
             "lr": trainer.optimizers[0].param_groups[0]["lr"],
             "seconds": round(time.perf_counter() - self._started, 3),
+            "memory_mb": peak_memory(pl_module.device),
+            **({} if norm is None else {"gradient_norm": norm}),
             **training,
             **{key: float(value) for key, value in pl_module.epoch_metrics().items() if key.startswith("val/")},
         }

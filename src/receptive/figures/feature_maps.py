@@ -14,6 +14,7 @@ from receptive.figures.style import SMALL, WIDTH, fold_labels, new_figure, show_
 Array = NDArray[Any]
 
 MOST_MAPS = 256  # of a sheet
+FEW_MAPS = 16  # of several layers together
 RAW, ABSOLUTE = "RdBu_r", "magma"
 
 
@@ -60,6 +61,37 @@ def _mosaic(maps: Array) -> Array:
         top, left = (height + gap) * (place // columns), (width + gap) * (place % columns)
         sheet[top : top + height, left : left + width] = values
     return sheet
+
+
+def save_first_layers(
+    images: Sequence[tuple[str, Array]], layers: Sequence[tuple[str, Sequence[Array]]], path: Path
+) -> None:
+    """Draw a row an image: itself, then the channels of some layers; a layer has one colour scale for all images.
+
+    Args:
+        images: (name, pixels (C, H, W) uint8) of each.
+        layers: (label, an array (C, H, W) an image) of each; at most FEW_MAPS channels are drawn.
+        path: of the PNG.
+    """
+    columns = 1 + len(layers)
+    figure = new_figure(WIDTH / columns * len(images) + 0.8)
+    grid = figure.subplots(len(images), columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, (name, pixels) in zip(grid[:, 0], images, strict=True):
+        show_pixels(axes, pixels)
+        axes.set_title(fold_labels([name])[0], fontsize=SMALL - 1, parse_math=False, pad=2)
+    labels = fold_labels([label for label, _ in layers])
+    for column, (label, (_, maps)) in enumerate(zip(labels, layers, strict=True), 1):
+        drawn = [own[:FEW_MAPS] for own in maps]
+        scale = max(float(np.abs(own).max()) for own in drawn) or 1.0
+        for axes, own in zip(grid[:, column], drawn, strict=True):
+            axes.imshow(_mosaic(own), cmap=RAW, vmin=-scale, vmax=scale, interpolation="nearest")
+        grid[0, column].set_title(f"{label}\n±{scale:.2g}", fontsize=SMALL - 1, parse_math=False, pad=2)
+    figure.suptitle(
+        f"the first layers: red > 0 > blue, at most {FEW_MAPS} channels of each", fontsize=SMALL + 1, parse_math=False
+    )
+    figure.savefig(path)
 
 
 def save_overview(

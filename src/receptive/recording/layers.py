@@ -117,6 +117,24 @@ def watching(
             handle.remove()
 
 
+def outputs_of(model: nn.Module, layers: Mapping[str, nn.Module], call: Callable[[], object]) -> dict[str, Tensor]:
+    """What every layer gives for one image: float32 (channels, *positions), on the CPU.
+
+    Args:
+        model: the network that is called.
+        layers: those of it to be kept, by name.
+        call: calls the network once, with a batch of that image.
+    """
+    found: dict[str, Tensor] = {}
+
+    def keep(layer: str, output: Tensor) -> None:
+        found[layer] = by_channel(output)[0].float().cpu()
+
+    with watching(model, layers, keep):
+        call()
+    return found
+
+
 def spread(values: Tensor, most: int) -> Tensor:
     """At most so many channels of (B, C) or (B, C, *positions), from the first to the last, evenly."""
     count = values.shape[1]

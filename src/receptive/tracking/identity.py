@@ -1,0 +1,113 @@
+"""What a run is called in W&B, from its folder alone. Imports neither torch nor wandb."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from receptive.config import leaves
+from receptive.errors import InputError
+from receptive.files import read_yaml
+from receptive.manifest import Entry, Manifest
+from receptive.runs import Run
+from receptive.tracking.options import WandbOptions
+
+# of a config: says how the run was asked for, not what it is
+_LEFT_OUT = ("paths", "logger", "tags", "target_prefixes", "resume", "rerun", "dry_run", "submit")
+_LONGEST_TAG = 64  # characters that W&B takes
+_LONGEST_NAME = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Under what a run stands in W&B.
+
+    Args:
+        id: that stays the same through all attempts.
+        name: readable.
+        group: the sweep or study; None of a single run.
+        job_type: "train", or "sweep" of a sweep's own tables.
+        tags: those of the config, then data and model.
+        notes: free text.
+        config: flat: `optimizer/lr` for Hydra's optimizer.lr (dots in keys are nested ones to W&B's filters).
+    """
+
+    id: str
+    name: str
+    group: str | None = None
+    job_type: str = "train"
+    tags: tuple[str, ...] = ()
+    notes: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+def new_id(fingerprint: str) -> str:
+    """An id for a run: the beginning of its fingerprint, and what no other run has."""
+    return f"{fingerprint[:8]}-{secrets.token_hex(4)}"
+
+
+def group_of(root: Path) -> str:
+    """The name of the study or sweep in a folder; raises InputError where its sweep.json is damaged."""
+    return (Manifest.read(root).name or root.absolute().name)[:_LONGEST_NAME]
+
+
+def identity_of(run: Run, options: WandbOptions, wandb_id: str) -> Identity:
+    """The identity of a run.
+
+    Raises:
+        InputError: config.yaml is damaged.
+    """
+    root = run.folder.absolute().parent
+    entry = _entry(run)
+    config = read_yaml(run.config_path)
+    group = options.group or (group_of(root) if entry is not None else None)
+    model, data = _class(config.get("model")), _class((config.get("data") or {}).get("source"))
+    tags = [*(config.get("tags") or ()), *options.tags, *(name for name in (data, model) if name)]
+    told = {"fingerprint": run.status().fingerprint}
+    if entry is not None:
+        told |= {"sweep": group_of(root)}
+        told |= {"variant": entry.labels["variant"]} if "variant" in entry.labels else {}
+    return Identity(
+        id=wandb_id,
+        name=(options.name or _name(entry, model, data, config))[:_LONGEST_NAME],
+        group=group,
+        tags=tuple(dict.fromkeys(str(tag)[:_LONGEST_TAG] for tag in tags if str(tag))),
+        notes=options.notes,
+        config=flat(config) | told,
+    )
+
+
+def flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config as W&B can filter by it: `model` for the class, `optimizer/lr` for its values."""
+    kept = {key: value for key, value in config.items() if key not in _LEFT_OUT}
+    found = {}
+    for key, value in leaves(kept).items():
+        if key.endswith("._target_"):
+            key, value = key.removesuffix("._target_"), str(value).rpartition(".")[2]
+        found[key.replace(".", "/")] = value
+    return found
+
+
+def _entry(run: Run) -> Entry | None:
+    """What the sweep in which a run lies says of it; None of a single one."""
+    folder = run.folder.absolute()
+    try:
+        entries = Manifest.read(folder.parent).entries.values()
+    except InputError:
+        return None
+    return next((entry for entry in entries if entry.folder == folder.name), None)
+
+
+def _name(entry: Entry | None, model: str, data: str, config: Mapping[str, Any]) -> str:
+    if entry is None or not entry.labels:
+        return f"{model} {data} seed={config.get('seed')}".strip()
+    words = (value if key == "variant" else f"{key.rpartition('.')[2]}={value}" for key, value in entry.labels.items())
+    return " ".join(words)
+
+
+def _class(node: Any) -> str:
+    """The class that a node of a config names; "" where it names none."""
+    return str(node.get("_target_", "")).rpartition(".")[2] if isinstance(node, Mapping) else ""

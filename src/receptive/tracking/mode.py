@@ -1,0 +1,62 @@
+"""Online or offline: decided before the client is asked, which would prompt or wait."""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Literal
+
+import wandb
+
+_PATIENCE = 5.0  # seconds for the server's first answer
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How runs are mirrored.
+
+    Args:
+        kind: as WANDB_MODE has it.
+        why: of "offline" and "disabled", in a few words.
+    """
+
+    kind: Literal["online", "offline", "disabled"]
+    why: str = ""
+
+
+def choose_mode() -> Mode:
+    """Online where there is a key and the server answers; WANDB_MODE goes before. Asks the network once, for 5 s."""
+    wanted = os.environ.get("WANDB_MODE", "").lower()
+    if wanted in ("disabled", "dryrun", "offline"):
+        return Mode("disabled" if wanted == "disabled" else "offline", f"WANDB_MODE={wanted}")
+    if os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes"):
+        return Mode("disabled", "WANDB_DISABLED is set")
+    server = wandb.Settings().base_url
+    if trouble := _key_trouble(server) or _server_trouble(server):
+        return Mode("offline", trouble)
+    return Mode("online")
+
+
+def _key_trouble(server: str) -> str:
+    """What keeps the client from knowing who it is; "" where it knows. Never prompts."""
+    from wandb.sdk.lib.wbauth import HostUrl, authenticate_session
+
+    try:
+        known = authenticate_session(host=HostUrl(server), source="receptive", prompt=False, update_session=False)
+    except wandb.errors.Error as error:
+        return " ".join(str(error).split())
+    return "" if known is not None else "no API key; `wandb login` keeps one"
+
+
+def _server_trouble(server: str) -> str:
+    """Why the server is of no use now; "" where it answers."""
+    try:
+        with urllib.request.urlopen(f"{server.rstrip('/')}/healthz", timeout=_PATIENCE):
+            return ""
+    except urllib.error.HTTPError as error:
+        return f"{server} answers {error.code}" if error.code >= 500 else ""
+    except (OSError, ValueError) as error:  # no such host, refused, no answer
+        reason = getattr(error, "reason", error)
+        return f"{server} cannot be reached ({reason})"

@@ -62,7 +62,7 @@ class PlainVerb:
         return self.run(**self.parse(verb, about, words))
 
     def completions(self, verb: str, words: Sequence[str]) -> list[str]:
-        """What the last of `words` may become: options after a dash, otherwise what the option or place before takes."""
+        """What the last of `words` may become: an option after a dash, else what its place or the option before has."""
         *before, last = words
         # argparse keeps its list private, and has no other.
         actions = self.parser(verb)._actions

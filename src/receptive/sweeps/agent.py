@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from rich.console import Console
 from receptive import config as configs
 from receptive.errors import InputError
 from receptive.files import write_atomically
+from receptive.report.collection import smaller_is_better
 from receptive.runs import shown
 from receptive.sweeps.jobs import Job, JobComposer
 from receptive.sweeps.space import Axis, Choice, Interval, Space, parse_space
@@ -112,9 +114,8 @@ def _checked(overrides: Sequence[str]) -> tuple[Space, list[Job]]:
             master: DictConfig = loader.load_configuration("train", [], RunMode.RUN)
         except (HydraException, OmegaConfBaseException) as error:
             raise InputError(configs.explain(error, lambda: configs.known_keys("train"))) from None
-        probes = space.probes()
         logger = [] if "logger" in space.fixed else ["logger=wandb"]
-        points = [type(probe)(**{**vars(probe), "overrides": (*logger, *probe.overrides)}) for probe in probes]
+        points = [replace(probe, overrides=(*logger, *probe.overrides)) for probe in space.probes()]
         return space, JobComposer(loader, master, Path(), download=False).jobs(points)
 
 
@@ -174,7 +175,9 @@ def _goal(jobs: Sequence[Job], metric: str | None) -> tuple[str, str]:
             near = configs.did_you_mean(sought, known)
             raise InputError(f"--metric {sought}: there is no such metric{near} (there are {', '.join(known)})")
         own = trainer.get("monitor_mode") if sought == monitor else None
-        found.add((sought, {"min": "minimize", "max": "maximize"}[own or ("min" if _is_error(sought) else "max")]))
+        found.add(
+            (sought, {"min": "minimize", "max": "maximize"}[own or ("min" if smaller_is_better(sought) else "max")])
+        )
     if len(found) > 1:
         named = " and ".join(sorted(name for name, _ in found))
         raise InputError(f"these runs choose their best by {named}: give --metric")
@@ -183,9 +186,3 @@ def _goal(jobs: Sequence[Job], metric: str | None) -> tuple[str, str]:
 
 def _of_test(metrics: Iterable[str]) -> list[str]:
     return [name.replace("val/", "test/") for name in metrics if name.startswith("val/")]
-
-
-def _is_error(metric: str) -> bool:
-    from receptive.report.collection import smaller_is_better
-
-    return smaller_is_better(metric)

@@ -295,7 +295,7 @@ def study(folders: RunFolders) -> RunFolders:
 
 def saved(cli: Cli, *arguments: str) -> list[str]:
     code, out, err = cli("wandb", "dashboard", "sweep", *arguments)
-    assert (code, err) == (0, "")
+    assert (err, code) == ("", 0)
     return out.splitlines()
 
 

@@ -71,10 +71,6 @@ def save_dashboard(root: Path, project: str | None, entity: str | None, console:
     """
     board = board_of(root)
     _require()
-    from receptive.tracking.mode import choose_mode  # the client only now
-
-    if trouble := choose_mode().why:
-        raise InputError(f"nothing can be saved: {trouble}; --print shows what would be")
     with _client() as api:
         entity = entity or _entity(board) or api.default_entity
         if not entity:
@@ -127,9 +123,13 @@ def _client() -> Iterator[Any]:
     import wandb
     from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
+    from receptive.tracking.mode import choose_mode
+
     settings = wandb.Settings(silent=True, x_graphql_timeout_seconds=_REQUEST, x_graphql_retry_max=1)
     wandb.setup(settings)
     try:
+        if trouble := choose_mode(asked=True).why:
+            raise InputError(f"nothing can be saved: {trouble}; --print shows what would be")
         yield wandb.Api()
     except (wandb.errors.Error, WandbApiFailedError, ValueError) as error:
         raise InputError(f"W&B has not taken the dashboard: {' '.join(str(error).split())}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -47,6 +48,11 @@ class Identity:
 def new_id(fingerprint: str) -> str:
     """An id for a run: the beginning of its fingerprint, and what no other run has."""
     return f"{fingerprint[:8]}-{secrets.token_hex(4)}"
+
+
+def id_of_agent() -> str | None:
+    """The id that W&B's own sweep agent has given this process's run; None where none has started it."""
+    return os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
 
 
 def group_of(root: Path) -> str:

@@ -26,14 +26,19 @@ class Mode:
     why: str = ""
 
 
-def choose_mode() -> Mode:
-    """Online where there is a key and the server answers; WANDB_MODE goes before. Asks the network once, for 5 s."""
-    wanted = os.environ.get("WANDB_MODE", "").lower()
+def choose_mode(*, asked: bool = False) -> Mode:
+    """Online where there is a key and the server answers, which is asked once, for 5 s.
+
+    Args:
+        asked: the user wants what there is to be sent now: WANDB_MODE and WANDB_DISABLED, which speak of trainings,
+            do not count.
+    """
+    wanted = "" if asked else os.environ.get("WANDB_MODE", "").lower()
     if wanted in ("disabled", "dryrun", "offline"):
         return Mode("disabled" if wanted == "disabled" else "offline", f"WANDB_MODE={wanted}")
-    if os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes"):
+    if not asked and os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes"):
         return Mode("disabled", "WANDB_DISABLED is set")
-    server = wandb.Settings().base_url
+    server = wandb.setup().settings.base_url  # a new Settings() reads neither environment nor files
     if trouble := _key_trouble(server) or _server_trouble(server):
         return Mode("offline", trouble)
     return Mode("online")

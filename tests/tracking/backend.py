@@ -33,7 +33,8 @@ class Backend:
     Attributes:
         url: Address for WANDB_BASE_URL.
         unknown: (operation, detail) of everything that it did not understand and answered with an error.
-        operations: Names of the GraphQL operations in the order of their arrival.
+        operations: Names of the GraphQL operations in the order of their arrival, without those that met a fault.
+        requests: How many requests came, those included that met a fault.
     """
 
     def __init__(self) -> None:
@@ -41,6 +42,7 @@ class Backend:
         self.closed = threading.Event()
         self.unknown: list[tuple[str, str]] = []
         self.operations: list[str] = []
+        self.requests = 0
         self._fault: str | None = None
         self._stored = Operations()
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -209,6 +211,8 @@ class _Handler(BaseHTTPRequestHandler):
     def serve(self) -> None:
         """Answer one request, as the server's fault lets it."""
         body = self.read_body()
+        with self.backend.lock:
+            self.backend.requests += 1
         while self.backend.fault == "hang" and not self.backend.closed.is_set():
             time.sleep(0.02)
             if select.select([self.connection], [], [], 0)[0]:  # the client has given up

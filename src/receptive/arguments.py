@@ -1,12 +1,13 @@
 """Verbs with plain arguments (argparse), beside those whose config Hydra composes.
 
 A verb is a `PlainVerb`: a function and what declares its arguments. Help, messages and completion follow from that.
+A `VerbGroup` is a verb whose first word chooses among several of them.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -54,14 +55,21 @@ class PlainVerb:
         Raises:
             UsageError: a word is wrong, missing or too many.
         """
-        return vars(self.parser(verb, about).parse_args(words))
+        return vars(self.parser(verb, about).parse_intermixed_args(words))
+
+    def call(self, verb: str, about: str, words: Sequence[str]) -> int:
+        """Parse and run; gives the exit code."""
+        return self.run(**self.parse(verb, about, words))
 
     def completions(self, verb: str, words: Sequence[str]) -> list[str]:
-        """What the last of `words` may become: options after a dash, otherwise the choices of the next positional."""
+        """What the last of `words` may become: an option after a dash, else what its place or the option before has."""
         *before, last = words
         # argparse keeps its list private, and has no other.
         actions = self.parser(verb)._actions
-        if last.startswith("-"):
+        valued = [action for action in actions if before[-1:] and before[-1] in action.option_strings]
+        if valued and valued[0].nargs != 0:
+            candidates = [str(word) for word in valued[0].choices or ()]
+        elif last.startswith("-"):
             candidates = [option for action in actions for option in action.option_strings]
         else:
             positionals = [action for action in actions if not action.option_strings]
@@ -70,13 +78,56 @@ class PlainVerb:
         return [word for word in candidates if word.startswith(last)]
 
 
-def add_choice(parser: Parser, name: str, choices: Iterable[str], text: str) -> None:
-    """Declare an optional positional that is one of `choices`, None when it is left out."""
+@dataclass(frozen=True)
+class VerbGroup:
+    """A verb of several actions: `receptive VERB ACTION ...`.
+
+    Args:
+        actions: name -> what it does, in a line, and the verb that it is.
+    """
+
+    actions: Mapping[str, tuple[str, PlainVerb]]
+
+    def call(self, verb: str, about: str, words: Sequence[str]) -> int:
+        """Run the action that the first word names; `--help` before it lists them all.
+
+        Raises:
+            UsageError: there is no such action, or its words are wrong.
+        """
+        usage = f"usage: receptive {verb} [-h] {{{','.join(self.actions)}}} ..."
+        action, *rest = words or ("",)
+        if action in ("-h", "--help"):
+            listed = "\n".join(f"  {name:<12} {text}" for name, (text, _) in self.actions.items())
+            print(f"{usage}\n\n{about}\n\n{listed}\n\n  receptive {verb} ACTION --help   all options of an action")
+            return 0
+        if action not in self.actions:
+            fault = f"{action!r} is none of" if action else "say what to do:"
+            near = did_you_mean(action, self.actions)
+            raise UsageError(f"{fault} {', '.join(self.actions)}{near}\n{usage}")
+        text, plain = self.actions[action]
+        return plain.call(f"{verb} {action}", text, rest)
+
+    def completions(self, verb: str, words: Sequence[str]) -> list[str]:
+        """What the last of `words` may become: an action, then what that completes."""
+        action, *rest = words
+        if rest:
+            return self.actions[action][1].completions(f"{verb} {action}", rest) if action in self.actions else []
+        return [word for word in (*self.actions, "--help") if word.startswith(action) and (action or word != "--help")]
+
+
+def one_of(choices: Iterable[str]) -> Callable[[str], str]:
+    """What takes a word that is one of `choices`, and tells of another which was probably meant."""
     known = tuple(choices)
 
-    def one_of(word: str) -> str:
+    def check(word: str) -> str:
         if word not in known:
             raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(known)}{did_you_mean(word, known)}")
         return word
 
-    parser.add_argument(name, nargs="?", type=one_of, choices=known, help=text)
+    return check
+
+
+def add_choice(parser: Parser, name: str, choices: Iterable[str], text: str) -> None:
+    """Declare an optional positional that is one of `choices`, None when it is left out."""
+    known = tuple(choices)
+    parser.add_argument(name, nargs="?", type=one_of(known), choices=known, help=text)

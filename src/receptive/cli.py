@@ -11,7 +11,7 @@ from typing import Any
 
 from receptive import config as configs
 from receptive import verbs
-from receptive.arguments import Parser, PlainVerb, UsageError, add_choice
+from receptive.arguments import Parser, PlainVerb, UsageError, VerbGroup, add_choice, one_of
 from receptive.errors import InputError
 from receptive.signals import Interrupted
 
@@ -24,6 +24,7 @@ VERBS = {
     "status": "a sweep or run as it stands, from another terminal: receptive status FOLDER_OR_STUDY",
     "cancel": "stop what runs or waits of a sweep, here and in Slurm's queue: receptive cancel FOLDER_OR_STUDY",
     "report": "tables, figures and one HTML page of a sweep, a study or a run: receptive report FOLDER_OR_STUDY",
+    "wandb": "runs in Weights & Biases: receptive wandb sync, dashboard or sweep",
     "operators": "convolution, pooling and others by hand against PyTorch; receptive operators shapes: output sizes",
 }
 
@@ -62,11 +63,53 @@ def _declare_place(parser: Parser) -> None:
     parser.add_argument("place", metavar="FOLDER_OR_STUDY", help="a folder of runs, or a study's name")
 
 
+def _declare_sync(parser: Parser) -> None:
+    """The arguments of `receptive wandb sync`."""
+    parser.add_argument("places", metavar="FOLDER_OR_STUDY", nargs="+", help="folders of runs, or names of studies")
+
+
+def _declare_dashboard(parser: Parser) -> None:
+    """The arguments of `receptive wandb dashboard`."""
+    _declare_place(parser)
+    parser.add_argument("--project", help="in which the runs are; else that of their configs")
+    parser.add_argument("--entity", help="user or team; else that of their configs, or the key's own")
+    text = "print what would be saved, as JSON; needs neither key nor server"
+    parser.add_argument("--print", dest="only_print", action="store_true", help=text)
+
+
+def _declare_wandb_sweep(parser: Parser) -> None:
+    """The arguments of `receptive wandb sweep`."""
+    methods = ("grid", "random", "bayes")
+    text = f"how W&B chooses points: {', '.join(methods)} (grid)"
+    parser.add_argument("--method", type=one_of(methods), choices=methods, default="grid", help=text)
+    parser.add_argument("--metric", help="to be made best; else the one that chooses the best checkpoint")
+    parser.add_argument("--name", help="of the sweep in W&B")
+    parser.add_argument("--output", metavar="FILE", default="sweep.yaml", help="written to (sweep.yaml)")
+    text = "as for receptive train -m: lists, ranges, intervals; single values hold for all runs"
+    parser.add_argument("overrides", metavar="OVERRIDE", nargs="+", type=quote_path, help=text)
+
+
+_WANDB = {
+    "sync": (
+        "send what W&B lacks of finished runs: receptive wandb sync FOLDER_OR_STUDY ...",
+        PlainVerb(verbs.wandb_sync, _declare_sync),
+    ),
+    "dashboard": (
+        "a workspace and a report page of a study: receptive wandb dashboard FOLDER_OR_STUDY",
+        PlainVerb(verbs.wandb_dashboard, _declare_dashboard),
+    ),
+    "sweep": (
+        "the file for a sweep that W&B steers: receptive wandb sweep optimizer.lr=0.1,0.01",
+        PlainVerb(verbs.wandb_sweep, _declare_wandb_sweep),
+    ),
+}
+
 # Verbs with plain arguments; all others are composed by Hydra.
-_PLAIN = {
+_PLAIN: dict[str, PlainVerb | VerbGroup] = {
     "status": PlainVerb(verbs.status, _declare_status),
     "cancel": PlainVerb(verbs.cancel, _declare_place),
     "report": PlainVerb(verbs.report, _declare_place),
+    "wandb": VerbGroup(_WANDB),
     "operators": PlainVerb(
         verbs.operators,
         lambda parser: add_choice(parser, "topic", ("shapes",), "shapes: the output-size formulas, with numbers"),
@@ -145,6 +188,8 @@ def _complete(argv: list[str]) -> int:
     if len(words) <= 2:
         print("\n".join(verb for verb in VERBS if verb.startswith(words[-1])))
         return 0
+    if words[1:3] == ["wandb", "sweep"] and "=" in words[-1]:  # its overrides are those of train
+        words = [words[0], "train", *(word for word in words[3:] if "=" in word)]
     if words[1] in _PLAIN:
         print("\n".join(_PLAIN[words[1]].completions(words[1], words[2:])))
         return 0
@@ -156,9 +201,8 @@ def _complete(argv: list[str]) -> int:
 
 def _run_plain(verb: str, words: Sequence[str]) -> int:
     """Call a verb with plain arguments and turn the user's faults into a message and an exit code."""
-    plain = _PLAIN[verb]
     try:
-        return plain.run(**plain.parse(verb, VERBS[verb], words))
+        return _PLAIN[verb].call(verb, VERBS[verb], words)
     except (InputError, OSError) as error:
         print(f"receptive: {_explain(error, verb)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1

@@ -219,3 +219,38 @@ def cancel(place: str) -> int:
     from receptive.sweeps.cancel import cancel as cancel_jobs
 
     return 0 if cancel_jobs(find_folder(place), Console(markup=False)) else 1
+
+
+def wandb_sync(places: Sequence[str]) -> int:
+    """`receptive wandb sync FOLDER_OR_STUDY...`: gives 0 when W&B has all of them."""
+    from rich.console import Console
+
+    from receptive.report.places import find_folder
+    from receptive.tracking.sync import sync
+
+    return 0 if sync([find_folder(place) for place in places], Console(markup=False)) else 1
+
+
+def wandb_dashboard(place: str, project: str | None, entity: str | None, only_print: bool) -> int:
+    """`receptive wandb dashboard FOLDER_OR_STUDY`: gives 0 when it is saved, or printed."""
+    from rich.console import Console
+
+    from receptive.report.places import find_folder
+    from receptive.tracking.dashboard import print_dashboard, save_dashboard
+
+    root = find_folder(place)
+    if only_print:
+        print_dashboard(root, project, entity)
+    else:
+        save_dashboard(root, project, entity, Console(markup=False))
+    return 0
+
+
+def wandb_sweep(method: str, metric: str | None, name: str | None, output: str, overrides: Sequence[str]) -> int:
+    """`receptive wandb sweep OVERRIDE...`: gives 0 when the file is written."""
+    from rich.console import Console
+
+    from receptive.sweeps.agent import write_sweep
+
+    write_sweep(Path(output), overrides, Console(markup=False), method=method, metric=metric, name=name)
+    return 0

@@ -20,6 +20,10 @@ from receptive.report.statistics import Spread, difference, holm, spread
 from receptive.report.verdicts import Judged
 from receptive.runs import metric_text, shown
 
+LEGEND = (
+    "Mean ± deviation (ddof 1) over seeds; the interval is of the mean (Student's t); p of Welch's test, corrected "
+    "by Holm's method."
+)
 _VERDICT_COLORS = {"holds": "green", "does not hold": "red", "undecided": "yellow"}
 
 
@@ -197,21 +201,23 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
 
 
 def _markdown(collection: Collection, lines: Sequence[Line], judged: Sequence[Judged]) -> str:
-    parts = [f"# {collection.title}", _markdown_table(*summary_cells(collection, lines))]
+    parts = [f"# {collection.title}", markdown_table(*summary_cells(collection, lines))]
     if judged:
-        titles = ["claim", "what it says", "reported", "ours", "verdict", "why"]
-        rows = [[one.claim.id, one.claim.text, one.claim.reported, one.ours, one.verdict, one.why] for one in judged]
-        parts += ["## Claims", _markdown_table(titles, rows)]
+        parts += ["## Claims", claims_markdown(judged)]
     if troubles := [*causes(collection), *collection.notes]:
         parts += ["## Not done", "\n".join(f"- {' '.join(text.split())}" for text in troubles)]
-    parts.append(
-        "Mean ± deviation (ddof 1) over seeds; the interval is of the mean (Student's t); p of Welch's test, corrected "
-        "by Holm's method."
-    )
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, LEGEND]) + "\n"
 
 
-def _markdown_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def claims_markdown(judged: Sequence[Judged]) -> str:
+    """A row a claim."""
+    titles = ["claim", "what it says", "reported", "ours", "verdict", "why"]
+    rows = [[one.claim.id, one.claim.text, one.claim.reported, one.ours, one.verdict, one.why] for one in judged]
+    return markdown_table(titles, rows)
+
+
+def markdown_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, a bar within a cell escaped."""
     lines = [titles, ["---"] * len(titles), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 

@@ -38,7 +38,7 @@ def choose_mode(*, asked: bool = False) -> Mode:
         return Mode("disabled" if wanted == "disabled" else "offline", f"WANDB_MODE={wanted}")
     if not asked and os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes"):
         return Mode("disabled", "WANDB_DISABLED is set")
-    server = wandb.setup().settings.base_url  # of the environment, or of the user's own settings
+    server = wandb.setup().settings.base_url  # a new Settings() reads neither environment nor files
     if trouble := _key_trouble(server) or _server_trouble(server):
         return Mode("offline", trouble)
     return Mode("online")

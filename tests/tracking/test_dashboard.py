@@ -251,7 +251,7 @@ def test_masks_and_the_curves_that_are_no_metrics(folders: RunFolders, cli: Cli)
     assert config_of(found["Media"], MEDIA)["mediaKeys"] == ["masks"]
 
 
-@pytest.mark.parametrize("name", ["it's \"a\", b", "läufe (x) and = 3", "a\\b <= c", "x or y", "+", "n" * 120])
+@pytest.mark.parametrize("name", ['it\'s "a", b', "läufe (x) and = 3", "a\\b <= c", "x or y", "+", "n" * 120])
 def test_any_name_of_a_folder(tmp_path: Path, cli: Cli, name: str) -> None:
     folders = RunFolders(tmp_path / name)
     folders.add({"optimizer.lr": "0.1"})

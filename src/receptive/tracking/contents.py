@@ -27,7 +27,27 @@ def end_of(run: Run) -> dict[str, Any]:
         found["classes"] = _classes(details["confusion_matrix"], names)
     elif "by_class" in details:
         found["classes"] = _scores(details["by_class"])
+    if run.examples_path.is_file():
+        found["masks"] = _masks(run.examples_path, names)
     return found | pictures(run.figures)
+
+
+def _masks(path: Path, names: Sequence[str]) -> list[wandb.Image]:
+    """Test images with what the network sees in them and what is there, as layers that the page switches."""
+    with np.load(path) as examples:
+        parts = [examples[key] for key in ("pixels", "targets", "predicted", "names", "f1", "groups")]
+    labels = dict(enumerate(names))
+    return [
+        wandb.Image(
+            pixels,
+            caption=f"{name} ({group}), F1 {f1:.4f}",
+            masks={
+                "prediction": {"mask_data": predicted, "class_labels": labels},
+                "truth": {"mask_data": target, "class_labels": labels},
+            },
+        )
+        for pixels, target, predicted, name, f1, group in zip(*parts, strict=True)
+    ]
 
 
 def _confusion_chart(counts: Sequence[Sequence[int]], names: Sequence[str]) -> Any:

@@ -24,12 +24,13 @@ run(sys.argv[0], run_name="__main__")
 
 
 def whole(arguments: list[str], expected: int = 0) -> float:
-    """Return the wall seconds of `python ARGUMENTS`.
+    """Return the wall seconds of `python ARGUMENTS`, with W&B offline.
 
     Raises:
         RuntimeError: it ended with another code than `expected`.
     """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment["WANDB_MODE"] = "offline"
     began = time.perf_counter()
     done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
     seconds = time.perf_counter() - began
@@ -70,10 +71,33 @@ def overhead_of_sweep_job(few: int, many: int) -> float:
     return (long - short - (more - less)) / (many - few)
 
 
-def _sweep(jobs: int) -> tuple[float, float]:
+def cost_of_mirrored_job(few: int, many: int) -> float:
+    """Return the seconds that logger=wandb, offline, adds to a further job of a local sweep, its training included."""
+    walls = {(logger, jobs): _sweep(jobs, logger)[0] for jobs in (few, many) for logger in ("[]", "wandb")}
+    more = {logger: walls[logger, many] - walls[logger, few] for logger in ("[]", "wandb")}
+    return (more["wandb"] - more["[]"]) / (many - few)
+
+
+def epochs_on_all_cores(logger: str, steps: int) -> float:
+    """Return the seconds of the epochs of CIFAR-10 trainings, one on each core, batch 128, cut short to some steps."""
+    cores = len(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory() as folder:
+        short = [f"trainer.limit_train_batches={steps}", "trainer.limit_eval_batches=2", "trainer.max_epochs=3"]
+        experiment = ["data=cifar10", "model=net_a", "data.batch_size=128", "test=false", f"seed=range({cores})"]
+        places = [f"hydra.sweep.dir={folder}/sweep", f"paths.output_dir={folder}", f"logger={logger}"]
+        whole(["-m", "receptive", "train", "-m", "hydra/launcher=packed", *experiment, *short, *places])
+        return _seconds_of_epochs(Path(folder) / "sweep")
+
+
+def _sweep(jobs: int, logger: str = "[]") -> tuple[float, float]:
     """Return the wall seconds of a sweep, and those of its jobs' epochs."""
     with tempfile.TemporaryDirectory() as folder:
         options = ["data=digits", "trainer=debug", "hydra/launcher=local", f"hydra.sweep.dir={folder}"]
-        wall = receptive("train", "-m", *options, f"seed=range({jobs})")
-        epochs = [row for path in Path(folder).glob("*/metrics.csv") for row in csv.DictReader(path.open())]
-        return wall, sum(float(row["seconds"]) for row in epochs)
+        places = [f"paths.output_dir={folder}", f"logger={logger}"]
+        wall = receptive("train", "-m", *options, *places, f"seed=range({jobs})")
+        return wall, _seconds_of_epochs(Path(folder))
+
+
+def _seconds_of_epochs(sweep: Path) -> float:
+    rows = [row for path in sweep.glob("*/metrics.csv") for row in csv.DictReader(path.open())]
+    return sum(float(row["seconds"]) for row in rows)

@@ -20,6 +20,7 @@ LIGHTNING, RAW, EMA, MINIMAL = (
     "minimal Lightning script",
 )
 EVALUATION = "network alone"
+WITHOUT = "receptive without W&B"
 AUGMENT = ("augment=[horizontal_flip,rotation]", "augment.rotation.degrees=15")
 
 
@@ -162,6 +163,22 @@ def sweep_row(quick: bool) -> Row:
     return Row({OURS: turn}, (Goal("seconds", 0.2),))
 
 
+def wandb_row(quick: bool) -> Row:
+    """Return the row of training epochs with W&B beside those without, a training on each core."""
+    steps = 6 if quick else 60
+    contestants: dict[str, Callable[[], float]] = {
+        OURS: partial(processes.epochs_on_all_cores, "wandb", steps),
+        WITHOUT: partial(processes.epochs_on_all_cores, "[]", steps),
+    }
+    return Row(contestants, (Goal("cost", 1.02, WITHOUT),))
+
+
+def wandb_run_row(quick: bool) -> Row:
+    """Return the row of what W&B adds to a further run."""
+    turn = partial(processes.cost_of_mirrored_job, *((1, 3) if quick else (2, 22)))
+    return Row({OURS: turn}, (Goal("seconds", 0.3),))
+
+
 def grid_row(quick: bool) -> Row:
     """Return the row of a grid of 10,000 points, composed and checked before a sweep's first job."""
     return Row({OURS: partial(grid.composed_and_checked, 100 if quick else 10_000)}, (Goal("seconds", 30.0),))
@@ -185,6 +202,8 @@ ROWS: dict[str, Callable[..., Row]] = {
     "cfg": partial(command_row, "train", "--cfg", "job"),
     "help": partial(command_row, "--help"),
     "sweep_job": sweep_row,
+    "wandb": wandb_row,
+    "wandb_run": wandb_run_row,
     "grid": grid_row,
     "dry_run": dry_run_row,
 }

@@ -328,6 +328,15 @@ def test_what_was_deleted_in_wandb_is_made_anew(
     assert first[0] != second[0]
 
 
+def test_what_was_deleted_is_seen_whatever_the_title(folders: RunFolders, cli: Cli, server: Backend) -> None:
+    folders.add({"optimizer.lr": "0.1"})
+    folders.manifest("a/b? #1--c")
+    for _ in range(2):
+        saved(cli)
+        assert len(server.views) == 2
+    assert server.operations.count("SpecificReport") == 1
+
+
 def test_a_damaged_note_is_no_obstacle(study: RunFolders, cli: Cli, server: Backend) -> None:
     (study.root / "wandb").mkdir()
     (study.root / "wandb" / "dashboard.json").write_text("{")

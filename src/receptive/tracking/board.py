@@ -69,7 +69,8 @@ class Board:
         claims: the report's table of claims; "" without.
         troubles: what went wrong, a sentence each.
         commands: what was typed, as far as the folder knows.
-        projects: of W&B that the runs' configs name, and entities: the most frequent first.
+        project: of W&B, that most of the runs' configs name; None where none does.
+        entity: likewise.
     """
 
     title: str

@@ -153,7 +153,8 @@ def _still_there(saved: Saved, entity: str, project: str) -> Saved:
             pass
     if saved.report:
         try:
-            Report.from_url(saved.report_url, as_model=True)
+            # the id alone is read of an address, and a title may hold / or ?
+            Report.from_url(f"https://any/entity/project/reports/title--{saved.report}", as_model=True)
         except TypeError:  # the package looks into the answer, which is empty
             kept |= {"report": "", "report_url": ""}
         except ValueError:  # a block of the app's that the package does not know

@@ -73,16 +73,17 @@ def identity_of(run: Run, options: WandbOptions, wandb_id: str) -> Identity:
     model, data = _class(config.get("model")), _class((config.get("data") or {}).get("source"))
     tags = [*(config.get("tags") or ()), *options.tags, *(name for name in (data, model) if name)]
     told = {"fingerprint": run.status().fingerprint}
-    if entry is not None:
-        told |= {"sweep": group_of(root)}
-        told |= {"variant": entry.labels["variant"]} if "variant" in entry.labels else {}
+    known = flat(config)
+    if entry is not None:  # a label may be of a variant, or of a group of the config, and stand nowhere else
+        labels = {key.replace(".", "/"): value for key, value in entry.labels.items()}
+        told |= {"sweep": group_of(root)} | {key: value for key, value in labels.items() if key not in known}
     return Identity(
         id=wandb_id,
         name=(options.name or _name(entry, model, data, config))[:_LONGEST_NAME],
         group=group,
         tags=tuple(dict.fromkeys(str(tag)[:_LONGEST_TAG] for tag in tags if str(tag))),
         notes=options.notes,
-        config=flat(config) | told,
+        config=known | told,
     )
 
 

@@ -52,7 +52,7 @@ def _key_trouble(server: str) -> str:
         known = authenticate_session(host=HostUrl(server), source="receptive", prompt=False, update_session=False)
     except wandb.errors.Error as error:
         return " ".join(str(error).split())
-    return "" if known is not None else "no API key; `wandb login` keeps one"
+    return "" if known is not None else "no API key (WANDB_API_KEY, or `wandb login`)"
 
 
 def _server_trouble(server: str) -> str:

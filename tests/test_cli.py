@@ -41,6 +41,7 @@ def test_the_composed_config_is_shown(cli: Cli) -> None:
     assert code == 0
     assert "lr: 0.25" in out
     assert "MnistNet" in out
+    assert "tags:\n- R3\n" in out
 
 
 def complete(cli: Cli, monkeypatch: pytest.MonkeyPatch, line: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Freezing, fingerprints, names; and what conf/ promises."""
 
 import inspect
+import re
 import string
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,15 @@ def test_debug_and_smoke_hold_beside_an_experiment(name: str) -> None:
     assert (overfit.max_epochs, overfit.overfit_batches) == (3, 2)
     smoke = composed(f"experiment={name}", "scale=smoke").trainer
     assert (smoke.max_epochs, smoke.limit_train_batches, smoke.limit_eval_batches) == (1, 2, 2)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_is_tagged_with_the_report_that_its_header_names(name: str) -> None:
+    source = (CONF / "experiment" / f"{name}.yaml").read_text().partition("# command:")[0]
+    config = composed(f"experiment={name}")
+    assert list(config.tags) == sorted(set(re.findall(r"\b(R\d)\.\d", source))) != []
+    assert list(composed(f"experiment={name}", "tags=[mine]").tags) == ["mine"]
+    assert configs.fingerprint(config) == configs.fingerprint(composed(f"experiment={name}", "tags=[mine]"))
 
 
 def test_experiments_hold_what_the_reports_say() -> None:

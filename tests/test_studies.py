@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hydra import compose, initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.types import RunMode
@@ -45,6 +46,16 @@ def test_a_study_opens_with_what_it_is(name: str) -> None:
     head = text.partition("\ndefaults:")[0]
     for claim in points_of(name)[1]:
         assert re.search(rf"\b{re.escape(claim['id'])}\b", head), claim["id"]
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_point_of_a_study_is_tagged_with_the_reports_that_it_judges(name: str) -> None:
+    points, claims = points_of(name)
+    wanted = sorted({claim["id"].partition(".")[0] for claim in claims})
+    chosen = {tuple(line for line in point.overrides if line.startswith("experiment=")) for point in points}
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        for experiment in chosen:
+            assert list(compose("train", [f"study={name}", *experiment]).tags) == wanted
 
 
 @pytest.mark.parametrize("name", STUDIES)

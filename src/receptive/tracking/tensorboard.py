@@ -125,7 +125,7 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted key -> value of what decides what a run computes: numbers and texts, lists as JSON, no nulls."""
     found = {}
     for key, value in leaves(dict(config)).items():
-        if value is None or not decides(key, value) or str(value).startswith("${"):
+        if value in (None, {}) or not decides(key, value) or str(value).startswith("${"):
             continue
         found[key] = value if isinstance(value, str | float) or type(value) is int else json.dumps(value)
     return found

@@ -27,6 +27,7 @@ class Operations:
         self.projects: dict[str, str] = {}  # name -> entity
         self.known: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "Viewer": self.viewer,
+            "GetDefaultEntity": self.viewer,
             "ServerInfo": self.server_info,
             "ServerFeaturesQuery": self.server_info,
             "OrganizationCoreWeaveOrganizationID": lambda _: {"entity": {"organization": None}},

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -285,65 +285,57 @@ def study(folders: RunFolders) -> RunFolders:
     return folders
 
 
-@pytest.fixture
-def server(online: Backend) -> Iterator[Backend]:
-    """A server that also says who the key's owner is, and how it is."""
-    online._stored.known.setdefault("GetDefaultEntity", online._stored.viewer)
-    yield online
-    online.unknown[:] = [(what, why) for what, why in online.unknown if "healthz" not in what]
-
-
 def saved(cli: Cli, *arguments: str) -> list[str]:
     code, out, err = cli("wandb", "dashboard", "sweep", *arguments)
     assert (err, code) == ("", 0)
     return out.splitlines()
 
 
-def test_saved_once_then_replaced(study: RunFolders, cli: Cli, server: Backend) -> None:
+def test_saved_once_then_replaced(study: RunFolders, cli: Cli, online: Backend) -> None:
     first = saved(cli)
     assert [line.partition(": ")[0] for line in first] == ["workspace", "report"]
-    assert all(f"{server.url}/tester/receptive" in line for line in first)
-    assert {view["type"] for view in server.views} == {"runs", "project-view"}
-    assert {view["displayName"] for view in server.views} == {"rates"}
-    before = {view["id"] for view in server.views}
+    assert all(f"{online.url}/tester/receptive" in line for line in first)
+    assert {view["type"] for view in online.views} == {"runs", "project-view"}
+    assert {view["displayName"] for view in online.views} == {"rates"}
+    before = {view["id"] for view in online.views}
     study.add({"optimizer.lr": "0.5"})
     study.manifest("rates", [CLAIM])
     assert saved(cli) == first
-    assert {view["id"] for view in server.views} == before
-    assert all("0.5" in json.dumps(view["spec"]) for view in server.views if view["type"] == "runs")
+    assert {view["id"] for view in online.views} == before
+    assert all("0.5" in json.dumps(view["spec"]) for view in online.views if view["type"] == "runs")
     assert len(saved(cli, "--project", "another")) == 2
-    assert len(server.views) == 4  # another project has its own
+    assert len(online.views) == 4  # another project has its own
     assert saved(cli) == first
-    assert len(server.views) == 4
+    assert len(online.views) == 4
 
 
 def test_what_was_deleted_in_wandb_is_made_anew(
-    study: RunFolders, cli: Cli, server: Backend, monkeypatch: pytest.MonkeyPatch
+    study: RunFolders, cli: Cli, online: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = saved(cli)
-    server.views.clear()
-    monkeypatch.setitem(server._stored.known, "SpecificReport", lambda _: {"view": None})
+    online.views.clear()
+    monkeypatch.setitem(online._stored.known, "SpecificReport", lambda _: {"view": None})
     second = saved(cli)
-    assert len(server.views) == 2
+    assert len(online.views) == 2
     assert first[0] != second[0]
 
 
-def test_what_was_deleted_is_seen_whatever_the_title(folders: RunFolders, cli: Cli, server: Backend) -> None:
+def test_what_was_deleted_is_seen_whatever_the_title(folders: RunFolders, cli: Cli, online: Backend) -> None:
     folders.add({"optimizer.lr": "0.1"})
     folders.manifest("a/b? #1--c")
     for _ in range(2):
         saved(cli)
-        assert len(server.views) == 2
-    assert server.operations.count("SpecificReport") == 1
+        assert len(online.views) == 2
+    assert online.operations.count("SpecificReport") == 1
 
 
-def test_a_damaged_note_is_no_obstacle(study: RunFolders, cli: Cli, server: Backend) -> None:
+def test_a_damaged_note_is_no_obstacle(study: RunFolders, cli: Cli, online: Backend) -> None:
     (study.root / "wandb").mkdir()
     (study.root / "wandb" / "dashboard.json").write_text("{")
     assert len(saved(cli)) == 2
 
 
-def test_no_key(study: RunFolders, cli: Cli, server: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_key(study: RunFolders, cli: Cli, online: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_API_KEY")
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     code, out, err = cli("wandb", "dashboard", "sweep")
@@ -351,46 +343,46 @@ def test_no_key(study: RunFolders, cli: Cli, server: Backend, monkeypatch: pytes
     assert err.count("\n") == 1
     assert "wandb login" in err
     assert not (study.root / "wandb").exists()
-    assert server.operations == []
+    assert online.operations == []
 
 
 @pytest.mark.parametrize("fault", ["500", "hang"])
-def test_a_server_out_of_order(study: RunFolders, cli: Cli, server: Backend, fault: str) -> None:
-    server.fault = fault
+def test_a_server_out_of_order(study: RunFolders, cli: Cli, online: Backend, fault: str) -> None:
+    online.fault = fault
     began = time.monotonic()
     code, out, err = cli("wandb", "dashboard", "sweep")
     assert time.monotonic() - began < 20
     assert (code, out) == (1, "")
     assert err.count("\n") == 1
-    assert server.url in err
-    server.fault = None
+    assert online.url in err
+    online.fault = None
 
 
-def test_no_server(study: RunFolders, cli: Cli, server: Backend) -> None:
-    server.close()
+def test_no_server(study: RunFolders, cli: Cli, online: Backend) -> None:
+    online.close()
     code, out, err = cli("wandb", "dashboard", "sweep")
     assert (code, out) == (1, "")
     assert "cannot be reached" in err
 
 
 def test_a_server_that_fails_at_the_last_moment(
-    study: RunFolders, cli: Cli, server: Backend, monkeypatch: pytest.MonkeyPatch
+    study: RunFolders, cli: Cli, online: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever is refused after the first answer is one message, too, and what was saved is noted."""
 
     def refuse(variables: dict[str, Any]) -> dict[str, Any]:
-        server.fault = "500"
+        online.fault = "500"
         raise KeyError("quota")
 
-    monkeypatch.setitem(server._stored.known, "UpsertView2", refuse)
+    monkeypatch.setitem(online._stored.known, "UpsertView2", refuse)
     code, out, err = cli("wandb", "dashboard", "sweep")
-    server.unknown.clear()
-    server.fault = None
+    online.unknown.clear()
+    online.fault = None
     assert (code, out) == (1, "")
     assert err.startswith("receptive: W&B has not taken the dashboard: ")
     assert err.count("\n") == 1
     [noted] = json.loads((study.root / "wandb" / "dashboard.json").read_text()).values()
-    assert noted["report"] in {view["id"] for view in server.views}
+    assert noted["report"] in {view["id"] for view in online.views}
 
 
 def test_without_the_package(study: RunFolders, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

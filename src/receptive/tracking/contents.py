@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ import wandb
 from receptive.runs import Run
 
 
-def end_of(run: Run) -> dict[str, Any]:
-    """Tables, charts and pictures of a run's test; {} where it had none.
+def tables_of(run: Run) -> dict[str, Any]:
+    """Tables, chart and masks of a run's test; {} where it had none.
 
     Raises:
         InputError: result.json is damaged.
@@ -29,7 +29,7 @@ def end_of(run: Run) -> dict[str, Any]:
         found["classes"] = _scores(details["by_class"])
     if run.examples_path.is_file():
         found["masks"] = _masks(run.examples_path, names)
-    return found | pictures(run.figures)
+    return found
 
 
 def _masks(path: Path, names: Sequence[str]) -> list[wandb.Image]:
@@ -87,6 +87,6 @@ def _scores(by_class: Mapping[str, Mapping[str, Any]]) -> wandb.Table:
     return wandb.Table(columns=["class", *columns], data=rows)
 
 
-def pictures(folder: Path) -> dict[str, Any]:
-    """The figures in a folder, by the names of their files."""
-    return {f"figures/{path.stem}": wandb.Image(str(path)) for path in sorted(folder.glob("*.png"))}
+def pictures(files: Iterable[Path]) -> dict[str, Any]:
+    """Figures, by the names of their files."""
+    return {f"figures/{path.stem}": wandb.Image(str(path)) for path in files}

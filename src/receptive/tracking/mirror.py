@@ -5,11 +5,12 @@ from __future__ import annotations
 import wandb
 
 from receptive.config import plain
+from receptive.errors import InputError
 from receptive.runs import Run, State
-from receptive.tracking.contents import end_of
+from receptive.tracking.contents import pictures, tables_of
 from receptive.tracking.identity import identity_of
 from receptive.tracking.mode import Mode
-from receptive.tracking.options import default_wandb_options, wandb_options
+from receptive.tracking.options import default_wandb_options, shown_figures, wandb_options
 from receptive.tracking.page import Page
 from receptive.tracking.record import digest_of_run
 
@@ -40,14 +41,21 @@ class RunMirror:
         status = run.status()
         identity = identity_of(run, self.options, status.wandb_id or "")
         watched = pid if self.options.system_metrics else 0
-        self._started = status.started
-        self.page = Page(run.folder, identity, self.options, mode, pid=watched, started=status.started).open()
+        self._ended = None if pid else status.ended
+        self.page = Page(run.folder, identity, self.options, mode, pid=watched).open()
         self.sent = 0
 
     def look(self) -> None:
         """Send the epochs that have come to metrics.csv; raises InputError where it is damaged."""
-        for row in self.run.metrics():
-            self.sent += self.page.log(int(row["epoch"]), _row(row))
+        rows = self.run.metrics()
+        if not all({"epoch", "seconds"} <= row.keys() for row in rows):
+            raise InputError(f"{self.run.metrics_path} is damaged (a row without epoch or seconds): restore it")
+        for place, row in enumerate(rows):
+            if (epoch := int(row["epoch"])) > self.page.last:
+                values = {key: int(value) if key in _COUNTS else value for key, value in row.items()}
+                if self._ended is not None:  # W&B's clock would say that all epochs are of now
+                    values["_timestamp"] = self._ended - sum(later["seconds"] for later in rows[place + 1 :])
+                self.sent += self.page.log(epoch, values)
 
     def close(self, state: State) -> None:
         """Send what is left, and end the run in W&B as it ended.
@@ -67,15 +75,13 @@ class RunMirror:
     def _send_end(self) -> None:
         """Send what the test gave, as one more row, and the weights."""
         last = int(self.run.metrics()[-1]["epoch"])
-        if self.options.figures and last >= self.page.last:
-            self.page.log(last + 1, end_of(self.run))
+        options = self.options
+        if last >= self.page.last:
+            shown = tables_of(self.run) if options.figures else {}
+            if shown := shown | pictures(shown_figures(self.run.figures, options)):
+                self.page.log(last + 1, shown)
         best = self.run.checkpoints / "best.ckpt"
-        if self.options.checkpoint and best.is_file():
+        if options.checkpoint and best.is_file():
             artifact = wandb.Artifact(f"{self.page.identity.id}-best", "model", metadata=self.run.result()["metrics"])
             artifact.add_file(str(best), policy="immutable", skip_cache=True)
             self.page.run.log_artifact(artifact, aliases=["best"])
-
-
-def _row(row: dict[str, float]) -> dict[str, float]:
-    """A row of metrics.csv, whole numbers as such."""
-    return {key: int(value) if key in _COUNTS else value for key, value in row.items()}

@@ -58,5 +58,11 @@ def wants_feature_maps(config: Mapping[str, Any]) -> bool:
     return any(options is not None and options.feature_maps for options in loggers)
 
 
+def shown_figures(folder: Path, options: WandbOptions | TensorboardOptions) -> list[Path]:
+    """Those of a run's figures that a logger is to show."""
+    known = sorted(folder.glob("*.png"))
+    return [path for path in known if (options.feature_maps if path.stem == "feature_maps" else options.figures)]
+
+
 def _values(node: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in node.items() if key != "_target_"}

@@ -32,7 +32,6 @@ class Page:
         options: of the config.
         mode: "online" or "offline".
         pid: of the process whose memory and devices are watched; 0: of none.
-        started: when the run did, seconds since the epoch; None: now.
 
     Attributes:
         last: the last step that W&B has.
@@ -44,21 +43,11 @@ class Page:
         TimeoutError: at its end the server has not taken all.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        identity: Identity,
-        options: WandbOptions,
-        mode: Mode,
-        *,
-        pid: int = 0,
-        started: float | None = None,
-    ) -> None:
+    def __init__(self, folder: Path, identity: Identity, options: WandbOptions, mode: Mode, *, pid: int = 0) -> None:
         self.folder, self.identity, self.options = folder, identity, options
         self.last = 0
         self.record = Record(identity.id, mode.kind, why=mode.why)
         self._pid = pid
-        self._started = started
         self._resources = contextlib.ExitStack()
 
     def open(self) -> Self:
@@ -102,7 +91,6 @@ class Page:
             x_save_requirements=False,
             x_disable_meta=True,
             x_disable_stats=not self._pid,
-            x_start_time=self._started,
             init_timeout=_INIT,
             finish_timeout=_FINISH,
             finish_timeout_raises=True,

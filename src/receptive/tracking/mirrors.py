@@ -47,31 +47,33 @@ class Mirrors:
 
     def send_tables(self, root: Path, console: Console) -> None:
         """Send the tables of a sweep's report, where its runs are in W&B, and tell where they all are."""
-        self.dismiss()  # what is said of a single job is not said of a sweep's
+        well = self.dismiss()  # what is said of a single job is not said of a sweep's
         runs = [entry.run(root) for entry in Manifest.read(root).entries.values()]
         records = {run: record for run in runs if (record := Record.read(run.folder)).id}
         if not records:
             return
         self._console = Console(quiet=True)
         with contextlib.suppress(OSError):  # then its record says that nothing was sent
-            self._companion = Companion(Path(next(iter(records)).config().paths.output_dir), self._hear)
-            self._companion.ask("table", root)
-        self.dismiss()
+            if well:  # else it would be waited for twice
+                self._companion = Companion(Path(next(iter(records)).config().paths.output_dir), self._hear)
+                self._companion.ask("table", root)
+                self.dismiss()
         self._console = console
         for text in _told_of_sweep(root, list(records.values()), Record.read(root)):
             self._say(text)
 
-    def dismiss(self) -> None:
-        """Wait until all is sent, for a bounded time, and tell what was not."""
+    def dismiss(self) -> bool:
+        """Wait until all is sent, for a bounded time, and tell what was not; gives whether an end was seen of all."""
         if self._companion is None:
-            return
+            return True
         companion, self._companion = self._companion, None
-        for folder in companion.dismiss():
-            self._lost[folder] = companion.fault
+        unseen = companion.dismiss()
+        self._lost |= dict.fromkeys(unseen, companion.fault)
         told, self._offline, self._lost = {**dict.fromkeys(self._offline, ""), **self._lost}, [], {}
         for folder, why in told.items():
             command = f"receptive wandb sync {shlex.quote(shown(Path(folder)))}"
             self._say(f"{why}; {command} sends it" if why else f"{command} sends it")
+        return not unseen
 
     def _hear(self, answer: Answer) -> None:
         if answer["event"] == "open":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,11 @@ import numpy as np
 import wandb
 
 from receptive.runs import Run
+from receptive.tracking.options import WandbOptions, shown_figures
 
 
-def end_of(run: Run) -> dict[str, Any]:
-    """Tables, charts and pictures of a run's test; {} where it had none.
+def end_of(run: Run, options: WandbOptions) -> dict[str, Any]:
+    """Tables, charts and pictures of a run's test, as far as they are asked for; {} where it had none.
 
     Raises:
         InputError: result.json is damaged.
@@ -21,7 +22,9 @@ def end_of(run: Run) -> dict[str, Any]:
     result = run.result()
     details = result.get("details") or {}
     names = tuple(((result.get("data") or {}).get("facts") or {}).get("class_names") or ())
-    found: dict[str, Any] = {}
+    found = pictures(shown_figures(run.figures, options))
+    if not options.figures:
+        return found
     if "confusion_matrix" in details and names:
         found["confusion_matrix"] = _confusion_chart(details["confusion_matrix"], names)
         found["classes"] = _classes(details["confusion_matrix"], names)
@@ -29,7 +32,7 @@ def end_of(run: Run) -> dict[str, Any]:
         found["classes"] = _scores(details["by_class"])
     if run.examples_path.is_file():
         found["masks"] = _masks(run.examples_path, names)
-    return found | pictures(run.figures)
+    return found
 
 
 def _masks(path: Path, names: Sequence[str]) -> list[wandb.Image]:
@@ -87,6 +90,6 @@ def _scores(by_class: Mapping[str, Mapping[str, Any]]) -> wandb.Table:
     return wandb.Table(columns=["class", *columns], data=rows)
 
 
-def pictures(folder: Path) -> dict[str, Any]:
-    """The figures in a folder, by the names of their files."""
-    return {f"figures/{path.stem}": wandb.Image(str(path)) for path in sorted(folder.glob("*.png"))}
+def pictures(paths: Iterable[Path]) -> dict[str, Any]:
+    """Figures by the names of their files."""
+    return {f"figures/{path.stem}": wandb.Image(str(path)) for path in paths}

@@ -58,5 +58,14 @@ def wants_feature_maps(config: Mapping[str, Any]) -> bool:
     return any(options is not None and options.feature_maps for options in loggers)
 
 
+def shown_figures(folder: Path, options: WandbOptions | TensorboardOptions) -> list[Path]:
+    """The pictures of a run's figures/ that a logger is to show; those of the feature maps are asked for apart."""
+    return [
+        path
+        for path in sorted(folder.glob("*.png"))
+        if (options.feature_maps if path.stem == "feature_maps" else options.figures)
+    ]
+
+
 def _values(node: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in node.items() if key != "_target_"}

@@ -63,7 +63,7 @@ def _options(root: Path) -> WandbOptions:
 
 def _contents(root: Path) -> dict[str, Any]:
     tables = {name: _table(root / f"{name}.csv") for name in TABLES if (root / f"{name}.csv").is_file()}
-    return tables | pictures(root / "figures")
+    return tables | pictures(sorted((root / "figures").glob("*.png")))
 
 
 def _table(path: Path) -> wandb.Table:

@@ -21,7 +21,7 @@ from PIL import Image
 from receptive.callbacks.records import EpochRecords
 from receptive.config import decides, leaves
 from receptive.runs import Run
-from receptive.tracking.options import TensorboardOptions, tensorboard_options
+from receptive.tracking.options import TensorboardOptions, shown_figures, tensorboard_options
 
 
 class EventFile:
@@ -168,11 +168,8 @@ def _result(config: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[An
 def _figures(run: Run, options: TensorboardOptions, result: Mapping[str, Any]) -> Iterator[Any]:
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-    for path in sorted(run.figures.glob("*.png")):
-        if options.feature_maps if path.stem == "feature_maps" else options.figures:
-            with Image.open(path) as picture:
-                (width, height), channels = picture.size, len(picture.getbands())
-            image = Summary.Image(
-                width=width, height=height, colorspace=channels, encoded_image_string=path.read_bytes()
-            )
-            yield _event(result["epochs"], [Summary.Value(tag=f"figures/{path.stem}", image=image)])
+    for path in shown_figures(run.figures, options):
+        with Image.open(path) as picture:
+            (width, height), channels = picture.size, len(picture.getbands())
+        image = Summary.Image(width=width, height=height, colorspace=channels, encoded_image_string=path.read_bytes())
+        yield _event(result["epochs"], [Summary.Value(tag=f"figures/{path.stem}", image=image)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import wandb
 
 from receptive.config import plain
@@ -43,10 +45,22 @@ class RunMirror:
         self._started = status.started
         self.page = Page(run.folder, identity, self.options, mode, pid=watched, started=status.started).open()
         self.sent = 0
+        self._seen = b""  # of metrics.csv
 
     def look(self) -> None:
-        """Send the epochs that have come to metrics.csv; raises InputError where it is damaged."""
-        for row in self.run.metrics():
+        """Send the epochs that have come to metrics.csv, once it ends with a whole line; it may be written just now."""
+        try:
+            content = self.run.metrics_path.read_bytes()
+        except FileNotFoundError:
+            return
+        if content != self._seen and content.endswith(b"\n"):
+            rows = self.run.metrics()
+            if self.run.metrics_path.read_bytes() == content:
+                self._seen = content
+                self._send(rows)
+
+    def _send(self, rows: Iterable[dict[str, float]]) -> None:
+        for row in rows:
             self.sent += self.page.log(int(row["epoch"]), _row(row))
 
     def close(self, state: State) -> None:
@@ -55,20 +69,30 @@ class RunMirror:
         Raises:
             TimeoutError: the server has not taken all.
         """
+        code = EXIT_CODES.get(state, EXIT_CODES["interrupted"])
+        try:
+            digest = self._send_all(state)
+        except Exception:
+            self.page.close(code, "")  # its state at least
+            raise
+        self.page.close(code, digest)
+
+    def _send_all(self, state: State) -> str:
+        """Send what is left; gives the digest of all."""
         digest, result = digest_of_run(self.run), self.run.result()
-        self.look()
+        self._send(self.run.metrics())
         if state == "done":
             self._send_end()
         told = {key: result[key] for key in _TOLD if key in result} | result.get("metrics", {}) | {"state": state}
         error = self.run.status().error
         self.page.run.summary.update(told | ({"error": error} if error else {}))
-        self.page.close(EXIT_CODES.get(state, EXIT_CODES["interrupted"]), digest)
+        return digest
 
     def _send_end(self) -> None:
         """Send what the test gave, as one more row, and the weights."""
         last = int(self.run.metrics()[-1]["epoch"])
-        if self.options.figures and last >= self.page.last:
-            self.page.log(last + 1, end_of(self.run))
+        if last >= self.page.last and (shown := end_of(self.run, self.options)):
+            self.page.log(last + 1, shown)
         best = self.run.checkpoints / "best.ckpt"
         if self.options.checkpoint and best.is_file():
             artifact = wandb.Artifact(f"{self.page.identity.id}-best", "model", metadata=self.run.result()["metrics"])

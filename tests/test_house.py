@@ -48,7 +48,7 @@ HOUSE = {
     "trainer": "callbacks checkpoints ranks",
     "callbacks": "checkpoints config journal ranks recording files runs signals tasks",
     "checkpoints": "runs",
-    "tracking": "callbacks config console files lease manifest ranks report runs signatures",
+    "tracking": "callbacks config console files lease manifest ranks report runs signals signatures",
     # what a run is made of; never of one another
     "data": "",
     "models": "",

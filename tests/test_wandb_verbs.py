@@ -1,9 +1,7 @@
 """`receptive wandb ACTION`: help, misspelt words, completion, what is handed on."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -86,9 +84,7 @@ def test_sync_takes_folders_and_studies(cli: Cli, tmp_path: Path, monkeypatch: p
         given.extend(folders)
         return well
 
-    module = ModuleType("receptive.tracking.sync")
-    monkeypatch.setattr(module, "sync", sync, raising=False)
-    monkeypatch.setitem(sys.modules, "receptive.tracking.sync", module)
+    monkeypatch.setattr("receptive.tracking.sync.sync", sync)
     (tmp_path / "outputs/studies/width").mkdir(parents=True)
     (tmp_path / "run").mkdir()
     assert cli("wandb", "sync", "width", "run") == (0 if well else 1, "", "")

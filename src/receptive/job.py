@@ -122,8 +122,8 @@ def _train(config: DictConfig, run: Run, status: Status, console: Console, world
     if checkpoint is None:
         if messages:
             console.print("the run starts anew", highlight=False)
-        if run.metrics():  # W&B may have these epochs already, and takes none twice
-            status.wandb_id = None
+        if run.metrics_path.is_file() and run.metrics_path.stat().st_size:
+            status.wandb_id = None  # W&B may have these epochs already, and takes none twice
         run.clear()
     if wandb_options(configs.plain(config)) is not None:
         status.wandb_id = id_of_agent() or status.wandb_id or new_id(status.fingerprint)

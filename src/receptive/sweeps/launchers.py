@@ -70,6 +70,7 @@ class _Pool:
         self.ended = 0
         self.console = Console(markup=False)
         self.selector = selectors.DefaultSelector()
+        self.leaving: list[_Worker] = []
 
     def start(self, place: Place) -> None:
         """Start a worker at a place and give it its first job, if there is one."""
@@ -97,9 +98,10 @@ class _Pool:
         else:
             self.selector.unregister(worker.answers)
             worker.dismiss()
+            self.leaving.append(worker)
 
     def run(self) -> None:
-        """Feed the workers until all jobs have ended."""
+        """Feed the workers until all jobs have ended; they leave together, as each may have something to send."""
         while self.selector.get_map():
             for key, _ in self.selector.select():
                 worker = cast(_Worker, key.data)
@@ -117,10 +119,12 @@ class _Pool:
                     self._feed(worker)
                 else:
                     self.start(worker.place)
+        for worker in self.leaving:
+            worker.process.wait()
 
     def stop(self) -> None:
         """Ask all workers to stop at the end of a batch; kill those that do not."""
-        workers = [cast(_Worker, key.data) for key in list(self.selector.get_map().values())]
+        workers = [*self.leaving, *(cast(_Worker, key.data) for key in list(self.selector.get_map().values()))]
         for worker in workers:
             worker.process.terminate()
         for worker in workers:
@@ -147,9 +151,8 @@ class _Worker:
             print(folder, file=self.process.stdin, flush=True)
 
     def dismiss(self) -> None:
-        """Let it end."""
+        """Let it end, without waiting for it."""
         self._close()
-        self.process.wait()
 
     def cause_of_death(self) -> str:
         """How the process ended."""

@@ -9,10 +9,13 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from receptive.signals import Interrupted
 
 PATIENCE = 20.0  # seconds in which all that waits must be sent, at the end of the process
 
@@ -36,11 +39,13 @@ class Companion:
         self._open: set[str] = set()  # folders that were asked for and not told to be at their end
         self.fault = ""
         self._changed = threading.Condition()
+        # what it dies of, and what libraries print; closed by dismiss
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-m", "receptive.tracking.follower"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._complaints,
             env=_environment(outputs, asked),
             start_new_session=True,  # a Ctrl-C is for the training, which tells of its end
         )
@@ -59,10 +64,12 @@ class Companion:
         assert self._process.stdin is not None
         with self._changed:
             self._open.add(str(folder))
-        line = json.dumps({"ask": ask, "folder": str(folder), **more}) + "\n"
+        line = (json.dumps({"ask": ask, "folder": str(folder), **more}) + "\n").encode()
         try:
-            os.write(self._process.stdin.fileno(), line.encode())
+            taken = os.write(self._process.stdin.fileno(), line)
         except OSError:  # it is gone, or has taken nothing for hundreds of requests
+            taken = 0
+        if taken < len(line):  # what comes after half a line would not be understood
             self._process.kill()
 
     def wait_for(self, folder: Path, seconds: float) -> bool:
@@ -71,29 +78,44 @@ class Companion:
             return self._changed.wait_for(lambda: str(folder) not in self._open or not self.alive, seconds)
 
     def dismiss(self, seconds: float = PATIENCE) -> list[str]:
-        """Let it finish, for a bounded time; gives the folders whose end was not told."""
+        """Let it finish, for a bounded time; gives the folders whose end was not told.
+
+        A signal ends the waiting, and nothing else: what was trained is done.
+        """
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         try:
             if self._process.wait(seconds):
-                self.fault = f"the mirror has died (code {self._process.returncode})"
+                self.fault = f"the mirror has died ({self._last_words() or f'code {self._process.returncode}'})"
         except subprocess.TimeoutExpired:
             self.fault = f"no end within {seconds:.0f} s"
             self._process.kill()  # the client's own process ends when it notices
             self._process.wait()
+        except (Interrupted, KeyboardInterrupt):
+            self.fault = "not waited for"  # it goes on by itself
         self._listener.join(1.0)
+        self._complaints.close()
         return sorted(self._open)
+
+    def _last_words(self) -> str:
+        """Of what it has died: the last line of a traceback."""
+        if self._complaints.closed:
+            return ""
+        self._complaints.seek(0)
+        lines = self._complaints.read().decode(errors="replace").splitlines()
+        return lines[-1][:200] if lines else ""
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            answer = json.loads(line)
-            if answer["event"] in ("closed", "lost"):
-                with self._changed:
-                    self._open.discard(answer["folder"])
-                    self._changed.notify_all()
-            self._hear(answer)
+        with self._process.stdout as answers:
+            for line in answers:
+                answer = json.loads(line)
+                if answer["event"] in ("closed", "lost"):
+                    with self._changed:
+                        self._open.discard(answer["folder"])
+                        self._changed.notify_all()
+                self._hear(answer)
         with self._changed:
             self._changed.notify_all()
 

@@ -10,10 +10,11 @@ import numpy as np
 import wandb
 
 from receptive.runs import Run
+from receptive.tracking.options import WandbOptions, shown_figures
 
 
-def tables_of(run: Run) -> dict[str, Any]:
-    """Tables, chart and masks of a run's test; {} where it had none.
+def end_of(run: Run, options: WandbOptions) -> dict[str, Any]:
+    """Tables, charts and pictures of a run's test, as far as they are asked for; {} where it had none.
 
     Raises:
         InputError: result.json is damaged.
@@ -21,7 +22,9 @@ def tables_of(run: Run) -> dict[str, Any]:
     result = run.result()
     details = result.get("details") or {}
     names = tuple(((result.get("data") or {}).get("facts") or {}).get("class_names") or ())
-    found: dict[str, Any] = {}
+    found = pictures(shown_figures(run.figures, options))
+    if not options.figures:
+        return found
     if "confusion_matrix" in details and names:
         found["confusion_matrix"] = _confusion_chart(details["confusion_matrix"], names)
         found["classes"] = _classes(details["confusion_matrix"], names)
@@ -87,6 +90,6 @@ def _scores(by_class: Mapping[str, Mapping[str, Any]]) -> wandb.Table:
     return wandb.Table(columns=["class", *columns], data=rows)
 
 
-def pictures(files: Iterable[Path]) -> dict[str, Any]:
-    """Figures, by the names of their files."""
-    return {f"figures/{path.stem}": wandb.Image(str(path)) for path in files}
+def pictures(paths: Iterable[Path]) -> dict[str, Any]:
+    """Figures by the names of their files."""
+    return {f"figures/{path.stem}": wandb.Image(str(path)) for path in paths}

@@ -57,6 +57,7 @@ class Follower:
 
     def _begin(self, run: Run, pid: int) -> None:
         mode = self.mode
+        self.end()  # of a run whose end was not told: not even its state could be written
         try:
             try:
                 self._mirror = RunMirror(run, mode, pid)
@@ -114,7 +115,7 @@ class Follower:
         self._answer({"event": "lost", "folder": str(folder), "why": _words(error)})
 
     def end(self) -> None:
-        """Nobody asks any more."""
+        """End the run that is still open as its folder says."""
         if self._mirror is not None:
             run = self._mirror.run
             self.close(str(run.folder), run.state())

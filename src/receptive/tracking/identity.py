@@ -55,9 +55,9 @@ def id_of_agent() -> str | None:
     return os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
 
 
-def group_of(root: Path) -> str:
+def group_of(root: Path, manifest: Manifest | None = None) -> str:
     """The name of the study or sweep in a folder; raises InputError where its sweep.json is damaged."""
-    return (Manifest.read(root).name or root.absolute().name)[:_LONGEST_NAME]
+    return ((manifest or Manifest.read(root)).name or root.absolute().name)[:_LONGEST_NAME]
 
 
 def identity_of(run: Run, options: WandbOptions, wandb_id: str) -> Identity:
@@ -67,20 +67,21 @@ def identity_of(run: Run, options: WandbOptions, wandb_id: str) -> Identity:
         InputError: config.yaml is damaged.
     """
     root = run.folder.absolute().parent
-    entry = _entry(run)
+    manifest = _manifest(root)
+    entry = next((entry for entry in manifest.entries.values() if entry.folder == run.folder.absolute().name), None)
     config = read_yaml(run.config_path)
-    group = options.group or (group_of(root) if entry is not None else None)
+    sweep = group_of(root, manifest) if entry is not None else None
     model, data = _class(config.get("model")), _class((config.get("data") or {}).get("source"))
     tags = [*(config.get("tags") or ()), *options.tags, *(name for name in (data, model) if name)]
-    told = {"fingerprint": run.status().fingerprint}
+    told: dict[str, Any] = {"fingerprint": run.status().fingerprint}
     known = flat(config)
     if entry is not None:  # a label may be of a variant, or of a group of the config, and stand nowhere else
         labels = {key.replace(".", "/"): value for key, value in entry.labels.items()}
-        told |= {"sweep": group_of(root)} | {key: value for key, value in labels.items() if key not in known}
+        told |= {"sweep": sweep} | {key: value for key, value in labels.items() if key not in known}
     return Identity(
         id=wandb_id,
         name=(options.name or _name(entry, model, data, config))[:_LONGEST_NAME],
-        group=group,
+        group=options.group or sweep,
         tags=tuple(dict.fromkeys(str(tag)[:_LONGEST_TAG] for tag in tags if str(tag))),
         notes=options.notes,
         config=known | told,
@@ -98,14 +99,12 @@ def flat(config: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _entry(run: Run) -> Entry | None:
-    """What the sweep in which a run lies says of it; None of a single one."""
-    folder = run.folder.absolute()
+def _manifest(root: Path) -> Manifest:
+    """That of a sweep's folder; an empty one where there is none that can be read."""
     try:
-        entries = Manifest.read(folder.parent).entries.values()
+        return Manifest.read(root)
     except InputError:
-        return None
-    return next((entry for entry in entries if entry.folder == folder.name), None)
+        return Manifest()
 
 
 def _name(entry: Entry | None, model: str, data: str, config: Mapping[str, Any]) -> str:

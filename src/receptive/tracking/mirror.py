@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import wandb
 
 from receptive.config import plain
 from receptive.errors import InputError
 from receptive.runs import Run, State
-from receptive.tracking.contents import pictures, tables_of
 from receptive.tracking.identity import identity_of
 from receptive.tracking.mode import Mode
-from receptive.tracking.options import default_wandb_options, shown_figures, wandb_options
+from receptive.tracking.options import default_wandb_options, wandb_options
 from receptive.tracking.page import Page
 from receptive.tracking.record import digest_of_run
 
@@ -44,10 +45,21 @@ class RunMirror:
         self._ended = None if pid else status.ended
         self.page = Page(run.folder, identity, self.options, mode, pid=watched).open()
         self.sent = 0
+        self._seen = b""  # of metrics.csv
 
     def look(self) -> None:
-        """Send the epochs that have come to metrics.csv; raises InputError where it is damaged."""
-        rows = self.run.metrics()
+        """Send the epochs that have come to metrics.csv, once it ends with a whole line; it may be written just now."""
+        try:
+            content = self.run.metrics_path.read_bytes()
+        except FileNotFoundError:
+            return
+        if content != self._seen and content.endswith(b"\n"):
+            rows = self.run.metrics()
+            if self.run.metrics_path.read_bytes() == content:
+                self._seen = content
+                self._send(rows)
+
+    def _send(self, rows: Sequence[dict[str, float]]) -> None:
         if not all({"epoch", "seconds"} <= row.keys() for row in rows):
             raise InputError(f"{self.run.metrics_path} is damaged (a row without epoch or seconds): restore it")
         for place, row in enumerate(rows):
@@ -63,25 +75,32 @@ class RunMirror:
         Raises:
             TimeoutError: the server has not taken all.
         """
+        code = EXIT_CODES.get(state, EXIT_CODES["interrupted"])
+        try:
+            digest = self._send_all(state)
+        except Exception:
+            self.page.close(code, "")  # its state at least
+            raise
+        self.page.close(code, digest)
+
+    def _send_all(self, state: State) -> str:
+        """Send what is left; gives the digest of all."""
         digest, result = digest_of_run(self.run), self.run.result()
-        self.look()
+        self._send(self.run.metrics())
         if state == "done":
             self._send_end()
         told = {key: result[key] for key in _TOLD if key in result} | result.get("metrics", {}) | {"state": state}
         error = self.run.status().error
         self.page.run.summary.update(told | ({"error": error} if error else {}))
-        self.page.close(EXIT_CODES.get(state, EXIT_CODES["interrupted"]), digest)
+        return digest
 
     def _send_end(self) -> None:
         """Send what the test gave, as one more row, and the weights."""
         last = int(self.run.metrics()[-1]["epoch"])
-        options = self.options
-        if last >= self.page.last:
-            shown = tables_of(self.run) if options.figures else {}
-            if shown := shown | pictures(shown_figures(self.run.figures, options)):
-                self.page.log(last + 1, shown)
+        if last >= self.page.last and (shown := end_of(self.run, self.options)):
+            self.page.log(last + 1, shown)
         best = self.run.checkpoints / "best.ckpt"
-        if options.checkpoint and best.is_file():
+        if self.options.checkpoint and best.is_file():
             artifact = wandb.Artifact(f"{self.page.identity.id}-best", "model", metadata=self.run.result()["metrics"])
             artifact.add_file(str(best), policy="immutable", skip_cache=True)
             self.page.run.log_artifact(artifact, aliases=["best"])

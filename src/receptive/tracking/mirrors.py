@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import shlex
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
+from receptive.errors import InputError
 from receptive.manifest import Manifest
 from receptive.runs import Run, State, shown
-from receptive.tracking.companion import Answer, Companion
+from receptive.tracking.companion import PATIENCE, Answer, Companion
 from receptive.tracking.record import Record
 
 
@@ -26,17 +27,20 @@ class Mirrors:
         self._current: Path | None = None  # folder of the run that is followed
         self._offline: list[str] = []  # folders
         self._lost: dict[str, str] = {}  # folder -> why
+        self._disabled = False
         atexit.register(self.dismiss)
 
     def begin(self, run: Run, outputs: Path, console: Console) -> None:
         """Follow a run that this process trains."""
         self._console = console
         try:
-            if self._companion is None or not self._companion.alive:
+            if self._companion is not None and not self._companion.alive:
+                self.dismiss()  # tells what it has left undone
+            if self._companion is None:
                 self._companion = Companion(outputs, self._hear)
             self._companion.ask("open", run.folder, pid=os.getpid())
             self._current = run.folder
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # no more processes, no more threads
             self._say(f"no mirror: {error}")
 
     def end(self, run: Run, state: State) -> None:
@@ -47,33 +51,37 @@ class Mirrors:
 
     def send_tables(self, root: Path, console: Console) -> None:
         """Send the tables of a sweep's report, where its runs are in W&B, and tell where they all are."""
-        well = self.dismiss()  # what is said of a single job is not said of a sweep's
+        deadline = time.monotonic() + PATIENCE
+        self._console = Console(quiet=True)  # what is said of a single job is not said of a sweep's
+        self.dismiss()
         runs = [entry.run(root) for entry in Manifest.read(root).entries.values()]
-        records = {run: record for run in runs if (record := Record.read(run.folder)).id}
-        if not records:
+        runs = [run for run in runs if run.status().wandb_id is not None]  # a mirror that died at once left no record
+        if not runs:
             return
-        self._console = Console(quiet=True)
-        with contextlib.suppress(OSError):  # then its record says that nothing was sent
-            if well:  # else it would be waited for twice
-                self._companion = Companion(Path(next(iter(records)).config().paths.output_dir), self._hear)
-                self._companion.ask("table", root)
-                self.dismiss()
+        fault = ""
+        try:
+            self._companion = companion = Companion(Path(runs[0].config().paths.output_dir), self._hear)
+            companion.ask("table", root)
+            self.dismiss(max(0.0, deadline - time.monotonic()))
+            fault = companion.fault
+        except (OSError, RuntimeError, InputError) as error:
+            fault = str(error)
         self._console = console
-        for text in _told_of_sweep(root, list(records.values()), Record.read(root)):
-            self._say(text)
+        if not self._disabled:
+            for text in _told_of_sweep(root, [Record.read(run.folder) for run in runs], Record.read(root), fault):
+                self._say(text)
 
-    def dismiss(self) -> bool:
-        """Wait until all is sent, for a bounded time, and tell what was not; gives whether an end was seen of all."""
+    def dismiss(self, seconds: float = PATIENCE) -> None:
+        """Wait until all is sent, for a bounded time, and tell what was not."""
         if self._companion is None:
-            return True
+            return
         companion, self._companion = self._companion, None
-        unseen = companion.dismiss()
-        self._lost |= dict.fromkeys(unseen, companion.fault)
+        for folder in companion.dismiss(seconds):
+            self._lost[folder] = companion.fault
         told, self._offline, self._lost = {**dict.fromkeys(self._offline, ""), **self._lost}, [], {}
         for folder, why in told.items():
             command = f"receptive wandb sync {shlex.quote(shown(Path(folder)))}"
             self._say(f"{why}; {command} sends it" if why else f"{command} sends it")
-        return not unseen
 
     def _hear(self, answer: Answer) -> None:
         if answer["event"] == "open":
@@ -83,21 +91,24 @@ class Mirrors:
             self._lost[answer["folder"]] = answer["why"]
         elif answer["kind"] == "offline":
             self._offline.append(answer["folder"])
+        self._disabled = answer.get("kind") == "disabled"
 
     def _say(self, text: str) -> None:
         self._console.print(f"{'W&B':<8} {text}", highlight=False, soft_wrap=True)
 
 
-def _told_of_sweep(root: Path, runs: Sequence[Record], tables: Record) -> list[str]:
-    """What is to be said of a sweep's pages at its end."""
+def _told_of_sweep(root: Path, runs: Sequence[Record], tables: Record, fault: str) -> list[str]:
+    """What is to be said of a sweep's pages at its end; `fault`: of the process that was to send the tables."""
     complete = [record for record in runs if record.kind == "online" and record.digest]
     lacking = [record for record in (*runs, tables) if not (record.kind == "online" and record.digest)]
-    lines = [f"{len(complete)} of {len(runs)} runs; the sweep's tables: {tables.url}"] if complete else []
+    where = f"; the sweep's tables: {tables.url}" if tables.url else ""
+    lines = [f"{len(complete)} of {len(runs)} runs{where}"] if complete else []
     if lacking:
         count = len(runs) - len(complete)
-        why = next((record.why for record in lacking if record.why), "the mirror has died")
+        why = next((record.why for record in lacking if record.why), fault or "the mirror has died")
         what = f"{count} run{'s' if count != 1 else ''}" if count else "the tables"
-        lines.append(f"{what} recorded offline: {why}")
+        recorded = all(record.id and record.kind == "offline" for record in lacking)
+        lines.append(f"{what} {'recorded offline' if recorded else 'not wholly in W&B'}: {why}")
         lines.append(f"receptive wandb sync {shlex.quote(shown(root))} sends them")
     return lines
 

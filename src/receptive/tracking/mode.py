@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -64,4 +65,6 @@ def _server_trouble(server: str) -> str:
         return f"{server} answers {error.code}" if error.code >= 500 else ""
     except (OSError, ValueError) as error:  # no such host, refused, no answer
         reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLError):  # it is there; the client has certificates of its own
+            return ""
         return f"{server} cannot be reached ({reason})"

@@ -59,9 +59,12 @@ def wants_feature_maps(config: Mapping[str, Any]) -> bool:
 
 
 def shown_figures(folder: Path, options: WandbOptions | TensorboardOptions) -> list[Path]:
-    """Those of a run's figures that a logger is to show."""
-    known = sorted(folder.glob("*.png"))
-    return [path for path in known if (options.feature_maps if path.stem == "feature_maps" else options.figures)]
+    """The pictures of a run's figures/ that a logger is to show; those of the feature maps are asked for apart."""
+    return [
+        path
+        for path in sorted(folder.glob("*.png"))
+        if (options.feature_maps if path.stem == "feature_maps" else options.figures)
+    ]
 
 
 def _values(node: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,14 @@ and result.json say, and nothing twice.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -56,7 +59,7 @@ def sync(folders: Sequence[Path], console: Console) -> bool:
     found = [(root, runs_of(root)) for root in folders]
     if trouble := choose_mode(asked=True).why:
         raise InputError(f"nothing can be sent: {trouble}")
-    sender = _Sender(found[0][1][0])
+    sender = _Sender(_place_of_cache(*found[0]))
     well = True
     try:
         for root, runs in found:
@@ -75,8 +78,8 @@ def sync(folders: Sequence[Path], console: Console) -> bool:
 class _Sender:
     """Sends one run after the other; one that hangs costs its own time and no other's."""
 
-    def __init__(self, first: Run) -> None:
-        self._outputs = Path(first.config().paths.output_dir)
+    def __init__(self, outputs: Path) -> None:
+        self._outputs = outputs
         self._answers: dict[str, Answer] = {}
         self.companion = self._start()
 
@@ -114,6 +117,7 @@ class _Sender:
     def _ask(self, what: str, folder: Path) -> str:
         """Ask for a folder to be sent; gives what went wrong."""
         if not self.companion.alive:
+            self.companion.dismiss(0.0)
             self.companion = self._start()
         self.companion.ask(what, folder)
         if not self.companion.wait_for(folder, _PATIENCE):
@@ -123,6 +127,15 @@ class _Sender:
         if answer["event"] == "lost":
             return str(answer["why"])
         return "" if answer["kind"] == "online" else "W&B did not answer; recorded offline"
+
+
+def _place_of_cache(root: Path, runs: Iterable[Run]) -> Path:
+    """The folder of all outputs, or that of these runs where they come from another machine, or cannot be read."""
+    for run in runs:
+        with contextlib.suppress(InputError, OmegaConfBaseException):
+            outputs = Path(run.config().paths.output_dir)
+            return outputs if os.access(outputs, os.W_OK) else root.absolute()
+    return root.absolute()
 
 
 def _name(run: Run) -> None:

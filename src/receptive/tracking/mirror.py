@@ -9,6 +9,7 @@ import wandb
 from receptive.config import plain
 from receptive.errors import InputError
 from receptive.runs import Run, State
+from receptive.tracking.contents import end_of
 from receptive.tracking.identity import identity_of
 from receptive.tracking.mode import Mode
 from receptive.tracking.options import default_wandb_options, wandb_options

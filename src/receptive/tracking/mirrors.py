@@ -6,7 +6,7 @@ import atexit
 import contextlib
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
@@ -14,7 +14,9 @@ from rich.console import Console
 from receptive.manifest import Manifest
 from receptive.runs import Run, State, shown
 from receptive.tracking.companion import Answer, Companion
-from receptive.tracking.record import Record
+from receptive.tracking.identity import id_of_agent
+from receptive.tracking.options import switched_off
+from receptive.tracking.record import Record, digest_of_run
 
 
 class Mirrors:
@@ -33,7 +35,7 @@ class Mirrors:
         self._console = console
         try:
             if self._companion is None or not self._companion.alive:
-                self._companion = Companion(outputs, self._hear)
+                self._companion = Companion(outputs, self._hear, agent=id_of_agent(run) is not None)
             self._companion.ask("open", run.folder, pid=os.getpid())
             self._current = run.folder
         except OSError as error:
@@ -45,21 +47,33 @@ class Mirrors:
             self._current = None
             self._companion.ask("close", run.folder, state=state)
 
-    def send_tables(self, root: Path, console: Console) -> None:
-        """Send the tables of a sweep's report, where its runs are in W&B, and tell where they all are."""
+    def send_tables(self, root: Path, console: Console, asked: bool) -> None:
+        """Send the tables of a sweep's report, where its runs are in W&B, and tell where they all are.
+
+        Args:
+            root: the sweep's folder.
+            console: is told.
+            asked: the command names W&B; then runs are told of too that were trained without it.
+        """
         self.dismiss()  # what is said of a single job is not said of a sweep's
         runs = [entry.run(root) for entry in Manifest.read(root).entries.values()]
-        records = {run: record for run in runs if (record := Record.read(run.folder)).id}
-        if not records:
-            return
+        known = [run for run in runs if Record.read(run.folder) != Record()]
         self._console = Console(quiet=True)
-        with contextlib.suppress(OSError):  # then its record says that nothing was sent
-            self._companion = Companion(Path(next(iter(records)).config().paths.output_dir), self._hear)
-            self._companion.ask("table", root)
-        self.dismiss()
+        if known:
+            with contextlib.suppress(OSError):  # then its record says that nothing was sent
+                self._companion = Companion(Path(known[0].config().paths.output_dir), self._hear)
+                self._companion.ask("table", root)
+            self.dismiss()
         self._console = console
-        for text in _told_of_sweep(root, list(records.values()), Record.read(root)):
+        told = runs if asked and not switched_off() else known
+        for text in _told_of_sweep(root, told, Record.read(root)):
             self._say(text)
+
+    def tell(self, run: Run, console: Console) -> None:
+        """Say how a run that has ended long since comes to W&B, where it is not there."""
+        self._console = console
+        if not switched_off() and not Record.read(run.folder).has(digest_of_run(run)):
+            self._say(f"receptive wandb sync {shlex.quote(shown(run.folder))} sends it")
 
     def dismiss(self) -> None:
         """Wait until all is sent, for a bounded time, and tell what was not."""
@@ -67,7 +81,7 @@ class Mirrors:
             return
         companion, self._companion = self._companion, None
         for folder in companion.dismiss():
-            self._lost[folder] = companion.fault
+            self._lost.setdefault(folder, companion.fault)
         told, self._offline, self._lost = {**dict.fromkeys(self._offline, ""), **self._lost}, [], {}
         for folder, why in told.items():
             command = f"receptive wandb sync {shlex.quote(shown(Path(folder)))}"
@@ -86,18 +100,22 @@ class Mirrors:
         self._console.print(f"{'W&B':<8} {text}", highlight=False, soft_wrap=True)
 
 
-def _told_of_sweep(root: Path, runs: Sequence[Record], tables: Record) -> list[str]:
+def _told_of_sweep(root: Path, runs: Iterable[Run], tables: Record) -> list[str]:
     """What is to be said of a sweep's pages at its end."""
-    complete = [record for record in runs if record.kind == "online" and record.digest]
-    lacking = [record for record in (*runs, tables) if not (record.kind == "online" and record.digest)]
-    lines = [f"{len(complete)} of {len(runs)} runs; the sweep's tables: {tables.url}"] if complete else []
-    if lacking:
-        count = len(runs) - len(complete)
-        why = next((record.why for record in lacking if record.why), "the mirror has died")
-        what = f"{count} run{'s' if count != 1 else ''}" if count else "the tables"
-        lines.append(f"{what} recorded offline: {why}")
-        lines.append(f"receptive wandb sync {shlex.quote(shown(root))} sends them")
-    return lines
+    records = {run: Record.read(run.folder) for run in runs if run.state() not in ("waiting", "running")}
+    lacking = [record for run, record in records.items() if not record.has(digest_of_run(run))]
+    complete = len(records) - len(lacking)
+    lines = [f"{complete} of {len(records)} runs; the sweep's tables: {tables.url}"] if complete else []
+    if count := len(lacking):
+        what = f"{count} run{'s' if count != 1 else ''}"
+    elif records and not (tables.kind == "online" and tables.digest):
+        what, lacking = "the tables", [tables]
+    else:
+        return lines
+    recorded = all(record.kind == "offline" and record.digest for record in lacking)
+    why = next((record.why for record in lacking if record.why), "")
+    told = f"{what} {'recorded offline' if recorded else 'not in W&B, or not all of it'}"
+    return [*lines, f"{told}: {why}" if why else told, f"receptive wandb sync {shlex.quote(shown(root))} sends them"]
 
 
 MIRRORS = Mirrors()

@@ -134,6 +134,7 @@ def test_quoted_values_survive_hydras_grammar(value: str) -> None:
 def test_the_same_overrides_name_the_same_sweep() -> None:
     assert configs.sweep_name(["a=1,2", "b=3"]) == configs.sweep_name(["b=3", "a=1,2"])
     assert configs.sweep_name(["a=1,2", "rerun=all"]) == configs.sweep_name(["a=1,2"])
+    assert configs.sweep_name(["a=1,2", "logger=wandb", "logger.wandb.notes=x"]) == configs.sweep_name(["a=1,2"])
     assert configs.sweep_name(["a=1,2"]) != configs.sweep_name(["a=1,3"])
 
 

@@ -173,8 +173,12 @@ def quoted(value: str) -> str:
     return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
 
 
+# beginnings of overrides that change nothing of what is computed
+ABOUT_THE_COMMAND = ("rerun=", "dry_run=", "submit=", "logger=", "logger.")
+
+
 def sweep_name(overrides: Sequence[str], about_hydra: Sequence[str] = ()) -> str:
-    """The folder name of a sweep: the same overrides, in any order, find the same folder.
+    """The folder name of a sweep: the same overrides, in any order, with whatever loggers, find the same folder.
 
     Args:
         overrides: of the config.
@@ -185,7 +189,7 @@ def sweep_name(overrides: Sequence[str], about_hydra: Sequence[str] = ()) -> str
     kept = sorted(
         line
         for line in lines
-        if not line.startswith(("hydra", "rerun=", "dry_run=", "submit="))
+        if not line.startswith(("hydra", *ABOUT_THE_COMMAND))
         or (line.startswith(("hydra.sweeper.", "hydra/sweeper=")) and not line.startswith(_NOT_IN_SWEEP_NAME))
     )
     return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:10]

@@ -126,7 +126,7 @@ def _train(config: DictConfig, run: Run, status: Status, console: Console, world
             status.wandb_id = None  # W&B may have these epochs already, and takes none twice
         run.clear()
     if wandb_options(configs.plain(config)) is not None:
-        status.wandb_id = id_of_agent() or status.wandb_id or new_id(status.fingerprint)
+        status.wandb_id = id_of_agent(run) or status.wandb_id or new_id(status.fingerprint)
         run.write_status(status)
         MIRRORS.begin(run, Path(config.paths.output_dir), console)
     interruption = Interruption()

@@ -17,6 +17,7 @@ from receptive.ranks.place import refuse_started_by_others
 from receptive.runs import ENDED_WELL, Run, metric_text, open_run, shown
 from receptive.signals import Interrupted
 from receptive.tracking.mirrors import MIRRORS
+from receptive.tracking.options import wandb_options
 
 # the metrics in a run's last lines, those of them that there are
 _SHOWN = ("loss", "accuracy", "accuracy_macro", "f1_mean", "f1_std", "f1_min", "iou_mean")
@@ -35,6 +36,8 @@ def run_single(config: DictConfig, folder: Path, console: Console) -> None:
     if (state := run.state()) in ENDED_WELL and config.rerun != "all":
         console.print(f"{shown(folder)} is {state} already", highlight=False, soft_wrap=True)
         print_result(run, console)
+        if wandb_options(configs.plain(frozen)) is not None:
+            MIRRORS.tell(run, console)
         return
     if not run.locked():
         if config.rerun == "all":

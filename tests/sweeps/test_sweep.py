@@ -117,6 +117,19 @@ def test_a_failed_job_stops_no_other_and_is_run_again(cli: Cli, tmp_path: Path) 
     assert (failed.status().attempts, good.status().attempts) == (3, 2)
 
 
+def test_a_logger_is_no_other_sweep(cli: Cli, tmp_path: Path) -> None:
+    """Its done runs stay as they are, and are told of; what starts over has the logger."""
+    arguments = ("-m", "trainer=debug", "seed=0,1")
+    cli("train", *arguments)
+    code, out, _ = cli("train", *arguments, "logger=wandb")
+    [folder] = (tmp_path / "outputs" / "sweeps").iterdir()
+    assert (code, [run.status().attempts for run in runs(folder)]) == (0, [1, 1])
+    assert f"2 runs not in W&B, or not all of it\nW&B      receptive wandb sync outputs/sweeps/{folder.name}" in out
+    _, out, _ = cli("train", *arguments, "logger=tensorboard", "rerun=all")
+    assert [list(run.config().logger) for run in runs(folder)] == [["tensorboard"]] * 2
+    assert "W&B" not in out
+
+
 def test_variants_and_a_study_file(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "mine" / "study").mkdir(parents=True)
     (tmp_path / "mine" / "study" / "width.yaml").write_text(

@@ -126,7 +126,7 @@ def settle(jobs: Sequence[Job], root: Path, about: Mapping[str, Any] | None = No
                 entries[job.fingerprint] = job.entry(entry.folder)
             jobs = [replace(job, run=entries[job.fingerprint].run(root)) for job in jobs]
             for job in jobs:
-                _freeze(job)
+                freeze(job)
             replace(before, entries=entries, **(about or {})).write(root)
     except OSError as error:
         raise InputError(f"hydra.sweep.dir={root} cannot be written: {error.strerror}") from None
@@ -159,11 +159,11 @@ def _refuse_changed(jobs: Iterable[Job], entries: Iterable[Entry], root: Path) -
 
 
 def _deciding(overrides: Iterable[str]) -> tuple[str, ...]:
-    """The overrides without those that say what the command does with the jobs."""
-    return tuple(line for line in overrides if not line.startswith(("rerun=", "dry_run=", "submit=")))
+    """The overrides without those that say what the command does with the jobs, or where they are shown."""
+    return tuple(line for line in overrides if not line.startswith(configs.ABOUT_THE_COMMAND))
 
 
-def _freeze(job: Job) -> None:
+def freeze(job: Job) -> None:
     """Write a job's config and its first status, unless it has ended well or runs."""
     job.run.folder.mkdir(parents=True, exist_ok=True)
     if job.run.state() not in (*ENDED_WELL, "running"):

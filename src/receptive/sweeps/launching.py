@@ -15,7 +15,7 @@ from rich.console import Console
 from receptive import config as configs
 from receptive.errors import InputError
 from receptive.runs import ENDED_WELL, Run, State, shown
-from receptive.sweeps.jobs import Job
+from receptive.sweeps.jobs import Job, freeze
 
 Rerun = Literal["failed", "all", "none"]
 
@@ -59,6 +59,7 @@ def run_missing(
         for job in todo:
             if job.run.state() != "waiting":
                 job.run.start_over()
+                freeze(job)  # what may differ from the last time, such as the loggers, is this command's
     if todo:
         launch(todo, root, len(todo))
     if not wait:

@@ -33,6 +33,7 @@ from receptive.sweeps.space import Space
 from receptive.sweeps.sweep import Plan
 from receptive.sweeps.trials import Goal, SearchOptions, Trial, Trials
 from receptive.tracking.mirrors import MIRRORS
+from receptive.tracking.options import wandb_options
 
 
 def search(plan: Plan, space: Space, options: SearchOptions) -> None:
@@ -72,7 +73,7 @@ def search(plan: Plan, space: Space, options: SearchOptions) -> None:
         finally:
             if Manifest.read(plan.root).entries:
                 write_report(plan.root, console)
-                MIRRORS.send_tables(plan.root, console)
+                MIRRORS.send_tables(plan.root, console, asked=wandb_options(plan.master) is not None)
     driver.say_best()
     if driver.faults or not all(finished(job.run) for job in driver.jobs.values()):
         raise SystemExit(1)

@@ -22,6 +22,7 @@ from receptive.sweeps.jobs import compose, placed, settle
 from receptive.sweeps.launching import Launch, finished, run_missing
 from receptive.sweeps.presence import driving
 from receptive.tracking.mirrors import MIRRORS
+from receptive.tracking.options import wandb_options
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,6 @@ def sweep(plan: Plan, points: Iterable[Point]) -> None:
             run_missing(jobs, plan.launch, plan.root, rerun, console)
     finally:
         write_report(plan.root, console)  # of jobs of earlier commands in this folder too
-        MIRRORS.send_tables(plan.root, console)
+        MIRRORS.send_tables(plan.root, console, asked=wandb_options(plan.master) is not None)
     if not all(finished(job.run) for job in jobs):
         raise SystemExit(1)

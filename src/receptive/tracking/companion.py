@@ -29,12 +29,15 @@ class Companion:
         outputs: folder below which the client keeps its cache.
         hear: gets each answer, in a thread of its own.
         asked: the user wants what there is to be sent now, see `mode.choose_mode`.
+        agent: its run is that of W&B's own sweep agent, which names it in the environment.
 
     Attributes:
         fault: why `dismiss` gave folders.
     """
 
-    def __init__(self, outputs: Path, hear: Callable[[Answer], None], *, asked: bool = False) -> None:
+    def __init__(
+        self, outputs: Path, hear: Callable[[Answer], None], *, asked: bool = False, agent: bool = False
+    ) -> None:
         self._hear = hear
         self._open: set[str] = set()  # folders that were asked for and not told to be at their end
         self.fault = ""
@@ -46,7 +49,7 @@ class Companion:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._complaints,
-            env=_environment(outputs, asked),
+            env=_environment(outputs, asked, agent),
             start_new_session=True,  # a Ctrl-C is for the training, which tells of its end
         )
         assert self._process.stdin is not None
@@ -120,7 +123,7 @@ class Companion:
             self._changed.notify_all()
 
 
-def _environment(outputs: Path, asked: bool) -> dict[str, str]:
+def _environment(outputs: Path, asked: bool, agent: bool) -> dict[str, str]:
     """Nothing is said, nothing lies below the home folder unless the user wants it there."""
     known = dict(os.environ)
     if asked:
@@ -128,7 +131,7 @@ def _environment(outputs: Path, asked: bool) -> dict[str, str]:
     for variable, name in (("WANDB_CACHE_DIR", "cache"), ("WANDB_DATA_DIR", "data")):
         known.setdefault(variable, str(outputs / "wandb" / name))
     known.setdefault("WANDB_ERROR_REPORTING", "false")
-    if "WANDB_SWEEP_ID" not in known:  # these are of one run; every run has its own
-        for variable in ("WANDB_RUN_ID", "WANDB_NAME", "WANDB_RESUME"):
+    if not agent:  # these are of one run; every run has its own
+        for variable in ("WANDB_RUN_ID", "WANDB_NAME", "WANDB_RESUME", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH"):
             known.pop(variable, None)
     return known | {"WANDB_SILENT": "true"}

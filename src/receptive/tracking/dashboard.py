@@ -123,10 +123,10 @@ def _client() -> Iterator[Any]:
     import wandb
     from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
-    from receptive.tracking.mode import choose_mode
+    from receptive.tracking.mode import choose_mode, set_up
 
     settings = wandb.Settings(silent=True, x_graphql_timeout_seconds=_REQUEST, x_graphql_retry_max=1)
-    wandb.setup(settings)
+    set_up(settings)
     try:
         if trouble := choose_mode(asked=True).why:
             raise InputError(f"nothing can be saved: {trouble}; --print shows what would be")

@@ -52,13 +52,14 @@ class Follower:
 
     def open(self, folder: str, pid: int) -> None:
         """Begin with a run that trains in the process `pid`."""
-        if self.mode.kind != "disabled":
-            self._begin(Run(Path(folder)), pid)
+        self._begin(Run(Path(folder)), pid)
 
     def _begin(self, run: Run, pid: int) -> None:
-        mode = self.mode
         self.end()  # of a run whose end was not told: not even its state could be written
         try:
+            mode = self.mode
+            if mode.kind == "disabled":
+                return
             try:
                 self._mirror = RunMirror(run, mode, pid)
             except Exception as error:
@@ -81,7 +82,7 @@ class Follower:
         """End the open run."""
         mirror, self._mirror = self._mirror, None
         if mirror is None:
-            if self.mode.kind == "disabled":
+            if self._mode is not None and self._mode.kind == "disabled":
                 self._answer({"event": "closed", "folder": folder, "sent": 0, "kind": "disabled"})
             return
         try:
@@ -101,9 +102,8 @@ class Follower:
     def table(self, folder: str) -> None:
         """Send a sweep's own tables."""
         try:
-            if self.mode.kind != "disabled":
-                send_tables(Path(folder), self.mode)
-            self._answer({"event": "closed", "folder": folder, "sent": 0, "kind": self.mode.kind})
+            new = self.mode.kind != "disabled" and send_tables(Path(folder), self.mode)
+            self._answer({"event": "closed", "folder": folder, "sent": int(new), "kind": self.mode.kind})
         except Exception as error:
             self._lose(Path(folder), error)
 
@@ -124,7 +124,7 @@ class Follower:
 def _words(error: BaseException) -> str:
     if isinstance(error, Taken):
         return "another process mirrors it"
-    return " ".join(str(error).split()) or type(error).__name__
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def _requests(follower: Follower) -> None:

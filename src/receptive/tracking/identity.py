@@ -12,7 +12,7 @@ from typing import Any
 from receptive.config import leaves
 from receptive.errors import InputError
 from receptive.files import read_yaml
-from receptive.manifest import Entry, Manifest
+from receptive.manifest import NAME, Entry, Manifest
 from receptive.runs import Run
 from receptive.tracking.options import WandbOptions
 
@@ -50,9 +50,14 @@ def new_id(fingerprint: str) -> str:
     return f"{fingerprint[:8]}-{secrets.token_hex(4)}"
 
 
-def id_of_agent() -> str | None:
-    """The id that W&B's own sweep agent has given this process's run; None where none has started it."""
-    return os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
+def id_of_agent(run: Run) -> str | None:
+    """The id that W&B's own sweep agent has given this process's run; None where none has started it.
+
+    It is that of a single run: those of a sweep of ours have their own.
+    """
+    if "WANDB_SWEEP_ID" not in os.environ or (run.folder.absolute().parent / NAME).is_file():
+        return None
+    return os.environ.get("WANDB_RUN_ID")
 
 
 def group_of(root: Path, manifest: Manifest | None = None) -> str:

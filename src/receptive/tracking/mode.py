@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import wandb
+from pydantic import ValidationError
+
+from receptive.errors import InputError
+from receptive.tracking.options import switched_off
 
 _PATIENCE = 5.0  # seconds for the server's first answer
 
@@ -33,16 +37,32 @@ def choose_mode(*, asked: bool = False) -> Mode:
     Args:
         asked: the user wants what there is to be sent now: WANDB_MODE and WANDB_DISABLED, which speak of trainings,
             do not count.
+
+    Raises:
+        InputError: see `set_up`.
     """
-    wanted = "" if asked else os.environ.get("WANDB_MODE", "").lower()
-    if wanted in ("disabled", "dryrun", "offline"):
-        return Mode("disabled" if wanted == "disabled" else "offline", f"WANDB_MODE={wanted}")
-    if not asked and os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes"):
-        return Mode("disabled", "WANDB_DISABLED is set")
-    server = wandb.setup().settings.base_url  # a new Settings() reads neither environment nor files
+    if not asked:
+        if why := switched_off():
+            return Mode("disabled", why)
+        if (wanted := os.environ.get("WANDB_MODE", "").lower()) in ("dryrun", "offline"):
+            return Mode("offline", f"WANDB_MODE={wanted}")
+    server = set_up()
     if trouble := _key_trouble(server) or _server_trouble(server):
         return Mode("offline", trouble)
     return Mode("online")
+
+
+def set_up(settings: wandb.Settings | None = None) -> str:
+    """Start the client; gives the server's address (a new Settings() reads neither environment nor files).
+
+    Raises:
+        InputError: the client refuses what the environment or its settings file says.
+    """
+    try:
+        return str(wandb.setup(settings).settings.base_url)
+    except ValidationError as error:
+        faults = (f"WANDB_{str(fault['loc'][0]).upper()}={fault['input']}: {fault['msg']}" for fault in error.errors())
+        raise InputError(f"W&B's client refuses its settings: {'; '.join(faults)}") from None
 
 
 def _key_trouble(server: str) -> str:
@@ -52,7 +72,7 @@ def _key_trouble(server: str) -> str:
     try:
         known = authenticate_session(host=HostUrl(server), source="receptive", prompt=False, update_session=False)
     except wandb.errors.Error as error:
-        return " ".join(str(error).split())
+        return " ".join(str(error).split()).rstrip(".")
     return "" if known is not None else "no API key (WANDB_API_KEY, or `wandb login`)"
 
 

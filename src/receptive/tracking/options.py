@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,13 @@ def tensorboard_options(config: Mapping[str, Any]) -> TensorboardOptions | None:
     """What a run's config says of TensorBoard; None where it is not asked for."""
     node = (config.get("logger") or {}).get("tensorboard")
     return None if node is None else TensorboardOptions(**_values(node))
+
+
+def switched_off() -> str:
+    """Why nothing is mirrored to W&B in this environment; "" where it is."""
+    if os.environ.get("WANDB_MODE", "").lower() == "disabled":
+        return "WANDB_MODE=disabled"
+    return "WANDB_DISABLED is set" if os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes") else ""
 
 
 def default_wandb_options() -> WandbOptions:

@@ -71,5 +71,5 @@ def digest_of(*parts: Path | str) -> str:
 
 
 def digest_of_run(run: Run) -> str:
-    """Over all that W&B is shown of a run."""
-    return digest_of(run.metrics_path, run.result_path, run.state())
+    """Over all that W&B is shown of a run; where it lies decides its group."""
+    return digest_of(run.metrics_path, run.result_path, run.state(), run.folder.absolute().parent.name)

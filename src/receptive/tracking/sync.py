@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from receptive.config import fingerprint
-from receptive.console import STATE_COLORS
+from receptive.console import STATE_COLORS, print_unfolded
 from receptive.errors import InputError
 from receptive.manifest import Manifest
 from receptive.runs import Busy, Run, State, open_run, shown
@@ -112,7 +112,9 @@ class _Sender:
     def send_tables(self, root: Path) -> Sent:
         """Bring the tables of a sweep up to date."""
         trouble = self._ask("table", root)
-        return Sent(Run(root), "done", f"not sent: {trouble}" if trouble else "sent", well=not trouble)
+        if trouble:
+            return Sent(Run(root), "done", f"not sent: {trouble}", well=False)
+        return Sent(Run(root), "done", "sent" if self._answers[str(root)]["sent"] else "up to date")
 
     def _ask(self, what: str, folder: Path) -> str:
         """Ask for a folder to be sent; gives what went wrong."""
@@ -156,7 +158,8 @@ def recording_of(run: Run) -> str:
     from wandb.util import get_core_path
 
     for path in (run.folder / "wandb").glob("offline-run-*/*.wandb"):
-        read = [get_core_path(), "leet", "inspect", "--json", str(path)]  # `wandb leet inspect` itself takes 1 s more
+        # `wandb leet inspect` itself takes 1 s more
+        read = [get_core_path(), "leet", "inspect", "-no-observability", "-json", "-run-file", str(path)]
         said = subprocess.run(read, capture_output=True, text=True, check=False)
         if said.returncode or not any('"type":"exit"' in line for line in said.stdout.splitlines()):
             return "torn"
@@ -166,11 +169,11 @@ def recording_of(run: Run) -> str:
 def _print(sent: Iterable[Sent], console: Console) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in ("run", "state", "W&B"):
-        table.add_column(title)
+        table.add_column(title, no_wrap=True)
     for run in sent:
         state = Text(run.state, STATE_COLORS[run.state])
         table.add_row(run.run.folder.name, state, Text(run.said, "" if run.well else "red"))
-    console.print(table, soft_wrap=True)
+    print_unfolded(table, console)
 
 
 def runs_of(root: Path) -> list[Run]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import wandb
 
-from receptive.files import read_csv, read_yaml
+from receptive.files import locked, read_csv, read_yaml
 from receptive.manifest import Manifest
 from receptive.tracking.contents import pictures
 from receptive.tracking.identity import Identity, group_of, new_id
@@ -33,13 +33,17 @@ def send_tables(root: Path, mode: Mode) -> bool:
         Taken: another process sends them.
         TimeoutError: the server has not taken all.
     """
-    digest = digest_of(*(root / f"{name}.csv" for name in TABLES))
-    before = Record.read(root)
+    name, options = group_of(root), _options(root)
+    digest = digest_of(*(root / f"{table}.csv" for table in TABLES), name)
+    (root / "wandb").mkdir(exist_ok=True)
+    with locked(root / "wandb" / "id.lock"):  # two commands may end at once
+        before = Record.read(root)
+        if not before.id:
+            before = Record(new_id(digest))
+            before.write(root)
     if before.digest == digest and before.kind in ("online", mode.kind):
         return False
-    name, options = group_of(root), _options(root)
-    own = before.id or new_id(digest)
-    identity = Identity(id=own, name=name, job_type="sweep", tags=tuple(options.tags), config={"sweep": name})
+    identity = Identity(id=before.id, name=name, job_type="sweep", tags=tuple(options.tags), config={"sweep": name})
     page = Page(root, identity, options, mode).open()
     try:
         page.log(page.last + 1, _contents(root))

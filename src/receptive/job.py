@@ -122,7 +122,7 @@ def _train(config: DictConfig, run: Run, status: Status, console: Console, world
     if checkpoint is None:
         if messages:
             console.print("the run starts anew", highlight=False)
-        if run.metrics():  # W&B may have these epochs already, and takes none twice
+        if _has_epochs(run):  # W&B may have these epochs already, and takes none twice
             status.wandb_id = None
         run.clear()
     if wandb_options(configs.plain(config)) is not None:
@@ -138,6 +138,13 @@ def _train(config: DictConfig, run: Run, status: Status, console: Console, world
             logging.getLogger(__name__).error("the run ended with\n%s", traceback.format_exc())
             raise
     return "pruned" if "pruned" in result else "done"
+
+
+def _has_epochs(run: Run) -> bool:
+    try:
+        return bool(run.metrics())
+    except InputError:  # damaged: it will be written anew
+        return True
 
 
 def main(arguments: Sequence[str], answers: TextIO) -> int:

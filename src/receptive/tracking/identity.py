@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def identity_of(run: Run, options: WandbOptions, wandb_id: str) -> Identity:
     root = run.folder.absolute().parent
     entry = _entry(run)
     config = read_yaml(run.config_path)
-    group = options.group or (group_of(root) if entry is not None else None)
+    group = (options.group or "")[:_LONGEST_NAME] or (group_of(root) if entry is not None else None)
     model, data = _class(config.get("model")), _class((config.get("data") or {}).get("source"))
     tags = [*(config.get("tags") or ()), *options.tags, *(name for name in (data, model) if name)]
     told = {"fingerprint": run.status().fingerprint}
@@ -80,10 +80,15 @@ def identity_of(run: Run, options: WandbOptions, wandb_id: str) -> Identity:
         id=wandb_id,
         name=(options.name or _name(entry, model, data, config))[:_LONGEST_NAME],
         group=group,
-        tags=tuple(dict.fromkeys(str(tag)[:_LONGEST_TAG] for tag in tags if str(tag))),
+        tags=shortened(tags),
         notes=options.notes,
         config=flat(config) | told,
     )
+
+
+def shortened(tags: Iterable[Any]) -> tuple[str, ...]:
+    """Tags as W&B takes them, each once."""
+    return tuple(dict.fromkeys(str(tag)[:_LONGEST_TAG] for tag in tags if str(tag)))
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:

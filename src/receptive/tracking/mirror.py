@@ -35,13 +35,14 @@ class RunMirror:
 
     def __init__(self, run: Run, mode: Mode, pid: int = 0) -> None:
         config = plain(run.config())
+        run.metrics(), run.result()  # of a damaged folder no page is opened
         self.run = run
         self.options = wandb_options(config) or default_wandb_options()
         status = run.status()
         identity = identity_of(run, self.options, status.wandb_id or "")
         watched = pid if self.options.system_metrics else 0
-        self._started = status.started
-        self.page = Page(run.folder, identity, self.options, mode, pid=watched, started=status.started).open()
+        page = Page(run.folder, identity, self.options, mode, pid=watched, started=status.started, later=not pid)
+        self.page = page.open()
         self.sent = 0
 
     def look(self) -> None:
@@ -55,18 +56,29 @@ class RunMirror:
         Raises:
             TimeoutError: the server has not taken all.
         """
-        digest, result = digest_of_run(self.run), self.run.result()
-        self.look()
-        if state == "done":
-            self._send_end()
+        code = EXIT_CODES.get(state, EXIT_CODES["interrupted"])
+        try:
+            digest = digest_of_run(self.run)
+            self.look()
+            if state == "done":
+                self._send_end()
+            self._summarise(state)
+            self.page.close(code, digest)
+        except BaseException:
+            self.page.drop(code)
+            raise
+
+    def _summarise(self, state: State) -> None:
+        """What the run's result says, and how it ended."""
+        result, error, summary = self.run.result(), self.run.status().error, self.page.run.summary
         told = {key: result[key] for key in _TOLD if key in result} | result.get("metrics", {}) | {"state": state}
-        error = self.run.status().error
-        self.page.run.summary.update(told | ({"error": error} if error else {}))
-        self.page.close(EXIT_CODES.get(state, EXIT_CODES["interrupted"]), digest)
+        if error or summary.get("error"):  # of a former attempt
+            told["error"] = error
+        summary.update(told)
 
     def _send_end(self) -> None:
         """Send what the test gave, as one more row, and the weights."""
-        last = int(self.run.metrics()[-1]["epoch"])
+        last = max((int(row["epoch"]) for row in self.run.metrics()), default=0)
         if self.options.figures and last >= self.page.last:
             self.page.log(last + 1, end_of(self.run))
         best = self.run.checkpoints / "best.ckpt"

@@ -32,7 +32,10 @@ class Mirrors:
         """Follow a run that this process trains."""
         self._console = console
         try:
-            if self._companion is None or not self._companion.alive:
+            if self._companion is not None and not self._companion.alive:
+                self._collect(self._companion)
+                self._companion = None
+            if self._companion is None:
                 self._companion = Companion(outputs, self._hear)
             self._companion.ask("open", run.folder, pid=os.getpid())
             self._current = run.folder
@@ -66,12 +69,16 @@ class Mirrors:
         if self._companion is None:
             return
         companion, self._companion = self._companion, None
-        for folder in companion.dismiss():
-            self._lost[folder] = companion.fault
+        self._collect(companion)
         told, self._offline, self._lost = {**dict.fromkeys(self._offline, ""), **self._lost}, [], {}
         for folder, why in told.items():
             command = f"receptive wandb sync {shlex.quote(shown(Path(folder)))}"
             self._say(f"{why}; {command} sends it" if why else f"{command} sends it")
+
+    def _collect(self, companion: Companion) -> None:
+        """Let a companion finish; remember what it did not."""
+        for folder in companion.dismiss():
+            self._lost.setdefault(folder, companion.fault)
 
     def _hear(self, answer: Answer) -> None:
         if answer["event"] == "open":

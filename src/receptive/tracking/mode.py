@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import wandb
+from pydantic import ValidationError
 
 _PATIENCE = 5.0  # seconds for the server's first answer
 
@@ -38,7 +39,12 @@ def choose_mode(*, asked: bool = False) -> Mode:
         return Mode("disabled" if wanted == "disabled" else "offline", f"WANDB_MODE={wanted}")
     if not asked and os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes"):
         return Mode("disabled", "WANDB_DISABLED is set")
-    server = wandb.setup().settings.base_url  # a new Settings() reads neither environment nor files
+    try:
+        server = wandb.setup().settings.base_url  # a new Settings() reads neither environment nor files
+    except (
+        Exception
+    ) as error:  # pydantic's, UsageError, OSError: a value in the environment or in the client's own files
+        return Mode("offline", f"the client's settings: {words_of(error)}")
     if trouble := _key_trouble(server) or _server_trouble(server):
         return Mode("offline", trouble)
     return Mode("online")
@@ -50,9 +56,17 @@ def _key_trouble(server: str) -> str:
 
     try:
         known = authenticate_session(host=HostUrl(server), source="receptive", prompt=False, update_session=False)
-    except wandb.errors.Error as error:
-        return " ".join(str(error).split())
+    except Exception as error:  # the client's own, or a damaged .netrc's
+        return words_of(error)
     return "" if known is not None else "no API key; `wandb login` keeps one"
+
+
+def words_of(error: BaseException) -> str:
+    """What an error says, in a line; of the client's settings the first that is wrong."""
+    if isinstance(error, ValidationError):
+        fault = error.errors()[0]
+        return ".".join(map(str, (*fault["loc"], ""))).rstrip(".") + f": {fault['msg']}"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _server_trouble(server: str) -> str:

@@ -6,11 +6,14 @@ and result.json say, and nothing twice.
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -56,7 +59,7 @@ def sync(folders: Sequence[Path], console: Console) -> bool:
     found = [(root, runs_of(root)) for root in folders]
     if trouble := choose_mode(asked=True).why:
         raise InputError(f"nothing can be sent: {trouble}")
-    sender = _Sender(found[0][1][0])
+    sender = _Sender([run for _, runs in found for run in runs])
     well = True
     try:
         for root, runs in found:
@@ -75,8 +78,8 @@ def sync(folders: Sequence[Path], console: Console) -> bool:
 class _Sender:
     """Sends one run after the other; one that hangs costs its own time and no other's."""
 
-    def __init__(self, first: Run) -> None:
-        self._outputs = Path(first.config().paths.output_dir)
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._outputs = _outputs_of(runs)
         self._answers: dict[str, Answer] = {}
         self.companion = self._start()
 
@@ -125,9 +128,25 @@ class _Sender:
         return "" if answer["kind"] == "online" else "W&B did not answer; recorded offline"
 
 
+def _outputs_of(runs: Sequence[Run]) -> Path:
+    """Where the client may keep its cache: the outputs that the first run's config names which can be read."""
+    for run in runs:
+        with contextlib.suppress(InputError, OmegaConfBaseException):
+            if folder := OmegaConf.select(run.config(), "paths.output_dir"):
+                return Path(folder)
+    return runs[0].folder.absolute().parent
+
+
 def _name(run: Run) -> None:
-    """Give a run that was trained without W&B its id; raises Busy where it runs."""
+    """Give a run that was trained without W&B its id.
+
+    Raises:
+        Busy: it runs.
+        InputError: status.json is damaged; it would be replaced.
+    """
     status = run.status()
+    if run.status_path.is_file() and not status.attempts:
+        raise InputError(status.error or f"{run.status_path} tells of no attempt")
     if status.wandb_id is None:
         with run.lock():
             status = run.status()

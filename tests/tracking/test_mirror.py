@@ -97,6 +97,9 @@ def test_every_ending(folders: RunFolders, online: Backend, tmp_path: Path) -> N
         "interrupted": {"error": "SIGTERM"},
     }
     runs = {state: named(folders.add(state=state, **more), f"id-{state}") for state, more in states.items()}
+    runs["pruned"].write_result({"metrics": {"val/accuracy": 0.5}, "best_epoch": 2, "pruned": True})
+    later = folders.add(epochs=5, pictures=["history"])
+    runs["failed"].metrics_path.write_text("".join(later.metrics_path.read_text().splitlines(True)[:4]))
     assert [answer["event"] for answer in send(tmp_path, *runs.values())] == ["closed"] * 4
     pages = {page.id.removeprefix("id-"): page for page in online.runs.values()}
     ends = {state: (page.exit_code, page.state, page.summary.get("error")) for state, page in pages.items()}
@@ -112,9 +115,8 @@ def test_every_ending(folders: RunFolders, online: Backend, tmp_path: Path) -> N
     assert_complete(pages["done"], runs["done"])
     assert_classes(pages["done"].rows[-1], pages["done"].files, [[8, 1, 1], [0, 9, 1], [2, 0, 8]])
 
-    failed = folders.add(epochs=5, pictures=["history"])
     for name in ("metrics.csv", "result.json", "status.json"):
-        failed.folder.joinpath(name).rename(runs["failed"].folder / name)
+        later.folder.joinpath(name).rename(runs["failed"].folder / name)
     named(runs["failed"], "id-failed")
     [answer] = send(tmp_path, runs["failed"])
     assert (answer["event"], answer["sent"]) == ("closed", 2)

@@ -162,7 +162,8 @@ def recording_of(run: Run) -> str:
     from wandb.util import get_core_path
 
     for path in (run.folder / "wandb").glob("offline-run-*/*.wandb"):
-        read = [get_core_path(), "leet", "inspect", "--json", str(path)]  # `wandb leet inspect` itself takes 1 s more
+        # `wandb leet inspect` itself takes 1 s more
+        read = [get_core_path(), "leet", "inspect", "-no-observability", "-json", "-run-file", str(path)]
         said = subprocess.run(read, capture_output=True, text=True, check=False)
         if said.returncode or not any('"type":"exit"' in line for line in said.stdout.splitlines()):
             return "torn"

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,8 @@ from typing import Any
 
 from receptive.signals import Interrupted
 
-PATIENCE = 20.0  # seconds in which all that waits must be sent, at the end of the process
+PATIENCE = 18.0  # seconds in which all that waits must be sent, at the end of the process
+_LEAVE = 2.0  # seconds for the companion to end when it has told all
 
 Answer = Mapping[str, Any]
 
@@ -44,6 +46,7 @@ class Companion:
         self._changed = threading.Condition()
         # what it dies of, and what libraries print; closed by dismiss
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115
+        self._ended = False  # nothing more will be told
         self._process = subprocess.Popen(
             [sys.executable, "-m", "receptive.tracking.follower"],
             stdin=subprocess.PIPE,
@@ -78,7 +81,7 @@ class Companion:
     def wait_for(self, folder: Path, seconds: float) -> bool:
         """Whether the end of a folder's run was told within some seconds."""
         with self._changed:
-            return self._changed.wait_for(lambda: str(folder) not in self._open or not self.alive, seconds)
+            return self._changed.wait_for(lambda: str(folder) not in self._open or self._ended, seconds)
 
     def dismiss(self, seconds: float = PATIENCE) -> list[str]:
         """Let it finish, for a bounded time; gives the folders whose end was not told.
@@ -89,11 +92,14 @@ class Companion:
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         try:
-            if self._process.wait(seconds):
+            with self._changed:
+                told = self._changed.wait_for(lambda: not self._open or self._ended, seconds)
+            if self._process.wait(_LEAVE if told else 0.0):
                 self.fault = f"the mirror has died ({self._last_words() or f'code {self._process.returncode}'})"
         except subprocess.TimeoutExpired:
             self.fault = f"no end within {seconds:.0f} s"
-            self._process.kill()  # the client's own process ends when it notices
+            end_children(self._process.pid)
+            self._process.kill()
             self._process.wait()
         except (Interrupted, KeyboardInterrupt):
             self.fault = "not waited for"  # it goes on by itself
@@ -120,17 +126,34 @@ class Companion:
                         self._changed.notify_all()
                 self._hear(answer)
         with self._changed:
+            self._ended = True
             self._changed.notify_all()
+
+
+def end_children(pid: int) -> None:
+    """End the processes that a process has started: the client's own one outlives it, and sends for hours what it has.
+
+    Where there is no /proc it is left to itself.
+    """
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in path.read_text().split():
+                os.kill(int(child), signal.SIGKILL)
 
 
 def _environment(outputs: Path, asked: bool, agent: bool) -> dict[str, str]:
     """Nothing is said, nothing lies below the home folder unless the user wants it there."""
     known = dict(os.environ)
     if asked:
-        known = {key: value for key, value in known.items() if key not in ("WANDB_MODE", "WANDB_DISABLED")}
+        for variable in ("WANDB_MODE", "WANDB_DISABLED", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH"):
+            known.pop(variable, None)
+    known.pop("WANDB_SERVICE", None)  # the client's process of another program
     for variable, name in (("WANDB_CACHE_DIR", "cache"), ("WANDB_DATA_DIR", "data")):
         known.setdefault(variable, str(outputs / "wandb" / name))
     known.setdefault("WANDB_ERROR_REPORTING", "false")
+    known.pop("WANDB_SERVICE", None)  # the client's process of another program
+    if not asked:
+        known.setdefault("WANDB_HTTP_TIMEOUT", "5")  # seconds; with those of a run's end less than PATIENCE
     if not agent:  # these are of one run; every run has its own
         for variable in ("WANDB_RUN_ID", "WANDB_NAME", "WANDB_RESUME", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH"):
             known.pop(variable, None)

@@ -16,8 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import wandb
+
 from receptive.lease import Taken
 from receptive.runs import Run, State
+from receptive.tracking.companion import end_children
 from receptive.tracking.mirror import RunMirror
 from receptive.tracking.mode import Mode, choose_mode
 from receptive.tracking.record import Record
@@ -38,6 +41,7 @@ class Follower:
         self._answer = answer
         self._mode: Mode | None = None
         self._mirror: RunMirror | None = None
+        self._why: dict[str, str] = {}  # folder -> why W&B has not all of it
 
     @property
     def mode(self) -> Mode:
@@ -65,6 +69,7 @@ class Follower:
             except Exception as error:
                 if mode.kind == "offline" or isinstance(error, Taken):
                     raise
+                _renew_client()
                 mode = Mode("offline", _words(error))  # the next run asks the server again
                 self._mirror = RunMirror(run, mode, pid)
             url = self._mirror.page.record.url
@@ -84,20 +89,22 @@ class Follower:
         if mirror is None:
             if self._mode is not None and self._mode.kind == "disabled":
                 self._answer({"event": "closed", "folder": folder, "sent": 0, "kind": "disabled"})
+            else:
+                self._answer({"event": "lost", "folder": folder, "why": self._why.get(folder, "it was not begun")})
             return
         try:
             mirror.close(state)
             kind = mirror.page.record.kind
             self._answer({"event": "closed", "folder": folder, "sent": mirror.sent, "kind": kind})
         except Exception as error:
-            mirror.page.drop()
             self._lose(Path(folder), error)
 
     def send(self, folder: str) -> None:
         """Bring a run that has ended up to date."""
         run = Run(Path(folder))
         self._begin(run, 0)
-        self.close(folder, run.state())
+        if self.busy:
+            self.close(folder, run.state())
 
     def table(self, folder: str) -> None:
         """Send a sweep's own tables."""
@@ -109,9 +116,11 @@ class Follower:
 
     def _lose(self, folder: Path, error: Exception) -> None:
         """Note that W&B does not have all of a folder."""
+        self._why[str(folder)] = _words(error)
         if not isinstance(error, Taken):
             with contextlib.suppress(OSError):
                 Record.read(folder).lost(_words(error)).write(folder)
+            _renew_client()
         self._answer({"event": "lost", "folder": str(folder), "why": _words(error)})
 
     def end(self) -> None:
@@ -121,10 +130,17 @@ class Follower:
             self.close(str(run.folder), run.state())
 
 
+def _renew_client() -> None:
+    """The next run gets a new process of the client's: this one may be dead, or try for hours to send what it has."""
+    end_children(os.getpid())
+    with contextlib.suppress(Exception, SystemExit):
+        wandb.teardown()
+
+
 def _words(error: BaseException) -> str:
     if isinstance(error, Taken):
         return "another process mirrors it"
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return words_of(error)
 
 
 def _requests(follower: Follower) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,11 +86,16 @@ def identity_of(run: Run, options: WandbOptions, wandb_id: str) -> Identity:
     return Identity(
         id=wandb_id,
         name=(options.name or _name(entry, model, data, config))[:_LONGEST_NAME],
-        group=options.group or sweep,
-        tags=tuple(dict.fromkeys(str(tag)[:_LONGEST_TAG] for tag in tags if str(tag))),
+        group=(options.group or "")[:_LONGEST_NAME] or sweep,
+        tags=shortened(tags),
         notes=options.notes,
         config=known | told,
     )
+
+
+def shortened(tags: Iterable[Any]) -> tuple[str, ...]:
+    """Tags as W&B takes them, each once."""
+    return tuple(dict.fromkeys(str(tag)[:_LONGEST_TAG] for tag in tags if str(tag)))
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,13 +38,14 @@ class RunMirror:
 
     def __init__(self, run: Run, mode: Mode, pid: int = 0) -> None:
         config = plain(run.config())
+        run.metrics(), run.result()  # of a damaged folder no page is opened
         self.run = run
         self.options = wandb_options(config) or default_wandb_options()
         status = run.status()
         identity = identity_of(run, self.options, status.wandb_id or "")
         watched = pid if self.options.system_metrics else 0
         self._ended = None if pid else status.ended
-        self.page = Page(run.folder, identity, self.options, mode, pid=watched).open()
+        self.page = Page(run.folder, identity, self.options, mode, pid=watched, later=not pid).open()
         self.sent = 0
         self._seen = b""  # of metrics.csv
 
@@ -78,11 +79,10 @@ class RunMirror:
         """
         code = EXIT_CODES.get(state, EXIT_CODES["interrupted"])
         try:
-            digest = self._send_all(state)
-        except Exception:
-            self.page.close(code, "")  # its state at least
+            self.page.close(code, self._send_all(state))
+        except BaseException:
+            self.page.drop(code)
             raise
-        self.page.close(code, digest)
 
     def _send_all(self, state: State) -> str:
         """Send what is left; gives the digest of all."""
@@ -91,13 +91,15 @@ class RunMirror:
         if state == "done":
             self._send_end()
         told = {key: result[key] for key in _TOLD if key in result} | result.get("metrics", {}) | {"state": state}
-        error = self.run.status().error
-        self.page.run.summary.update(told | ({"error": error} if error else {}))
+        error, summary = self.run.status().error, self.page.run.summary
+        if error or "error" in summary.keys():  # of a former attempt
+            told["error"] = error
+        summary.update(told)
         return digest
 
     def _send_end(self) -> None:
         """Send what the test gave, as one more row, and the weights."""
-        last = int(self.run.metrics()[-1]["epoch"])
+        last = max((int(row["epoch"]) for row in self.run.metrics()), default=0)
         if last >= self.page.last and (shown := end_of(self.run, self.options)):
             self.page.log(last + 1, shown)
         best = self.run.checkpoints / "best.ckpt"

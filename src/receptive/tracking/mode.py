@@ -60,9 +60,8 @@ def set_up(settings: wandb.Settings | None = None) -> str:
     """
     try:
         return str(wandb.setup(settings).settings.base_url)
-    except ValidationError as error:
-        faults = (f"WANDB_{str(fault['loc'][0]).upper()}={fault['input']}: {fault['msg']}" for fault in error.errors())
-        raise InputError(f"W&B's client refuses its settings: {'; '.join(faults)}") from None
+    except Exception as error:  # its own and pydantic's: a value in the environment or in its own files
+        raise InputError(f"W&B's client refuses its settings: {words_of(error)}") from None
 
 
 def _key_trouble(server: str) -> str:
@@ -71,9 +70,17 @@ def _key_trouble(server: str) -> str:
 
     try:
         known = authenticate_session(host=HostUrl(server), source="receptive", prompt=False, update_session=False)
-    except wandb.errors.Error as error:
-        return " ".join(str(error).split()).rstrip(".")
+    except Exception as error:  # the client's own, or a damaged .netrc's
+        return words_of(error)
     return "" if known is not None else "no API key (WANDB_API_KEY, or `wandb login`)"
+
+
+def words_of(error: BaseException) -> str:
+    """What an error says, in a line; of the client's settings each that is wrong."""
+    if isinstance(error, ValidationError):
+        faults = (f"WANDB_{str(fault['loc'][0]).upper()}={fault['input']}: {fault['msg']}" for fault in error.errors())
+        return "; ".join(faults)
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def _server_trouble(server: str) -> str:

@@ -20,6 +20,7 @@ from receptive.tracking.record import Record
 
 _INIT = 10.0  # seconds for a run to be known to the server
 _FINISH = 12.0  # seconds for what waits to be sent at a run's end
+_FINISH_LATER = 40.0  # the same where no training waits for it
 _FORMER = 15.0  # seconds for a former attempt's mirror to end
 
 
@@ -32,6 +33,7 @@ class Page:
         options: of the config.
         mode: "online" or "offline".
         pid: of the process whose memory and devices are watched; 0: of none.
+        later: nobody waits for the end of the process that trained.
 
     Attributes:
         last: the last step that W&B has.
@@ -43,11 +45,14 @@ class Page:
         TimeoutError: at its end the server has not taken all.
     """
 
-    def __init__(self, folder: Path, identity: Identity, options: WandbOptions, mode: Mode, *, pid: int = 0) -> None:
+    def __init__(
+        self, folder: Path, identity: Identity, options: WandbOptions, mode: Mode, *, pid: int = 0, later: bool = False
+    ) -> None:
         self.folder, self.identity, self.options = folder, identity, options
         self.last = 0
         self.record = Record(identity.id, mode.kind, why=mode.why)
         self._pid = pid
+        self._finish = _FINISH_LATER if later else _FINISH
         self._resources = contextlib.ExitStack()
 
     def open(self) -> Self:
@@ -92,7 +97,7 @@ class Page:
             x_disable_meta=True,
             x_disable_stats=not self._pid,
             init_timeout=_INIT,
-            finish_timeout=_FINISH,
+            finish_timeout=self._finish,
             finish_timeout_raises=True,
         )
         if self._pid:
@@ -117,7 +122,7 @@ class Page:
         """Give W&B a row, unless it has it; gives whether it had not."""
         if step <= self.last:
             return False
-        self.run.log(values, step=step)
+        self.run.log(values, step=step, commit=True)  # else a row waits for the next one
         self.last = step
         return True
 
@@ -127,9 +132,10 @@ class Page:
             self.run.finish(exit_code=code)
             replace(self.record, digest=digest).write(self.folder)
 
-    def drop(self) -> None:
-        """Leave it as it is: nothing more can be sent."""
-        self._resources.close()
+    def drop(self, code: int) -> None:
+        """End the run in W&B with an exit code, if that can be done; not all was sent."""
+        with self._resources, contextlib.suppress(Exception):
+            self.run.finish(exit_code=code)
 
     def _forget_recordings(self) -> None:
         """Remove what earlier attempts have recorded: each records all, from the first epoch on."""

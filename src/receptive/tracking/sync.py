@@ -141,8 +141,15 @@ def _place_of_cache(root: Path, runs: Iterable[Run]) -> Path:
 
 
 def _name(run: Run) -> None:
-    """Give a run that was trained without W&B its id; raises Busy where it runs."""
+    """Give a run that was trained without W&B its id.
+
+    Raises:
+        Busy: it runs.
+        InputError: status.json is damaged; it would be replaced.
+    """
     status = run.status()
+    if run.status_path.is_file() and not status.attempts:
+        raise InputError(status.error or f"{run.status_path} tells of no attempt")
     if status.wandb_id is None:
         with run.lock():
             status = run.status()

@@ -11,7 +11,7 @@ import wandb
 from receptive.files import locked, read_csv, read_yaml
 from receptive.manifest import Manifest
 from receptive.tracking.contents import pictures
-from receptive.tracking.identity import Identity, group_of, new_id
+from receptive.tracking.identity import Identity, group_of, new_id, shortened
 from receptive.tracking.mode import Mode
 from receptive.tracking.options import WandbOptions, default_wandb_options, wandb_options
 from receptive.tracking.page import Page
@@ -43,15 +43,17 @@ def send_tables(root: Path, mode: Mode) -> bool:
             before.write(root)
     if before.digest == digest and before.kind in ("online", mode.kind):
         return False
-    identity = Identity(id=before.id, name=name, job_type="sweep", tags=tuple(options.tags), config={"sweep": name})
+    identity = Identity(id=before.id, name=name, job_type="sweep", tags=shortened(options.tags), config={"sweep": name})
     page = Page(root, identity, options, mode).open()
+    code = 1
     try:
-        page.log(page.last + 1, _contents(root))
         states = [row["state"] for row in read_csv(root / "runs.csv")]
+        code = 0 if set(states) <= {"done", "pruned"} else 1
+        page.log(page.last + 1, _contents(root))
         page.run.summary.update({f"jobs/{state}": states.count(state) for state in dict.fromkeys(states)})
-        page.close(0 if set(states) <= {"done", "pruned"} else 1, digest)
+        page.close(code, digest)
     except BaseException:
-        page.drop()
+        page.drop(code)
         raise
     return True
 

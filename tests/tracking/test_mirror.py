@@ -31,7 +31,7 @@ def test_without_a_key_a_training_is_recorded(
     code, out, err = cli("train", *SHORT, "trainer.max_epochs=2", "tags=[ours]", "logger.wandb.notes=a note")
     assert code == 0 and "rror" not in err
     assert [line for line in out.splitlines() if "W&B" in line] == [
-        "W&B      recorded offline: no API key; `wandb login` keeps one",
+        "W&B      recorded offline: no API key (WANDB_API_KEY, or `wandb login`)",
         "W&B      receptive wandb sync run sends it",
     ]
     run = Run(tmp_path / "run")

@@ -22,7 +22,7 @@ from receptive.lease import Taken
 from receptive.runs import Run, State
 from receptive.tracking.companion import end_children
 from receptive.tracking.mirror import RunMirror
-from receptive.tracking.mode import Mode, choose_mode
+from receptive.tracking.mode import Mode, choose_mode, words_of
 from receptive.tracking.record import Record
 from receptive.tracking.tables import send_tables
 

@@ -92,7 +92,7 @@ class RunMirror:
             self._send_end()
         told = {key: result[key] for key in _TOLD if key in result} | result.get("metrics", {}) | {"state": state}
         error, summary = self.run.status().error, self.page.run.summary
-        if error or "error" in summary.keys():  # of a former attempt
+        if error or self.page.run.resumed:  # a former attempt's may stand there
             told["error"] = error
         summary.update(told)
         return digest

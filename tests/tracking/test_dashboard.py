@@ -1,6 +1,7 @@
 """A study's workspace and report page: what is in them, and that they are replaced, not added to."""
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -288,7 +289,11 @@ def study(folders: RunFolders) -> RunFolders:
 def saved(cli: Cli, *arguments: str) -> list[str]:
     code, out, err = cli("wandb", "dashboard", "sweep", *arguments)
     assert (err, code) == ("", 0)
-    return out.splitlines()
+    *lines, told = out.splitlines()
+    assert re.fullmatch(
+        r"(\d+) of \1 runs are not in W&B, or not all of them: receptive wandb sync sweep sends them", told
+    )
+    return lines
 
 
 def test_saved_once_then_replaced(study: RunFolders, cli: Cli, online: Backend) -> None:

@@ -9,7 +9,9 @@ from tests.conftest import Cli
 from tests.tracking.backend import Backend
 from tests.tracking.recordings import Recording
 
+from receptive.manifest import Entry, Manifest
 from receptive.runs import Run
+from receptive.tracking.identity import group_of
 from receptive.tracking.sync import recording_of
 
 TRAIN = ("train", "trainer=debug", "logger=wandb", "hydra.run.dir=run")
@@ -52,3 +54,9 @@ def test_an_agents_id_is_that_of_a_single_run(cli: Cli, online: Backend, monkeyp
     assert cli("train", "-m", "trainer=debug", "logger=wandb", "seed=1,2", "hydra.sweep.dir=sweep")[0] == 0
     jobs = [run.job_type for name, run in online.runs.items() if name != "theirs"]
     assert (len(jobs), sorted(map(str, jobs))) == (3, ["sweep", "train", "train"])
+
+
+def test_a_study_in_small_is_a_group_of_its_own(tmp_path: Path) -> None:
+    entry = Entry(fingerprint="a", folder="a", overrides=("study=rates", "scale=smoke", "seed=0"), labels={})
+    Manifest({"a": entry}, "rates").write(tmp_path)
+    assert group_of(tmp_path) == "rates smoke"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shlex
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,11 @@ from rich.console import Console
 
 from receptive.errors import InputError
 from receptive.files import read_json, write_atomically
+from receptive.manifest import NAME as MANIFEST
+from receptive.runs import shown
 from receptive.tracking.board import Board, board_of
+from receptive.tracking.record import Record, digest_of_run
+from receptive.tracking.sync import runs_of
 
 _REQUEST = 6.0  # seconds for the server's answer to one request, which is made twice
 NAME = "wandb/dashboard.json"
@@ -70,6 +75,8 @@ def save_dashboard(root: Path, project: str | None, entity: str | None, console:
         InputError: there is no run in the folder, wandb-workspaces or a key is missing, or the server refuses.
     """
     board = board_of(root)
+    if not any((root / name).is_file() for name in (MANIFEST, "config.yaml")):
+        raise InputError(f"{shown(root)} is neither a sweep's folder nor a run's: single runs have no page in common")
     _require()
     with _client() as api:
         entity = entity or _entity(board) or api.default_entity
@@ -90,6 +97,11 @@ def save_dashboard(root: Path, project: str | None, entity: str | None, console:
         _write(root, all_saved | {place: known})
     for kind, url in (("workspace", known.workspace_url), ("report", known.report_url)):
         console.print(f"{kind}: {url}", highlight=False, soft_wrap=True)
+    runs = [run for run in runs_of(root) if run.state() not in ("waiting", "running")]
+    if lacking := sum(not Record.read(run.folder).has(digest_of_run(run)) for run in runs):
+        told = f"{lacking} of {len(runs)} runs are not in W&B, or not all of them"
+        text = f"{told}: receptive wandb sync {shlex.quote(shown(root))} sends them"
+        console.print(text, highlight=False, soft_wrap=True)
 
 
 def _require() -> None:

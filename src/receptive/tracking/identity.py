@@ -61,8 +61,19 @@ def id_of_agent(run: Run) -> str | None:
 
 
 def group_of(root: Path, manifest: Manifest | None = None) -> str:
-    """The name of the study or sweep in a folder; raises InputError where its sweep.json is damaged."""
-    return ((manifest or Manifest.read(root)).name or root.absolute().name)[:_LONGEST_NAME]
+    """The name of the study or sweep in a folder, of a study in small with its scale.
+
+    Args:
+        root: the folder.
+        manifest: what its sweep.json holds; None: is read.
+
+    Raises:
+        InputError: its sweep.json is damaged.
+    """
+    manifest = manifest or Manifest.read(root)
+    lines = {line for entry in manifest.entries.values() for line in entry.overrides if line.startswith("scale=")}
+    scales = sorted(line.partition("=")[2] for line in lines) if manifest.name else []
+    return " ".join([manifest.name or root.absolute().name, *scales])[:_LONGEST_NAME]
 
 
 def identity_of(run: Run, options: WandbOptions, wandb_id: str) -> Identity:

@@ -9,18 +9,17 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 from rich.text import Text
 
 from receptive.config import fingerprint
-from receptive.console import STATE_COLORS, print_unfolded
+from receptive.console import STATE_COLORS
 from receptive.errors import InputError
 from receptive.manifest import Manifest
 from receptive.runs import Busy, Run, State, open_run, shown
@@ -63,7 +62,10 @@ def sync(folders: Sequence[Path], console: Console) -> bool:
     well = True
     try:
         for root, runs in found:
-            sent = [sender.send(run) for run in track(runs, "sending", console=console, transient=True)]
+            sent = [
+                sender.send(run)
+                for run in track(runs, "sending", console=console, transient=True, disable=not console.is_terminal)
+            ]
             _print(sent, console)
             well = well and all(run.well for run in sent)
             if (root / "runs.csv").is_file():
@@ -173,14 +175,13 @@ def recording_of(run: Run) -> str:
     return ""
 
 
-def _print(sent: Iterable[Sent], console: Console) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("run", "state", "W&B"):
-        table.add_column(title, no_wrap=True)
+def _print(sent: Sequence[Sent], console: Console) -> None:
+    """A line a run, whole however long it is: causes are."""
+    wide = max(len(run.run.folder.name) for run in sent)
+    console.print(Text(f"{'run':<{wide}}  {'state':<11}  W&B", "bold"), soft_wrap=True)
     for run in sent:
-        state = Text(run.state, STATE_COLORS[run.state])
-        table.add_row(run.run.folder.name, state, Text(run.said, "" if run.well else "red"))
-    print_unfolded(table, console)
+        state, said = (f"{run.state:<11}", STATE_COLORS[run.state]), (run.said, "" if run.well else "red")
+        console.print(Text.assemble(f"{run.run.folder.name:<{wide}}  ", state, "  ", said), soft_wrap=True)
 
 
 def runs_of(root: Path) -> list[Run]:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 from receptive.signals import Interrupted
 
 PATIENCE = 18.0  # seconds in which all that waits must be sent, at the end of the process
+_SLICE = 0.1  # seconds after which a signal is noticed
 _LEAVE = 2.0  # seconds for the companion to end when it has told all
 
 Answer = Mapping[str, Any]
@@ -92,9 +94,7 @@ class Companion:
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         try:
-            with self._changed:
-                told = self._changed.wait_for(lambda: not self._open or self._ended, seconds)
-            if self._process.wait(_LEAVE if told else 0.0):
+            if self._process.wait(_LEAVE if self._all_told(seconds) else 0.0):
                 self.fault = f"the mirror has died ({self._last_words() or f'code {self._process.returncode}'})"
         except subprocess.TimeoutExpired:
             self.fault = f"no end within {seconds:.0f} s"
@@ -106,6 +106,14 @@ class Companion:
         self._listener.join(1.0)
         self._complaints.close()
         return sorted(self._open)
+
+    def _all_told(self, seconds: float) -> bool:
+        """Whether nothing more is to be heard, within some seconds; a signal that another thread gets ends it too."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while not (told := not self._open or self._ended) and time.monotonic() < deadline:
+                self._changed.wait(_SLICE)
+        return told
 
     def _last_words(self) -> str:
         """Of what it has died: the last line of a traceback."""

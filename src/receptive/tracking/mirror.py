@@ -90,11 +90,9 @@ class RunMirror:
         self._send(self.run.metrics())
         if state == "done":
             self._send_end()
-        told = {key: result[key] for key in _TOLD if key in result} | result.get("metrics", {}) | {"state": state}
-        error, summary = self.run.status().error, self.page.run.summary
-        if error or self.page.run.resumed:  # a former attempt's may stand there
-            told["error"] = error
-        summary.update(told)
+        told = {key: result[key] for key in _TOLD if key in result} | result.get("metrics", {})
+        # the error of a former attempt is taken back
+        self.page.run.summary.update(told | {"state": state, "error": self.run.status().error})
         return digest
 
     def _send_end(self) -> None:

@@ -98,6 +98,20 @@ def alive(pid: int) -> bool:
         return False
 
 
+def test_files_that_did_not_come_with_their_row(folders: RunFolders, online: Backend, tmp_path: Path) -> None:
+    """The server has the row that names pictures and tables, but its storage took none of them."""
+    run = named(folders.add(pictures=["history"]), "one")
+    send(tmp_path, run)
+    page = page_of(online)
+    page.files.clear()
+    Record.read(run.folder).lost("Timed out finishing run.").write(run.folder)
+    for _ in range(2):
+        [answer] = send(tmp_path, run)
+        assert (answer["event"], answer["sent"], page.steps) == ("closed", 0, [1, 2, 3, 4, 5])
+        assert all(value["path"] in page.files for value in page.rows[-1].values() if isinstance(value, dict))
+    assert page.overwritten == 0 and page.summary["figures/history"]["path"] in page.files
+
+
 @dataclass
 class Trouble:
     """What befalls a training in its middle, and what W&B has then.
@@ -216,7 +230,7 @@ def assert_nothing_twice(held: Held, server: Backend, cli: Cli) -> None:
 
 @pytest.mark.slow
 def test_a_training_that_is_killed_and_goes_on(offline: Path, tmp_path: Path) -> None:
-    """kill -9: its mirror ends the page, or itself where the server hangs; SIGTERM: told. Then the same page goes on."""
+    """kill -9: its mirror ends the page, or itself where the server hangs; SIGTERM: told. The page goes on."""
     servers = {name: Backend() for name in ("killed", "killed while it hangs", "told to stop")}
     trainings: dict[str, Held] = {}
     try:

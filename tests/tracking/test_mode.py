@@ -44,7 +44,7 @@ def test_what_the_environment_says(backend: Backend, monkeypatch: pytest.MonkeyP
     asked = backend.requests
     for name, value, kind in (
         ("MODE", "disabled", "disabled"),
-        ("MODE", "Offline", "offline"),
+        ("MODE", "offline", "offline"),
         ("MODE", "dryrun", "offline"),
         ("DISABLED", "true", "disabled"),
     ):
@@ -56,7 +56,7 @@ def test_what_the_environment_says(backend: Backend, monkeypatch: pytest.MonkeyP
         "WANDB_MODE": "mode: Input should be 'online'",
         "WANDB_CONSOLE": "console: Input should be",
         "WANDB_BASE_URL": "base_url: Input should be a valid URL",
-        "WANDB_API_KEY": "API key must have 40+ characters",
+        "WANDB_API_KEY": "API key may only contain",
         "WANDB_PROJECT": "Invalid project name",
     }.items():
         found = mode(keyed | {wrong: "a/b"}, monkeypatch)
@@ -66,11 +66,11 @@ def test_what_the_environment_says(backend: Backend, monkeypatch: pytest.MonkeyP
 
 def test_a_key_in_netrc(backend: Backend, offline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = {"WANDB_BASE_URL": backend.url}
-    netrc = offline / ".netrc"
+    netrc, host = offline / ".netrc", backend.url.removeprefix("http://")
     for content, kind in (
-        (f"machine 127.0.0.1\n  login user\n  password {KEY}\n", "online"),
+        (f"machine {host}\n  login user\n  password {KEY}\n", "online"),
         (f"machine elsewhere\n  login user\n  password {KEY}\n", "offline"),
-        ("machine 127.0.0.1\n  login user\n  password short\n", "offline"),
+        (f"machine {host}\n  login user\n  password short\n", "offline"),
         ("machine\nlogin {", "offline"),
     ):
         netrc.write_text(content)
@@ -89,6 +89,8 @@ def test_what_the_mirror_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert known["WANDB_DATA_DIR"] == str(tmp_path / "wandb" / "data")
     assert known["WANDB_CACHE_DIR"] == os.environ["WANDB_CACHE_DIR"]
 
+    monkeypatch.setenv("WANDB_MODE", "Offline")
+    assert _environment(tmp_path, asked=False)["WANDB_MODE"] == "offline"
     monkeypatch.setenv("WANDB_SWEEP_ID", "s")
     known = _environment(tmp_path, asked=False)
     assert (known["WANDB_RUN_ID"], "WANDB_SERVICE" in known) == ("another's", False)

@@ -55,7 +55,7 @@ def test_sent_once_and_again_when_they_are_new(
     assert record.has(digest_of(folders.root / "summary.csv", folders.root / "runs.csv")) and record.id == page.id
 
     (folders.root / "sweep.json").write_text("{")
-    with pytest.raises(InputError, match="sweep.json"):
+    with pytest.raises(InputError, match=r"sweep\.json"):
         folders.root.joinpath("runs.csv").write_text("state\n")
         send_tables(folders.root, Mode("offline"))
 

@@ -168,7 +168,7 @@ def test_settings_with_the_metrics_of_the_result(tmp_path: Path) -> None:
         (("logger.tensorboard.figures=false",), set()),
         (("logger.tensorboard.figures=false", "logger.tensorboard.feature_maps=true"), {"feature_maps"}),
     ],
-    ids=str,
+    ids=["figures", "feature maps too", "neither", "feature maps alone"],  # a set's own text differs by process
 )
 def test_figures_are_images(tmp_path: Path, options: tuple[str, ...], shown: set[str]) -> None:
     run = folder_of(tmp_path / "run", *MASKS, "trainer.max_epochs=1", "logger=[tensorboard]", *options, net=False)

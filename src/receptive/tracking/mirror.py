@@ -11,7 +11,7 @@ from receptive.tracking.identity import identity_of
 from receptive.tracking.mode import Mode
 from receptive.tracking.options import default_wandb_options, wandb_options
 from receptive.tracking.page import Page
-from receptive.tracking.record import digest_of_run
+from receptive.tracking.record import Record, digest_of_run
 
 # as W&B's app shows them: finished, failed, killed
 EXIT_CODES: dict[State, int] = {"done": 0, "pruned": 0, "failed": 1, "interrupted": 255}
@@ -41,6 +41,9 @@ class RunMirror:
         status = run.status()
         identity = identity_of(run, self.options, status.wandb_id or "")
         watched = pid if self.options.system_metrics else 0
+        before = Record.read(run.folder)
+        # its last row may have come without the files that it names
+        self._doubtful = before.id == identity.id and before.kind == "online" and not before.digest
         page = Page(run.folder, identity, self.options, mode, pid=watched, started=status.started, later=not pid)
         self.page = page.open()
         self.sent = 0
@@ -79,8 +82,8 @@ class RunMirror:
     def _send_end(self) -> None:
         """Send what the test gave, as one more row, and the weights."""
         last = max((int(row["epoch"]) for row in self.run.metrics()), default=0)
-        if self.options.figures and last >= self.page.last:
-            self.page.log(last + 1, end_of(self.run))
+        if self.options.figures and (last >= self.page.last or self._doubtful) and (end := end_of(self.run)):
+            self.page.log(max(last, self.page.last) + 1, end)
         best = self.run.checkpoints / "best.ckpt"
         if self.options.checkpoint and best.is_file():
             artifact = wandb.Artifact(f"{self.page.identity.id}-best", "model", metadata=self.run.result()["metrics"])

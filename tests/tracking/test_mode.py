@@ -1,62 +1,125 @@
-"""What is wrong with the environment is said in a sentence, and a training goes on with it."""
+"""Online or offline: decided without a question and without a wait."""
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from tests.conftest import Cli
+import wandb
 from tests.tracking.backend import Backend
-from tests.tracking.recordings import Recording
+from tests.tracking.following import ROOT
 
-from receptive.manifest import Entry, Manifest
-from receptive.runs import Run
-from receptive.tracking.identity import group_of
-from receptive.tracking.sync import recording_of
+from receptive.tracking.companion import _environment
+from receptive.tracking.mode import Mode, choose_mode
 
-TRAIN = ("train", "trainer=debug", "logger=wandb", "hydra.run.dir=run")
+KEY = "0123456789" * 4
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "words"),
-    [
-        ("WANDB_MODE", "onlin", "WANDB_MODE=onlin: Input should be 'online', 'offline'"),
-        ("WANDB_BASE_URL", "127.0.0.1:1", "WANDB_BASE_URL=127.0.0.1:1: Input should be a valid URL"),
-    ],
-)
-def test_settings_that_the_client_refuses(
-    cli: Cli, offline: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str
-) -> None:
-    monkeypatch.setenv(variable, value)
-    code, out, _ = cli(*TRAIN)
-    assert code == 0
-    assert words in out
-    assert "receptive wandb sync run sends it" in out
-    for verb in ("sync", "dashboard"):
-        code, _, err = cli("wandb", verb, "run")
-        assert (code, words in err, err.count("\n")) == (1, True, 1)
+@pytest.fixture(autouse=True)
+def forgotten(offline: Path) -> Iterator[None]:
+    """The client reads its settings once a process."""
+    wandb.teardown()
+    yield
+    wandb.teardown()
 
 
-def test_a_whole_recording_is_not_torn(cli: Cli, offline: Path, tmp_path: Path) -> None:
-    assert cli(*TRAIN)[0] == 0
-    [path] = (tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb")
-    assert Recording(path).exit_code == 0
-    assert recording_of(Run(tmp_path / "run")) == ""
-    path.write_bytes(path.read_bytes()[:-200])
-    assert recording_of(Run(tmp_path / "run")) == "torn"
+def mode(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, *, asked: bool = False) -> Mode:
+    with monkeypatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        wandb.teardown()
+        return choose_mode(asked=asked)
 
 
-def test_an_agents_id_is_that_of_a_single_run(cli: Cli, online: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("WANDB_SWEEP_ID", "sweep"), ("WANDB_RUN_ID", "theirs")):
-        monkeypatch.setenv(name, value)
-    assert cli(*TRAIN)[0] == 0
-    assert (list(online.runs), online.runs["theirs"].state) == (["theirs"], "finished")
-    assert cli("train", "-m", "trainer=debug", "logger=wandb", "seed=1,2", "hydra.sweep.dir=sweep")[0] == 0
-    jobs = [run.job_type for name, run in online.runs.items() if name != "theirs"]
-    assert (len(jobs), sorted(map(str, jobs))) == (3, ["sweep", "train", "train"])
+def test_what_the_environment_says(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = {"WANDB_BASE_URL": backend.url}
+    keyed = server | {"WANDB_API_KEY": KEY}
+    assert mode(keyed, monkeypatch) == Mode("online")
+    assert mode(keyed | {"WANDB_MODE": "online"}, monkeypatch) == Mode("online")
+    asked = backend.requests
+    for name, value, kind in (
+        ("MODE", "disabled", "disabled"),
+        ("MODE", "offline", "offline"),
+        ("MODE", "dryrun", "offline"),
+        ("DISABLED", "true", "disabled"),
+    ):
+        found = mode(keyed | {f"WANDB_{name}": value}, monkeypatch)
+        assert (found.kind, name in found.why) == (kind, True)
+        assert mode(keyed | {f"WANDB_{name}": value}, monkeypatch, asked=True) == Mode("online")
+    assert backend.requests == asked + 4, "asked of the server by those who want to send"
+    for wrong, why in {
+        "WANDB_MODE": "mode: Input should be 'online'",
+        "WANDB_CONSOLE": "console: Input should be",
+        "WANDB_BASE_URL": "base_url: Input should be a valid URL",
+        "WANDB_API_KEY": "API key may only contain",
+        "WANDB_PROJECT": "Invalid project name",
+    }.items():
+        found = mode(keyed | {wrong: "a/b"}, monkeypatch)
+        assert found.kind == "offline" and why in found.why and len(found.why) < 200, found
+    assert mode(server, monkeypatch) == Mode("offline", "no API key; `wandb login` keeps one")
 
 
-def test_a_study_in_small_is_a_group_of_its_own(tmp_path: Path) -> None:
-    entry = Entry(fingerprint="a", folder="a", overrides=("study=rates", "scale=smoke", "seed=0"), labels={})
-    Manifest({"a": entry}, "rates").write(tmp_path)
-    assert group_of(tmp_path) == "rates smoke"
+def test_a_key_in_netrc(backend: Backend, offline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = {"WANDB_BASE_URL": backend.url}
+    netrc, host = offline / ".netrc", backend.url.removeprefix("http://")
+    for content, kind in (
+        (f"machine {host}\n  login user\n  password {KEY}\n", "online"),
+        (f"machine elsewhere\n  login user\n  password {KEY}\n", "offline"),
+        (f"machine {host}\n  login user\n  password short\n", "offline"),
+        ("machine\nlogin {", "offline"),
+    ):
+        netrc.write_text(content)
+        netrc.chmod(0o600)
+        found = mode(server, monkeypatch)
+        assert (found.kind, bool(found.why)) == (kind, kind == "offline"), found
+
+
+def test_what_the_mirror_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its environment: nothing of another run's, nothing below the home folder, and the user's own where he has one."""
+    for name in ("RUN_ID", "NAME", "RESUME", "SERVICE"):
+        monkeypatch.setenv(f"WANDB_{name}", "another's")
+    monkeypatch.delenv("WANDB_DATA_DIR")
+    known = _environment(tmp_path, asked=False)
+    assert not {"WANDB_RUN_ID", "WANDB_NAME", "WANDB_RESUME", "WANDB_SERVICE"} & set(known)
+    assert known["WANDB_DATA_DIR"] == str(tmp_path / "wandb" / "data")
+    assert known["WANDB_CACHE_DIR"] == os.environ["WANDB_CACHE_DIR"]
+
+    monkeypatch.setenv("WANDB_MODE", "Offline")
+    assert _environment(tmp_path, asked=False)["WANDB_MODE"] == "offline"
+    monkeypatch.setenv("WANDB_SWEEP_ID", "s")
+    known = _environment(tmp_path, asked=False)
+    assert (known["WANDB_RUN_ID"], "WANDB_SERVICE" in known) == ("another's", False)
+    known = _environment(tmp_path, asked=True)
+    assert not {"WANDB_SWEEP_ID", "WANDB_RUN_ID"} & set(known), "what is sent later is not the agent's"
+
+
+@pytest.mark.slow
+def test_at_a_terminal_nobody_is_asked(backend: Backend, offline: Path, tmp_path: Path) -> None:
+    """With a terminal on stdin, stdout and stderr, without a key: neither a training nor sync waits for an answer."""
+    environment = dict(os.environ) | {"WANDB_BASE_URL": backend.url, "PYTHONPATH": str(ROOT / "src"), "COLUMNS": "200"}
+    short = ("hydra.run.dir=run", "trainer.limit_train_batches=2", "trainer.max_epochs=1")
+    for arguments, code, told in (
+        (("train", "logger=wandb", *short), 0, "recorded offline: no API key"),
+        (("wandb", "sync", "run"), 1, "nothing can be sent: no API key"),
+    ):
+        master, terminal = pty.openpty()
+        command = [sys.executable, "-m", "receptive", *arguments]
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdin=terminal, stdout=terminal, stderr=terminal, close_fds=True
+        )
+        os.close(terminal)
+        said = b""
+        try:
+            while part := os.read(master, 4096):
+                said += part
+        except OSError:  # its other end is closed
+            pass
+        os.close(master)
+        assert (process.wait(120), told in said.decode()) == (code, True), said.decode()
+        assert said.decode().count(told) == 1 and "Enter your choice" not in said.decode()
+    assert backend.requests == 0

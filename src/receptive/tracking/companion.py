@@ -155,6 +155,8 @@ def _environment(outputs: Path, asked: bool, agent: bool) -> dict[str, str]:
     if asked:
         for variable in ("WANDB_MODE", "WANDB_DISABLED", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH"):
             known.pop(variable, None)
+    if "WANDB_MODE" in known:
+        known["WANDB_MODE"] = known["WANDB_MODE"].lower()  # the client knows no other
     known.pop("WANDB_SERVICE", None)  # the client's process of another program
     for variable, name in (("WANDB_CACHE_DIR", "cache"), ("WANDB_DATA_DIR", "data")):
         known.setdefault(variable, str(outputs / "wandb" / name))

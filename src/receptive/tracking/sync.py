@@ -1,7 +1,7 @@
 """`receptive wandb sync`: what W&B lacks of runs that have ended, sent from their folders.
 
 The folder is the truth: whether the offline recording of a run is whole, torn or missing, W&B gets what metrics.csv
-and result.json say, and nothing twice.
+and result.json say, and no epoch twice.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from receptive.tracking.identity import identity_of
 from receptive.tracking.mode import Mode
 from receptive.tracking.options import default_wandb_options, wandb_options
 from receptive.tracking.page import Page
-from receptive.tracking.record import digest_of_run
+from receptive.tracking.record import Record, digest_of_run
 
 # as W&B's app shows them: finished, failed, killed
 EXIT_CODES: dict[State, int] = {"done": 0, "pruned": 0, "failed": 1, "interrupted": 255}
@@ -44,6 +44,9 @@ class RunMirror:
         status = run.status()
         identity = identity_of(run, self.options, status.wandb_id or "")
         watched = pid if self.options.system_metrics else 0
+        before = Record.read(run.folder)
+        # its last row may have come without the files that it names
+        self._doubtful = before.id == identity.id and before.kind == "online" and not before.digest
         self._ended = None if pid else status.ended
         self.page = Page(run.folder, identity, self.options, mode, pid=watched, later=not pid).open()
         self.sent = 0
@@ -98,8 +101,8 @@ class RunMirror:
     def _send_end(self) -> None:
         """Send what the test gave, as one more row, and the weights."""
         last = max((int(row["epoch"]) for row in self.run.metrics()), default=0)
-        if last >= self.page.last and (shown := end_of(self.run, self.options)):
-            self.page.log(last + 1, shown)
+        if (last >= self.page.last or self._doubtful) and (shown := end_of(self.run, self.options)):
+            self.page.log(max(last, self.page.last) + 1, shown)
         best = self.run.checkpoints / "best.ckpt"
         if self.options.checkpoint and best.is_file():
             artifact = wandb.Artifact(f"{self.page.identity.id}-best", "model", metadata=self.run.result()["metrics"])

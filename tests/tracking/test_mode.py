@@ -21,6 +21,8 @@ from receptive.tracking.mode import Mode, choose_mode
 
 KEY = "0123456789" * 4
 
+pytestmark = pytest.mark.usefixtures("offline")
+
 
 def mode(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, *, asked: bool = False) -> Mode:
     with monkeypatch.context() as patch:

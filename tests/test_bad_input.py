@@ -338,3 +338,24 @@ def test_a_sweep_tells_all_faults_of_composing_and_of_checking_at_once(cli: Cli)
         "variant=a model=mnist_net optimizer.momentun=0.9 and 1 more]",
         "variant=b model=3 optimizer.momentun=0.9 and 3 more]",
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("logger.wandb.project=thesis",), "unknown key 'logger.wandb.project': add logger=wandb"),
+        (
+            ("logger=wandb", "logger.wandb.projekt=thesis"),
+            "unknown key 'logger.wandb.projekt', did you mean 'logger.wandb.project'?",
+        ),
+        (("logger=wandb", "logger.wandb.project=3"), "logger.wandb.project=3: must be a valid string"),
+        (
+            ("+logger.mlflow._target_=pytorch_lightning.loggers.CSVLogger", "+logger.mlflow.save_dir=x"),
+            "logger.mlflow: there is no such logger",
+        ),
+    ],
+    ids=["not chosen", "misspelt", "of another type", "another logger"],
+)
+def test_faults_of_loggers(cli: Cli, arguments: tuple[str, ...], told: str) -> None:
+    code, _, err = cli("train", *arguments)
+    assert (code, err) == (1, f"receptive: {told}\n")

@@ -225,7 +225,10 @@ def explain(error: Exception, known: Callable[[], Iterable[str]]) -> str:
         return f"{error.full_key}: give a value"
     text = str(error).partition("\nSee https")[0].partition("Config search path")[0].strip()
     if match := re.match(r"Could not (?:override|append to config.*?) '([^']+)'", text):
-        return f"unknown key {match[1]!r}{did_you_mean(match[1], known())}"
+        of_loggers = _logger_keys()
+        if match[1] in of_loggers:
+            return f"unknown key {match[1]!r}: add logger={match[1].split('.')[1]}"
+        return f"unknown key {match[1]!r}{did_you_mean(match[1], [*known(), *of_loggers])}"
     if match := re.search(r"Could not find '([^']+)'\s+Available options in '[^']+':\s+(.*)", text, re.DOTALL):
         options = match[2].split()
         near = did_you_mean(match[1].rpartition("/")[2], options)
@@ -234,6 +237,12 @@ def explain(error: Exception, known: Callable[[], Iterable[str]]) -> str:
         return f"{error.override}: {text}"
     known_kind = isinstance(error, (HydraException, OmegaConfBaseException))
     return text if known_kind and text else f"{type(error).__name__}: {text or error.__cause__}"
+
+
+def _logger_keys() -> list[str]:
+    """Dotted keys of the loggers, which stand in a config only where they are chosen."""
+    configs = (OmegaConf.load(path) for path in sorted((conf_dir() / "logger").glob("*.yaml")))
+    return [f"logger.{key}" for config in configs if isinstance(config, DictConfig) for key in leaves(plain(config))]
 
 
 def known_keys(verb: str) -> list[str]:

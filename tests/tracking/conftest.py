@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import wandb
 from tests.tracking.backend import Backend
 
 
@@ -17,8 +18,12 @@ def backend() -> Iterator[Backend]:
 
 
 @pytest.fixture
-def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """This process and its children without a key and without anybody's settings; returns their home folder."""
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """This process and its children without a key and without anybody's settings; gives their home folder.
+
+    The client reads its settings once a process: they are forgotten before and after.
+    """
+    wandb.teardown()
     home = tmp_path / "home"
     home.mkdir()
     for name in [name for name in os.environ if name.startswith(("WANDB_", "XDG_", "NETRC"))]:
@@ -27,7 +32,8 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for kind in ("CONFIG", "CACHE", "DATA"):
         monkeypatch.setenv(f"WANDB_{kind}_DIR", str(home / kind.lower()))
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
-    return home
+    yield home
+    wandb.teardown()
 
 
 @pytest.fixture

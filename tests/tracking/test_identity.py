@@ -93,8 +93,8 @@ def test_the_run_of_an_agent(online: Backend, tmp_path: Path, monkeypatch: pytes
         if told is None:
             monkeypatch.delenv("WANDB_SWEEP_ID")
             monkeypatch.setenv("WANDB_RESUME", "must")
-        assert id_of_agent() == told
         run = folder_of(tmp_path / folder, *CLASSIFIER, "logger=[wandb]", outputs, "trainer.max_epochs=1", "test=false")
+        assert id_of_agent(run) == told
         assert run_job(run, QUIET) == "done"
         MIRRORS.dismiss()
         page = online.runs[run.status().wandb_id or ""]

@@ -34,7 +34,7 @@ def test_settings_that_the_client_refuses(
     assert "receptive wandb sync run sends it" in out
     for verb in ("sync", "dashboard"):
         code, _, err = cli("wandb", verb, "run")
-        assert (code, words in err, err.count("\n")) == (1, True, 1)
+        assert (code, words in err, err.count("\n")) == (1, True, 1), err
 
 
 def test_a_whole_recording_is_not_torn(cli: Cli, offline: Path, tmp_path: Path) -> None:

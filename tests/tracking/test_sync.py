@@ -119,7 +119,7 @@ def assert_tables(end: dict[str, dict[str, str]], files: dict[str, bytes], root:
         ({"WANDB_API_KEY": ""}, "no API key"),
         ({"WANDB_API_KEY": "short"}, "API key must have 40"),
         ({"WANDB_BASE_URL": "http://127.0.0.1:1"}, "cannot be reached"),
-        ({"WANDB_BASE_URL": "nonsense"}, "base_url: Input should be a valid URL"),
+        ({"WANDB_BASE_URL": "nonsense"}, "WANDB_BASE_URL=nonsense: Input should be a valid URL"),
         ({"WANDB_HTTP_TIMEOUT": "soon"}, "valid number"),
     ],
     ids=str,
@@ -139,7 +139,7 @@ def test_nothing_can_be_sent(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     code, out, err = cli("wandb", "sync", "sweep")
-    assert (code, out) == (1, "") and err.startswith("receptive: nothing can be sent: ") and told in err
+    assert (code, out) == (1, "") and err.startswith("receptive: ") and told in err
     assert err.count("\n") == 1 and "pydantic" not in err
     assert run.status().wandb_id is None and not (run.folder / "wandb").exists()
 

@@ -52,7 +52,9 @@ def test_sent_once_and_again_when_they_are_new(
     assert [answer["event"] for answer in answers] == ["closed"] * 4
     assert page.steps == [1, 2] and (page.exit_code, page.summary["jobs/failed"]) == (1, 1)
     record = Record.read(folders.root)
-    assert record.has(digest_of(folders.root / "summary.csv", folders.root / "runs.csv")) and record.id == page.id
+    assert (
+        record.has(digest_of(folders.root / "summary.csv", folders.root / "runs.csv", "rates")) and record.id == page.id
+    )
 
     (folders.root / "sweep.json").write_text("{")
     with pytest.raises(InputError, match=r"sweep\.json"):

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.precision.amp import _optimizer_handles_unscaling
 from pytorch_lightning.plugins import MixedPrecision
 from torch import nn
 from torch.optim import Optimizer
@@ -50,7 +49,8 @@ class GradientNorm(pl.Callback):
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)).float())
         precision = trainer.precision_plugin
         scaler = precision.scaler if isinstance(precision, MixedPrecision) else None
-        if scaler is not None and _optimizer_handles_unscaling(optimizer):  # a fused one does it within its step
+        # a fused one takes the scale off within its step; torch.amp asks for the same attribute
+        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
             norm = norm / scaler._get_scale_async()
         finite = norm.isfinite()
         self._sums += torch.stack([torch.where(finite, norm, 0.0), finite.float()])

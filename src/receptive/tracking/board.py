@@ -114,10 +114,11 @@ def board_of(root: Path) -> Board:
     )
     claims, trouble = _claims(collection)
     details = [record.told("details") or {} for record in collection.records]
+    group = _named(collection, "group") or group_of(root)
     return Board(
         title=collection.title if collection.name else root.absolute().name,
         about=_about(collection),
-        where={"ID": _id_of(collection)} if single else {"Group": group_of(root), "JobType": "train"},
+        where={"ID": _id_of(collection)} if single else {"Group": group, "JobType": "train"},
         axes=axes,
         runs=len(collection.records),
         repeated=any(len(group.records) > 1 for group in collection.groups),
@@ -203,7 +204,7 @@ def _about(collection: Collection) -> str:
 
 
 def _named(collection: Collection, what: str) -> str | None:
-    """The project or entity that most configs name; None where none does."""
+    """The project, entity or group that most configs name; None where none does."""
     values = (record.config.get(f"logger.wandb.{what}") for record in collection.records)
     known = Counter(str(value) for value in values if value)
     return known.most_common(1)[0][0] if known else None

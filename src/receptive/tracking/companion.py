@@ -132,7 +132,8 @@ class Companion:
                     with self._changed:
                         self._open.discard(answer["folder"])
                         self._changed.notify_all()
-                self._hear(answer)
+                with contextlib.suppress(Exception):  # a console that is gone: what follows is to be heard all the same
+                    self._hear(answer)
         with self._changed:
             self._ended = True
             self._changed.notify_all()

@@ -67,7 +67,7 @@ class Follower:
             try:
                 self._mirror = RunMirror(run, mode, pid)
             except Exception as error:
-                if mode.kind == "offline" or isinstance(error, Taken):
+                if mode.kind == "offline" or isinstance(error, Taken) or not pid:  # not pid: it is to be sent now
                     raise
                 _renew_client()
                 mode = Mode("offline", _words(error))  # the next run asks the server again

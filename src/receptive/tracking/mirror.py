@@ -44,6 +44,9 @@ class RunMirror:
         status = run.status()
         identity = identity_of(run, self.options, status.wandb_id or "")
         watched = pid if self.options.system_metrics else 0
+        before = Record.read(run.folder)
+        # its last row may have come without the files that it names
+        self._doubtful = before.id == identity.id and before.kind == "online" and not before.digest
         self._ended = None if pid else status.ended
         before = Record.read(run.folder)
         # its last row may have come without the files that it names

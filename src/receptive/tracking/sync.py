@@ -28,6 +28,8 @@ from receptive.tracking.identity import new_id
 from receptive.tracking.record import Record, digest_of_run
 
 _PATIENCE = 60.0  # seconds for one run
+_READING = 30.0  # seconds to look through a recording
+_TRIED = 3  # runs one after the other that the server does not take, until the others are not tried
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class _Sender:
     def __init__(self, outputs: Path) -> None:
         self._outputs = outputs
         self._answers: dict[str, Answer] = {}
+        self._refused = 0  # runs, one after the other
         self.companion = self._start()
 
     def _start(self) -> Companion:
@@ -91,6 +94,8 @@ class _Sender:
     def send(self, run: Run) -> Sent:
         """Bring a run up to date."""
         state = run.state()
+        if self._refused >= _TRIED:
+            return Sent(run, state, "not tried, after those above", well=False)
         if state == "running":
             return Sent(run, state, "runs still: nothing sent")
         if state == "waiting":
@@ -105,6 +110,7 @@ class _Sender:
         except (InputError, OSError) as error:
             return Sent(run, state, f"not sent: {error}", well=False)
         trouble = self._ask("send", run.folder)
+        self._refused = self._refused + 1 if trouble else 0
         if trouble:
             return Sent(run, state, f"not sent: {trouble}", well=False)
         epochs = self._answers[str(run.folder)]["sent"]
@@ -169,7 +175,10 @@ def recording_of(run: Run) -> str:
     for path in (run.folder / "wandb").glob("offline-run-*/*.wandb"):
         # `wandb leet inspect` itself takes 1 s more
         read = [get_core_path(), "leet", "inspect", "-no-observability", "-json", "-run-file", str(path)]
-        said = subprocess.run(read, capture_output=True, text=True, check=False)
+        try:
+            said = subprocess.run(read, capture_output=True, text=True, check=False, timeout=_READING)
+        except subprocess.TimeoutExpired:
+            return "torn"
         if said.returncode or not any('"type":"exit"' in line for line in said.stdout.splitlines()):
             return "torn"
     return ""

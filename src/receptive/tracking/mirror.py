@@ -48,9 +48,6 @@ class RunMirror:
         # its last row may have come without the files that it names
         self._doubtful = before.id == identity.id and before.kind == "online" and not before.digest
         self._ended = None if pid else status.ended
-        before = Record.read(run.folder)
-        # its last row may have come without the files that it names
-        self._doubtful = before.id == identity.id and before.kind == "online" and not before.digest
         self.page = Page(run.folder, identity, self.options, mode, pid=watched, later=not pid).open()
         self.sent = 0
         self._seen = b""  # of metrics.csv

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -58,6 +59,8 @@ class Held:
         self.process = subprocess.Popen(
             command, cwd=self.folder, env=self.environment, stdout=pipe, stderr=subprocess.STDOUT, text=True
         )
+        self.watch = threading.Thread(target=self._watch, args=(self.process,))
+        self.watch.start()
 
     def children(self) -> list[int]:
         """Processes of the mirror: the follower and the client's own."""
@@ -76,9 +79,13 @@ class Held:
         """Let it train to its end; gives exit code, what it said, and seconds from its result to its end."""
         self.gate.touch()
         said, _ = self.process.communicate(timeout=120)
-        ended = time.time()
-        written = self.run.result_path.stat().st_mtime if self.run.result_path.is_file() else ended
-        return self.process.returncode, said, ended - written
+        self.watch.join()
+        return self.process.returncode, said, self.ended - self.run.result_path.stat().st_mtime
+
+    def _watch(self, process: subprocess.Popen[str]) -> None:
+        """Note when it ends: several do at once."""
+        process.wait()
+        self.ended = time.time()
 
     def close(self) -> None:
         """Leave no process."""
@@ -148,7 +155,8 @@ def assert_rows(rows: list[dict[str, Any]], run: Run) -> None:
 
 def assert_complete(page: BackendRun, run: Run) -> None:
     """A page has all of a done run, and nothing twice."""
-    assert (page.state, page.exit_code, page.overwritten) == ("finished", 0, 0)
+    ended = (page.state, page.exit_code, page.overwritten)
+    assert ended == ("finished", 0, 0), f"{ended}, steps {page.steps}"
     assert_rows(page.rows, run)
     [end] = [row for row in page.rows if "epoch" not in row]
     assert end["_step"] == len(run.metrics()) + 1

@@ -175,6 +175,7 @@ def test_trouble_in_the_middle(
             code, said, cost = held.end()
             assert (code, held.run.state(), len(held.run.metrics())) == (0, "done", 4), f"{name}: {said}"
             assert cost < BOUND + SLACK, f"{name}: {cost:.1f} s"
+            print(f"{name}: {cost:.1f} s")
             assert troubles[name].told in said and bool(troubles[name].told) == ("wandb sync" in said), (
                 f"{name}: {said}"
             )

@@ -59,6 +59,7 @@ class Held:
         self.process = subprocess.Popen(
             command, cwd=self.folder, env=self.environment, stdout=pipe, stderr=subprocess.STDOUT, text=True
         )
+        self.lines: list[str] = []
         self.watch = threading.Thread(target=self._watch, args=(self.process,))
         self.watch.start()
 
@@ -76,23 +77,33 @@ class Held:
         os.kill(pid, signal)
 
     def end(self) -> tuple[int, str, float]:
-        """Let it train to its end; gives exit code, what it said, and seconds from its result to its end."""
+        """Let it train to its end; gives exit code, what it said, and seconds from its result to its last line.
+
+        What the interpreter and torch take to leave is not W&B's.
+        """
         self.gate.touch()
-        said, _ = self.process.communicate(timeout=120)
+        self.wait()
+        return self.process.returncode, "".join(self.lines), self.last - self.run.result_path.stat().st_mtime
+
+    def wait(self) -> None:
+        """Until it ends, whatever ends it."""
+        self.process.wait(120)
         self.watch.join()
-        return self.process.returncode, said, self.ended - self.run.result_path.stat().st_mtime
 
     def _watch(self, process: subprocess.Popen[str]) -> None:
-        """Note when it ends: several do at once."""
-        process.wait()
-        self.ended = time.time()
+        """Note what it says, and when: several of them end at once."""
+        assert process.stdout is not None
+        with process.stdout as said:
+            for line in said:
+                self.lines.append(line)
+                self.last = time.time()
 
     def close(self) -> None:
         """Leave no process."""
         for pid in (self.process.pid, *self.children()):
             if self.process.poll() is None or pid != self.process.pid:
                 os.kill(pid, 9)
-        self.process.communicate()
+        self.wait()
 
 
 def processes() -> dict[int, str]:

@@ -246,7 +246,7 @@ def test_a_training_that_is_killed_and_goes_on(offline: Path, tmp_path: Path) ->
             held.process.send_signal(signal.SIGTERM if name == "told to stop" else signal.SIGKILL)
         trainings["told to stop"].gate.touch()
         for held in trainings.values():
-            held.process.communicate(timeout=60)
+            held.wait()
             until(lambda held=held: not held.children(), "nothing is left")  # type: ignore[misc]
         servers["killed while it hangs"].fault = None
         states = {name: page_of(server).state for name, server in servers.items()}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -93,3 +96,20 @@ def test_workers_leave_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys, "executable", str(script))
     run_packed(iter(folders), len(folders), [Place((0,))] * len(folders))
     assert all((folder / "left").exists() for folder in folders)
+
+
+def test_a_mirror_whose_training_was_killed_does_not_stay(tmp_path: Path) -> None:
+    """Not even where its stdin does not end, as where the client waits for ever and stdin is not read."""
+    code = "from receptive.tracking import follower; follower._GRACE = 0.1; follower.main()"
+    shell = f'{sys.executable} -c "{code}" $$ <&0 >/dev/null 2>&1 & echo $!'
+    asks, answers = os.pipe()
+    parent = subprocess.Popen(["sh", "-c", shell], stdin=asks, stdout=subprocess.PIPE)
+    told, _ = parent.communicate(timeout=60)
+    os.close(asks)
+    try:
+        deadline = time.monotonic() + 60
+        while Path(f"/proc/{int(told)}").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not Path(f"/proc/{int(told)}").exists()
+    finally:
+        os.close(answers)

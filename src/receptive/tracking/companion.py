@@ -50,7 +50,7 @@ class Companion:
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115
         self._ended = False  # nothing more will be told
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "receptive.tracking.follower"],
+            [sys.executable, "-m", "receptive.tracking.follower", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._complaints,

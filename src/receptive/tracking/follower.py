@@ -12,6 +12,9 @@ import json
 import os
 import select
 import signal
+import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,7 @@ from receptive.tracking.record import Record
 from receptive.tracking.tables import send_tables
 
 _LOOK = 1.0  # seconds between two looks at metrics.csv
+_GRACE = 30.0  # seconds for what is left to be sent when the process that asks was killed
 _NICE = 10  # the training goes before
 
 
@@ -159,8 +163,18 @@ def _requests(follower: Follower) -> None:
             getattr(follower, request.pop("ask"))(**request)
 
 
+def _outlive(parent: int) -> None:
+    """End this process some time after the one that asks, whatever the client still waits for."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK)
+    time.sleep(_GRACE)
+    end_children(os.getpid())
+    os._exit(1)
+
+
 def main() -> None:
-    """Serve until stdin ends; signals are for the process that asks."""
+    """Serve until stdin ends; signals are for the process that asks, whose id is the argument."""
+    threading.Thread(target=_outlive, args=(int(sys.argv[1]),), daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError, AttributeError):

@@ -7,7 +7,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,17 +27,12 @@ BOUND = 20.0  # seconds that W&B may cost at the end of a process
 SLACK = 5.0  # for a busy machine, on which several trainings end at once
 
 
+pytestmark = pytest.mark.usefixtures("offline")
+
+
 @pytest.fixture
 def folders(tmp_path: Path) -> RunFolders:
     return RunFolders(tmp_path / "sweep")
-
-
-@pytest.fixture(autouse=True)
-def forgotten(offline: Path) -> Iterator[None]:
-    """The client reads its settings once a process."""
-    wandb.teardown()
-    yield
-    wandb.teardown()
 
 
 @pytest.mark.parametrize("fault", ["500", pytest.param("hang", marks=pytest.mark.slow), "refused"])

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import wandb
 from tests.conftest import Cli
 from tests.report.conftest import RunFolders
 from tests.tracking.backend import Backend
@@ -19,18 +17,12 @@ from tests.tracking.recordings import Recording
 from receptive.runs import Run
 from receptive.tracking.record import Record
 
+pytestmark = pytest.mark.usefixtures("offline")
+
 
 @pytest.fixture
 def folders(tmp_path: Path) -> RunFolders:
     return RunFolders(tmp_path / "sweep")
-
-
-@pytest.fixture(autouse=True)
-def forgotten(offline: Path) -> Iterator[None]:
-    """The client reads its settings once a process."""
-    wandb.teardown()
-    yield
-    wandb.teardown()
 
 
 def said(out: str) -> dict[str, str]:

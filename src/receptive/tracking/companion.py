@@ -162,7 +162,6 @@ def _environment(outputs: Path, asked: bool, agent: bool) -> dict[str, str]:
     for variable, name in (("WANDB_CACHE_DIR", "cache"), ("WANDB_DATA_DIR", "data")):
         known.setdefault(variable, str(outputs / "wandb" / name))
     known.setdefault("WANDB_ERROR_REPORTING", "false")
-    known.pop("WANDB_SERVICE", None)  # the client's process of another program
     if not asked:
         known.setdefault("WANDB_HTTP_TIMEOUT", "5")  # seconds; with those of a run's end less than PATIENCE
     if not agent:  # these are of one run; every run has its own

@@ -101,9 +101,9 @@ class _Sender:
         if state == "waiting":
             return Sent(run, state, "has not begun: nothing to send")
         try:
-            recorded = recording_of(run)
             if Record.read(run.folder).has(digest_of_run(run)):
                 return Sent(run, state, "up to date")
+            recorded = recording_of(run)
             _name(run)
         except Busy:
             return Sent(run, state, "runs still: nothing sent")

@@ -11,6 +11,7 @@ from tests.tracking.recordings import Recording
 
 from receptive.manifest import Entry, Manifest
 from receptive.runs import Run
+from receptive.tracking import mirrors
 from receptive.tracking.identity import group_of
 from receptive.tracking.sync import recording_of
 
@@ -35,6 +36,27 @@ def test_settings_that_the_client_refuses(
     for verb in ("sync", "dashboard"):
         code, _, err = cli("wandb", verb, "run")
         assert (code, words in err, err.count("\n")) == (1, True, 1), err
+
+
+@pytest.mark.parametrize(("variable", "value"), [("WANDB_MODE", "disabled"), ("WANDB_DISABLED", "true")])
+def test_switched_off(
+    cli: Cli, offline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(mirrors, "Companion", None)  # a mirror that is asked for would fail
+    code, out, _ = cli(*TRAIN)
+    assert (code, "W&B" in out, (tmp_path / "run" / "wandb").exists()) == (0, False, False)
+
+
+def test_the_home_folder_is_left_alone(
+    cli: Cli, online: Backend, offline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("CACHE", "DATA", "CONFIG"):
+        monkeypatch.delenv(f"WANDB_{kind}_DIR")
+    assert cli(*TRAIN)[0] == 0
+    for verb in ("sync", "dashboard"):
+        assert cli("wandb", verb, "run")[0] == 0
+    assert list(offline.iterdir()) == []
 
 
 def test_a_whole_recording_is_not_torn(cli: Cli, offline: Path, tmp_path: Path) -> None:

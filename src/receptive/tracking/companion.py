@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from receptive.signals import Interrupted
+from receptive.tracking.options import keep_below
 
 PATIENCE = 18.0  # seconds in which all that waits must be sent, at the end of the process
 _SLICE = 0.1  # seconds after which a signal is noticed
@@ -159,8 +160,7 @@ def _environment(outputs: Path, asked: bool, agent: bool) -> dict[str, str]:
     if "WANDB_MODE" in known:
         known["WANDB_MODE"] = known["WANDB_MODE"].lower()  # the client knows no other
     known.pop("WANDB_SERVICE", None)  # the client's process of another program
-    for variable, name in (("WANDB_CACHE_DIR", "cache"), ("WANDB_DATA_DIR", "data")):
-        known.setdefault(variable, str(outputs / "wandb" / name))
+    known |= keep_below(outputs)
     known.setdefault("WANDB_ERROR_REPORTING", "false")
     if not asked:
         known.setdefault("WANDB_HTTP_TIMEOUT", "5")  # seconds; with those of a run's end less than PATIENCE

@@ -23,8 +23,9 @@ from receptive.files import read_json, write_atomically
 from receptive.manifest import NAME as MANIFEST
 from receptive.runs import shown
 from receptive.tracking.board import Board, board_of
+from receptive.tracking.options import keep_below
 from receptive.tracking.record import Record, digest_of_run
-from receptive.tracking.sync import runs_of
+from receptive.tracking.sync import place_of_cache, runs_of
 
 _REQUEST = 6.0  # seconds for the server's answer to one request, which is made twice
 NAME = "wandb/dashboard.json"
@@ -78,6 +79,7 @@ def save_dashboard(root: Path, project: str | None, entity: str | None, console:
     if not any((root / name).is_file() for name in (MANIFEST, "config.yaml")):
         raise InputError(f"{shown(root)} is neither a sweep's folder nor a run's: single runs have no page in common")
     _require()
+    os.environ |= keep_below(place_of_cache(root, runs_of(root)))
     with _client() as api:
         entity = entity or _entity(board) or api.default_entity
         if not entity:

@@ -66,8 +66,6 @@ class Follower:
         self.end()  # of a run whose end was not told: not even its state could be written
         try:
             mode = self.mode
-            if mode.kind == "disabled":
-                return
             try:
                 self._mirror = RunMirror(run, mode, pid)
             except Exception as error:
@@ -91,10 +89,7 @@ class Follower:
         """End the open run."""
         mirror, self._mirror = self._mirror, None
         if mirror is None:
-            if self._mode is not None and self._mode.kind == "disabled":
-                self._answer({"event": "closed", "folder": folder, "sent": 0, "kind": "disabled"})
-            else:
-                self._answer({"event": "lost", "folder": folder, "why": self._why.get(folder, "it was not begun")})
+            self._answer({"event": "lost", "folder": folder, "why": self._why.get(folder, "it was not begun")})
             return
         try:
             mirror.close(state)
@@ -113,7 +108,7 @@ class Follower:
     def table(self, folder: str) -> None:
         """Send a sweep's own tables."""
         try:
-            new = self.mode.kind != "disabled" and send_tables(Path(folder), self.mode)
+            new = send_tables(Path(folder), self.mode)
             self._answer({"event": "closed", "folder": folder, "sent": int(new), "kind": self.mode.kind})
         except Exception as error:
             self._lose(Path(folder), error)

@@ -33,6 +33,8 @@ class Mirrors:
 
     def begin(self, run: Run, outputs: Path, console: Console) -> None:
         """Follow a run that this process trains."""
+        if switched_off():
+            return
         self._console = console
         try:
             if self._companion is not None and not self._companion.alive:

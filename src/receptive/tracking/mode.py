@@ -13,7 +13,6 @@ import wandb
 from pydantic import ValidationError
 
 from receptive.errors import InputError
-from receptive.tracking.options import switched_off
 
 _PATIENCE = 5.0  # seconds for the server's first answer
 
@@ -24,10 +23,10 @@ class Mode:
 
     Args:
         kind: as WANDB_MODE has it.
-        why: of "offline" and "disabled", in a few words.
+        why: of "offline", in a few words.
     """
 
-    kind: Literal["online", "offline", "disabled"]
+    kind: Literal["online", "offline"]
     why: str = ""
 
 
@@ -35,17 +34,13 @@ def choose_mode(*, asked: bool = False) -> Mode:
     """Online where there is a key and the server answers, which is asked once, for 5 s.
 
     Args:
-        asked: the user wants what there is to be sent now: WANDB_MODE and WANDB_DISABLED, which speak of trainings,
-            do not count.
+        asked: the user wants what there is to be sent now: WANDB_MODE, which speaks of trainings, does not count.
 
     Raises:
         InputError: see `set_up`.
     """
-    if not asked:
-        if why := switched_off():
-            return Mode("disabled", why)
-        if (wanted := os.environ.get("WANDB_MODE", "").lower()) in ("dryrun", "offline"):
-            return Mode("offline", f"WANDB_MODE={wanted}")
+    if not asked and (wanted := os.environ.get("WANDB_MODE", "").lower()) in ("dryrun", "offline"):
+        return Mode("offline", f"WANDB_MODE={wanted}")
     server = set_up()
     if trouble := _key_trouble(server) or _server_trouble(server):
         return Mode("offline", trouble)

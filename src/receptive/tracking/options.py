@@ -48,11 +48,16 @@ def tensorboard_options(config: Mapping[str, Any]) -> TensorboardOptions | None:
     return None if node is None else TensorboardOptions(**_values(node))
 
 
-def switched_off() -> str:
-    """Why nothing is mirrored to W&B in this environment; "" where it is."""
-    if os.environ.get("WANDB_MODE", "").lower() == "disabled":
-        return "WANDB_MODE=disabled"
-    return "WANDB_DISABLED is set" if os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes") else ""
+def switched_off() -> bool:
+    """Whether the environment wants nothing mirrored to W&B."""
+    off = os.environ.get("WANDB_MODE", "").lower() == "disabled"
+    return off or os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes")
+
+
+def keep_below(outputs: Path) -> dict[str, str]:
+    """Environment with which W&B's client writes its cache and its logs below a folder, if the user names no other."""
+    places = {"WANDB_CACHE_DIR": "cache", "WANDB_DATA_DIR": "data"}
+    return {name: os.environ.get(name) or str(outputs / "wandb" / place) for name, place in places.items()}
 
 
 def default_wandb_options() -> WandbOptions:

@@ -25,6 +25,7 @@ from receptive.manifest import Manifest
 from receptive.runs import Busy, Run, State, open_run, shown
 from receptive.tracking.companion import Answer, Companion
 from receptive.tracking.identity import new_id
+from receptive.tracking.options import keep_below
 from receptive.tracking.record import Record, digest_of_run
 
 _PATIENCE = 60.0  # seconds for one run
@@ -58,9 +59,11 @@ def sync(folders: Sequence[Path], console: Console) -> bool:
     from receptive.tracking.mode import choose_mode  # the client only now
 
     found = [(root, runs_of(root)) for root in folders]
+    outputs = place_of_cache(*found[0])
+    os.environ |= keep_below(outputs)
     if trouble := choose_mode(asked=True).why:
         raise InputError(f"nothing can be sent: {trouble}")
-    sender = _Sender(_place_of_cache(*found[0]))
+    sender = _Sender(outputs)
     well = True
     try:
         for root, runs in found:
@@ -139,7 +142,7 @@ class _Sender:
         return "" if answer["kind"] == "online" else "W&B did not answer; recorded offline"
 
 
-def _place_of_cache(root: Path, runs: Iterable[Run]) -> Path:
+def place_of_cache(root: Path, runs: Iterable[Run]) -> Path:
     """The folder of all outputs, or that of these runs where they come from another machine, or cannot be read."""
     for run in runs:
         with contextlib.suppress(InputError, OmegaConfBaseException):

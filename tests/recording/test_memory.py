@@ -20,7 +20,6 @@ def ballast() -> np.ndarray:
     return np.ones(2**27)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere what the parent held may count")
 @pytest.mark.usefixtures("ballast")
 def test_it_is_that_of_this_process_and_only_grows() -> None:
     code = (

@@ -79,7 +79,8 @@ def save_dashboard(root: Path, project: str | None, entity: str | None, console:
     if not any((root / name).is_file() for name in (MANIFEST, "config.yaml")):
         raise InputError(f"{shown(root)} is neither a sweep's folder nor a run's: single runs have no page in common")
     _require()
-    os.environ |= keep_below(place_of_cache(root, runs_of(root)))
+    runs = runs_of(root)
+    os.environ |= keep_below(place_of_cache(root, runs))
     with _client() as api:
         entity = entity or _entity(board) or api.default_entity
         if not entity:
@@ -99,9 +100,9 @@ def save_dashboard(root: Path, project: str | None, entity: str | None, console:
         _write(root, all_saved | {place: known})
     for kind, url in (("workspace", known.workspace_url), ("report", known.report_url)):
         console.print(f"{kind}: {url}", highlight=False, soft_wrap=True)
-    runs = [run for run in runs_of(root) if run.state() not in ("waiting", "running")]
-    if lacking := sum(not Record.read(run.folder).has(digest_of_run(run)) for run in runs):
-        told = f"{lacking} of {len(runs)} runs are not in W&B, or not all of them"
+    ended = [run for run in runs if run.state() not in ("waiting", "running")]
+    if lacking := sum(not Record.read(run.folder).has(digest_of_run(run)) for run in ended):
+        told = f"{lacking} of {len(ended)} runs are not in W&B, or not all of them"
         text = f"{told}: receptive wandb sync {shlex.quote(shown(root))} sends them"
         console.print(text, highlight=False, soft_wrap=True)
 

@@ -60,13 +60,15 @@ class Mirrors:
             console: is told.
             asked: the command names W&B; then runs are told of too that were trained without it.
         """
+        if switched_off():
+            return
         deadline = time.monotonic() + PATIENCE
         self._console = Console(quiet=True)  # what is said of a single job is not said of a sweep's
         self.dismiss()
         runs = [entry.run(root) for entry in Manifest.read(root).entries.values()]
         known = [run for run in runs if run.status().wandb_id is not None]  # a mirror that died at once left no record
         fault = ""
-        if known and not switched_off():
+        if known:
             try:
                 self._companion = companion = Companion(Path(known[0].config().paths.output_dir), self._hear)
                 companion.ask("table", root)
@@ -75,9 +77,8 @@ class Mirrors:
             except (OSError, RuntimeError, InputError) as error:
                 fault = str(error)
         self._console = console
-        if not switched_off():
-            for text in _told_of_sweep(root, runs if asked else known, Record.read(root), fault):
-                self._say(text)
+        for text in _told_of_sweep(root, runs if asked else known, Record.read(root), fault):
+            self._say(text)
 
     def tell(self, run: Run, console: Console) -> None:
         """Say how a run that has ended long since comes to W&B, where it is not there."""

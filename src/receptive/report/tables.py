@@ -24,6 +24,7 @@ LEGEND = (
     "Mean ± deviation (ddof 1) over seeds; the interval is of the mean (Student's t); p of Welch's test, corrected "
     "by Holm's method."
 )
+CLAIM_TITLES = ("claim", "what it says", "reported", "ours", "verdict", "why")
 _VERDICT_COLORS = {"holds": "green", "does not hold": "red", "undecided": "yellow"}
 
 
@@ -44,7 +45,11 @@ class Line:
 
 
 def write_tables(collection: Collection, judged: Sequence[Judged]) -> None:
-    """Write runs.csv (a row a run), summary.csv (a row a group) and summary.md into the folder; raises OSError."""
+    """Write runs.csv (a row a run), summary.csv (a row a group), of a study claims.csv, and summary.md into the folder.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
     records = [_run_row(collection, record) for record in collection.records]
     columns = list(dict.fromkeys(key for record in records for key in record))
     last = ["error", "folder"]
@@ -52,6 +57,8 @@ def write_tables(collection: Collection, judged: Sequence[Judged]) -> None:
     lines = summary_lines(collection)
     rows = [_summary_row(collection, line) for line in lines]
     write_csv(collection.root / "summary.csv", list(dict.fromkeys(key for row in rows for key in row)), rows)
+    if judged:
+        write_csv(collection.root / "claims.csv", CLAIM_TITLES, claim_rows(judged))
     write_atomically(collection.root / "summary.md", _markdown(collection, lines, judged))
 
 
@@ -211,9 +218,13 @@ def _markdown(collection: Collection, lines: Sequence[Line], judged: Sequence[Ju
 
 def claims_markdown(judged: Sequence[Judged]) -> str:
     """A row a claim."""
-    titles = ["claim", "what it says", "reported", "ours", "verdict", "why"]
-    rows = [[one.claim.id, one.claim.text, one.claim.reported, one.ours, one.verdict, one.why] for one in judged]
-    return markdown_table(titles, rows)
+    return markdown_table(CLAIM_TITLES, [list(row.values()) for row in claim_rows(judged)])
+
+
+def claim_rows(judged: Sequence[Judged]) -> list[dict[str, str]]:
+    """Title -> cell of each claim."""
+    cells = ((one.claim.id, one.claim.text, one.claim.reported, one.ours, one.verdict, one.why) for one in judged)
+    return [dict(zip(CLAIM_TITLES, row, strict=True)) for row in cells]
 
 
 def markdown_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

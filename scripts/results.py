@@ -5,7 +5,7 @@
     python scripts/results.py check                  # claims that no study judges: operators, shapes, what layers give
     python scripts/results.py write                  # the tables of README.md and docs/reports from results/
 
-In the checkout's root; without a STUDY all of conf/study that were run. scripts/reproduce.sh calls all four.
+Without a STUDY all that are there; STUDY_full is one with the reports' epochs. scripts/reproduce.sh calls all four.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def main() -> int:
     arguments = parser.parse_intermixed_args()
     os.chdir(ROOT)
     known = sorted(path.stem for path in Path("conf/study").glob("*.yaml"))
+    known += [f"{study}_full" for study in known]
     if unknown := set(arguments.studies) - set(known):
         parser.error(f"no study: {', '.join(sorted(unknown))}; the studies are {', '.join(known)}")
     console = Console(quiet=arguments.quiet)
@@ -55,10 +56,11 @@ def main() -> int:
 
 
 def _move(what: str, asked: list[str], known: list[str], console: Console) -> None:
-    for study in asked or known:
+    place = store.RESULTS if what == "restore" else store.STUDIES
+    for study in asked or [study for study in known if (place / study).is_dir()]:
         if what == "restore":
             print(f"{study}: {store.restore(study)} runs restored")
-        elif asked or (store.STUDIES / study).is_dir():
+        else:
             print(f"{study}: {store.collect(study, console)} runs in {store.RESULTS / study}")
 
 

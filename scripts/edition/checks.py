@@ -80,7 +80,7 @@ def _gradients() -> tuple[str, str, str]:
 def _sizes() -> Iterator[tuple[str, ...]]:
     """R3.4, R4.6 and R3.10, from the lines of `receptive operators shapes`."""
     lines = list(explanation())
-    parts = [("R3.4", "Transposed"), ("R4.6", "R3.10"), ("R3.10", "")]
+    parts = [("R3.4", "Pooling"), ("R4.6", "R3.10"), ("R3.10", "")]
     reported = {"R3.4": "511x383, 959x539", "R4.6": "24x24x64 ... 512", "R3.10": "(b, c, 1, 1), error"}
     for claim, until in parts:
         start = next(place for place, line in enumerate(lines) if claim in line.text)

@@ -77,7 +77,8 @@ def collect(study: str, console: Console) -> int:
     if (source / NOTED).is_file():
         shutil.copyfile(source / NOTED, target / "jobs" / NOTED)
     for name in _OF_A_STUDY:
-        shutil.copyfile(source / name, target / name)
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
     shutil.rmtree(target / "figures", ignore_errors=True)
     shutil.copytree(source / "figures", target / "figures")
     provenance = _provenance(study, done, len(manifest.entries))
@@ -110,7 +111,7 @@ def _provenance(study: str, runs: Iterable[Run], jobs: int) -> dict[str, Any]:
     statuses = [asdict(run.status()) for run in runs]
     return {
         "study": study,
-        "command": f"receptive train study={study} hydra/launcher=packed",
+        "command": _command(study),
         "jobs": {"done": len(results), "of": jobs},
         "seeds": sorted({result["seed"] for result in results}),
         "epochs": sorted({result["epochs"] for result in results}),
@@ -124,6 +125,12 @@ def _provenance(study: str, runs: Iterable[Run], jobs: int) -> dict[str, Any]:
         "hardware": _distinct(result["hardware"] for result in results),
         "precision": _distinct(result["precision"] for result in results),
     }
+
+
+def _command(study: str) -> str:
+    name = study.removesuffix("_full")
+    own = f"receptive train study={name} hydra/launcher=packed"
+    return own if name == study else f"FULL=1 scripts/reproduce.sh {name}"
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:

@@ -21,6 +21,7 @@ from receptive.runs import metric_text
 HEADLINE = Path("docs/reports/headline.yaml")
 CATALOGUE = Path("docs/reports/claims.yaml")
 _BLOCK = re.compile(r"(<!-- results: (?P<what>\w+) ?(?P<of>\w*) -->\n)(?P<text>.*?)(<!-- /results -->)", re.DOTALL)
+_OF_A_STUDY = ("summary", "source", "figures")
 _CHECKS = "checks"  # the folder below results/ of claims that no study judges
 Row = dict[str, str]
 
@@ -53,6 +54,8 @@ class Pages:
         """A page as it should be."""
 
         def fill(match: re.Match[str]) -> str:
+            if match["what"] in _OF_A_STUDY and match["of"] not in self.studies:
+                return f"{match[1]}{_waiting(match['of']) if match['what'] == 'source' else ''}{match[5]}"
             text = self._blocks[match["what"]](match["of"], path.parent)
             return f"{match[1]}\n{text}\n\n{match[5]}"
 
@@ -137,6 +140,10 @@ def write(root: Path) -> list[Path]:
     for path in changed:
         write_atomically(path, pages.filled(path))
     return changed
+
+
+def _waiting(study: str) -> str:
+    return f"\nNot run yet: `receptive train study={study} hydra/launcher=packed`.\n\n"
 
 
 def _spread(row: Row, metric: str) -> str:

@@ -29,7 +29,7 @@ OUTPUT = Path("results/checks")
 
 def write(console: Console) -> None:
     """Judge all of them and write the verdicts."""
-    rows = [*_operators(), *_sizes(), *_tables(), *layers.claims(OUTPUT, console)]
+    rows = [*_operators(), *_sizes(), *_tables(), *layers.claims(OUTPUT, console), *_PICTURES]
     OUTPUT.mkdir(parents=True, exist_ok=True)
     write_csv(OUTPUT / "claims.csv", CLAIM_TITLES, (dict(zip(CLAIM_TITLES, row, strict=True)) for row in rows))
     for row in rows:
@@ -108,6 +108,28 @@ def _tables() -> Iterator[tuple[str, ...]]:
             why = "the report's table counts no parameters for BatchNorm2d; its memory is right"
         yield "R2.12", text, f"294,810; {memory} MB", ours, _verdict(count == 294_810 and total == memory), why
         assert count == parameters
+
+
+_PICTURES = (  # what the reports show, and nothing to be judged
+    (
+        *(
+            "R0.5",
+            "Means of each layer over all 50,000 training images, pictures of every map",
+            "pictures",
+            "drawn",
+            "done",
+        ),
+        "`receptive activations run=RUN`: profile.png, average_maps/, maps/",
+    ),
+    (
+        *("R2.16", "Feature maps of an image, with and without the absolute average", "pictures", "drawn", "done"),
+        "`receptive activations run=RUN maps=[0]`: maps/0, overview.png",
+    ),
+    (
+        *("R4.11", "Segmented images, history of loss and F1, scores of single images", "pictures", "drawn", "done"),
+        "every run's figures/ and test_images.csv; shown of phantoms in docs/segmentation.md, as JSRT's terms forbid its own",
+    ),
+)
 
 
 def _config(*overrides: str) -> Any:

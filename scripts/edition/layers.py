@@ -63,7 +63,7 @@ def claims(output: Path, console: Console) -> list[tuple[str, ...]]:
         return []
     histories = {net: _histories(net) for net in nets}
     asked = [*_depths(nets), *_nets(nets["a"], nets["b"]), *_during(histories), *_moving_averages(nets["b"])]
-    return [*_judged(asked), *_PICTURES]
+    return list(_judged(asked))
 
 
 def survey(study: Path, output: Path, console: Console) -> None:
@@ -188,23 +188,3 @@ def _judged(asked: Sequence[Asked]) -> Iterator[tuple[str, ...]]:
 def _shown(values: Sequence[float]) -> str:
     known = spread(values)
     return f"{known.mean:.3g} ± {known.deviation:.2g} (n={known.n})"
-
-
-_PICTURES = (
-    (
-        "R0.5",
-        "Means of each layer over all 50,000 training images, pictures of every map",
-        "pictures",
-        "drawn",
-        "done",
-        "`receptive activations run=RUN`: profile.png, average_maps/, maps/",
-    ),
-    (
-        "R2.16",
-        "Feature maps of an image, and their absolute averages",
-        "pictures",
-        "drawn",
-        "done",
-        "`receptive activations run=RUN maps=[0]`: maps/0, overview.png",
-    ),
-)

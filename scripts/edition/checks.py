@@ -114,7 +114,7 @@ _PICTURES = (  # what the reports show, and nothing to be judged
     (
         *(
             "R0.5",
-            "Means of each layer over all 50,000 training images, pictures of every map",
+            "Means of each layer over the training images, pictures of every map",
             "pictures",
             "drawn",
             "done",
@@ -127,7 +127,7 @@ _PICTURES = (  # what the reports show, and nothing to be judged
     ),
     (
         *("R4.11", "Segmented images, history of loss and F1, scores of single images", "pictures", "drawn", "done"),
-        "every run's figures/ and test_images.csv; shown of phantoms in docs/segmentation.md, as JSRT's terms forbid its own",
+        "every run's figures/ and test_images.csv; those of phantoms are in docs/segmentation.md: JSRT's terms forbid",
     ),
 )
 

@@ -71,18 +71,18 @@ class Pages:
         return rows
 
     def _claims(self, report: str, place: Path) -> str:
-        titles = ("claim", "the report", "what is judged", "ours", "verdict", "why", "by")
+        titles = ("claim", "the report", "what is judged", "ours", "verdict")
         rows = []
         for name, claim in self.claims.items():
             if name.partition(".")[0] != report:
                 continue
             first = [name, f"{claim['text']}: {claim['reported']}"]
             for row in self.verdicts(name):
-                parts = (row["what it says"], row["ours"], f"**{row['verdict']}**", row["why"], row["from"])
-                rows.append([*first, *parts])
+                verdict = f"**{row['verdict']}**: {row['why']} (`{row['from']}`)"
+                rows.append([*first, row["what it says"], row["ours"], verdict])
                 first = ["", ""]
             if first[0]:
-                rows.append([*first, "", "", "**open**", claim.get("reason", "not run yet"), ""])
+                rows.append([*first, "", "", f"**open**: {claim.get('reason', 'not run yet')}"])
         return markdown_table(titles, rows)
 
     def _summary(self, study: str, place: Path) -> str:

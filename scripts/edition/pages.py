@@ -76,7 +76,7 @@ class Pages:
         for name, claim in self.claims.items():
             if name.partition(".")[0] != report:
                 continue
-            first = [name, f"{claim['text']}: {claim['reported']}"]
+            first = [name, f"{claim['text']}; reported: {claim['reported']}"]
             for row in self.verdicts(name):
                 verdict = f"**{row['verdict']}**: {row['why']} (`{row['from']}`)"
                 rows.append([*first, row["what it says"], row["ours"], verdict])

@@ -116,7 +116,7 @@ class Pages:
         return "\n\n".join(f"![{study}: {name[:-4]}]({up}results/{study}/figures/{name})" for name in names)
 
     def _headline(self, _: str, place: Path) -> str:
-        titles = ("claim", "what", "report", "ours", "n", "epochs", "command: receptive train ...")
+        titles = ("claim", "what", "report", "ours", "n", "epochs", "STUDY")
         rows = []
         for one in read_yaml(self.root / HEADLINE)["rows"]:
             study = self.root / "results" / one["study"]

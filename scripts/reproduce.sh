@@ -16,7 +16,7 @@ python=${PYTHON:-.venv/bin/python}
 
 declare -A full=( # the reports' epochs; where they give none, our reading
   [cifar10_augmentation]=200 [cifar10_batch_norm]=200 [cifar10_optimizers]=200
-  [cifar10_grid]=40 [cifar10_learning_rates]=30 [jsrt_unet]=50
+  [cifar10_grid]=40 [cifar10_learning_rates]=30 [jsrt_unet]=50 [gtsrb_sign_net]=20
 )
 studies=("$@")
 if [ $# = 0 ]; then

@@ -1,4 +1,4 @@
-"""results/ and what is made from it: pages say what the files say, runs are whole, nothing of a machine or a data set."""
+"""results/ and what is made from it: pages say what the files say, runs are whole, no image of a data set."""
 
 import json
 import re

@@ -35,10 +35,15 @@ class Key:
 
 def shown(value: Any) -> str:
     """A plain value on one line, as YAML has it."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(shown, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {shown(each)}' for key, each in value.items())}}}"
+    if isinstance(value, str) and "${" in value:
+        return value
     if isinstance(value, float):
-        return repr(value)  # YAML's own has no shorter form for 1e-08
-    text = yaml.safe_dump(value, default_flow_style=True, width=1_000_000, sort_keys=False)
-    return text.removesuffix("\n").removesuffix("\n...").replace("'${", "${").replace("}'", "}")
+        return repr(value)
+    return str(yaml.safe_dump(value, width=1_000_000)).removesuffix("\n").removesuffix("\n...")
 
 
 def header(path: Path) -> list[str]:

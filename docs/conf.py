@@ -1,8 +1,11 @@
-"""Sphinx: how docs/ becomes a site (`make docs`). The pages are plain Markdown, which reads on the repository's page too.
+"""Sphinx: how the pages become a site (`make docs`). They are plain Markdown and read on the repository's page too.
 
-There is no toctree in them: an index.md is a list of links, and what it links to stands in the site's navigation.
+Sphinx's source folder is the checkout, so that README.md and CONTRIBUTING.md are pages as well and every relative link
+means the same here and there. There is no toctree in the pages: an index.md is a list of links, and what it links to
+stands in the site's navigation.
 """
 
+import posixpath
 import re
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -14,13 +17,18 @@ author = "The Receptive authors"
 release = installed_version("receptive")
 
 extensions = ["myst_parser"]
-exclude_patterns = ["figures/**"]
+root_doc = "docs/index"
+include_patterns = ["README.md", "CONTRIBUTING.md", "docs/**", "results/**"]
+# Not walked through: they are large.
+exclude_patterns = [".*", "build", "conf", "data", "dist", "outputs", "scripts", "src", "tests"]
+suppress_warnings = ["toc.not_included"]  # tables among the results are reached from the pages that speak of them
 myst_heading_anchors = 4  # as the repository's page makes them
 nitpicky = True
 
 html_theme = "furo"
 html_title = "Receptive"
 html_static_path = ["_static"]
+html_extra_path = ["_extra"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
@@ -28,36 +36,37 @@ html_show_copyright = False
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
 
-# Whether a network is needed to check them: `make linkcheck`.
 linkcheck_timeout = 20
 linkcheck_retries = 2
-linkcheck_anchors = False
+linkcheck_anchors = False  # of other hosts: often made by scripts
+
+LINK = r"\]\(([\w./-]+)\.md\)"
 
 
 def add_navigation(app: Sphinx, name: str, source: list[str]) -> None:
-    """Give an index.md a hidden toctree for each of its sections; the first also gets what no index links to."""
-    if Path(name).name != "index":
+    """Give an index.md a hidden toctree for each of its sections; the front page's last holds what no index links to."""
+    if not name.endswith("/index"):
         return
-    sections = re.split(r"^## ", source[0], flags=re.MULTILINE)
-    for number, section in enumerate(sections):
-        caption = section.partition("\n")[0] if number else ""
-        add_toctree(source, caption, re.findall(r"\]\(([\w/-]+)\.md\)", section))
-    if name == "index":
-        linked = {found for index in Path(app.srcdir).rglob("index.md") for found in links_of(Path(app.srcdir), index)}
-        add_toctree(source, "More", sorted(app.env.found_docs - linked - {"index"}))
+    for number, section in enumerate(re.split(r"^## ", source[0], flags=re.MULTILINE)):
+        add_toctree(source, section.partition("\n")[0] if number else "", re.findall(LINK, section))
+    if name == root_doc:
+        linked = {page for index in app.env.found_docs if index.endswith("/index") for page in links_of(app, index)}
+        others = {page for page in app.env.found_docs - linked - {name} if page.startswith("docs/")}
+        add_toctree(source, "More", [f"/{page}" for page in sorted(others)])
 
 
 def add_toctree(source: list[str], caption: str, names: list[str]) -> None:
     """Append a hidden toctree of pages, each once."""
     if names:
+        options = f":hidden:\n:caption: {caption}\n" if caption else ":hidden:\n"
         listed = "\n".join(dict.fromkeys(names))
-        source[0] += f"\n\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{listed}\n```\n"
+        source[0] += f"\n\n```{{toctree}}\n{options}\n{listed}\n```\n"
 
 
-def links_of(root: Path, index: Path) -> set[str]:
+def links_of(app: Sphinx, index: str) -> set[str]:
     """The pages that an index.md links to, as Sphinx names them."""
-    found = re.findall(r"\]\(([\w/-]+)\.md\)", index.read_text(encoding="utf-8"))
-    return {(index.parent / name).relative_to(root).as_posix() for name in found}
+    text = (Path(app.srcdir) / f"{index}.md").read_text(encoding="utf-8")
+    return {posixpath.normpath(posixpath.join(posixpath.dirname(index), name)) for name in re.findall(LINK, text)}
 
 
 def setup(app: Sphinx) -> None:

@@ -33,6 +33,7 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_copyright = False
+highlight_language = "none"  # but where a block names its own
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
 
@@ -40,7 +41,7 @@ linkcheck_timeout = 20
 linkcheck_retries = 2
 linkcheck_anchors = False  # of other hosts: often made by scripts
 
-LINK = r"\]\(([\w./-]+)\.md\)"
+LINK = r"\[([^\]]+)\]\(([\w./-]+)\.md\)"  # text, page
 
 
 def add_navigation(app: Sphinx, name: str, source: list[str]) -> None:
@@ -48,25 +49,26 @@ def add_navigation(app: Sphinx, name: str, source: list[str]) -> None:
     if not name.endswith("/index"):
         return
     for number, section in enumerate(re.split(r"^## ", source[0], flags=re.MULTILINE)):
-        add_toctree(source, section.partition("\n")[0] if number else "", re.findall(LINK, section))
+        entries = [f"{text.replace('`', '')} <{page}>" for text, page in re.findall(LINK, section)]
+        add_toctree(source, section.partition("\n")[0] if number else "", entries)
     if name == root_doc:
         linked = {page for index in app.env.found_docs if index.endswith("/index") for page in links_of(app, index)}
         others = {page for page in app.env.found_docs - linked - {name} if page.startswith("docs/")}
         add_toctree(source, "More", [f"/{page}" for page in sorted(others)])
 
 
-def add_toctree(source: list[str], caption: str, names: list[str]) -> None:
-    """Append a hidden toctree of pages, each once."""
-    if names:
+def add_toctree(source: list[str], caption: str, entries: list[str]) -> None:
+    """Append a hidden toctree, each entry once."""
+    if entries:
         options = f":hidden:\n:caption: {caption}\n" if caption else ":hidden:\n"
-        listed = "\n".join(dict.fromkeys(names))
+        listed = "\n".join(dict.fromkeys(entries))
         source[0] += f"\n\n```{{toctree}}\n{options}\n{listed}\n```\n"
 
 
 def links_of(app: Sphinx, index: str) -> set[str]:
     """The pages that an index.md links to, as Sphinx names them."""
     text = (Path(app.srcdir) / f"{index}.md").read_text(encoding="utf-8")
-    return {posixpath.normpath(posixpath.join(posixpath.dirname(index), name)) for name in re.findall(LINK, text)}
+    return {posixpath.normpath(posixpath.join(posixpath.dirname(index), name)) for _, name in re.findall(LINK, text)}
 
 
 def setup(app: Sphinx) -> None:

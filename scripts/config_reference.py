@@ -156,7 +156,7 @@ def table(own: list[Key], known: list[Node], prefix: str) -> list[str]:
 
 def _without_choices(comment: str, kind: str) -> str:
     """A comment without the list `a | b | c` at its beginning, where the type says the same."""
-    listed = re.match(r"\w+(?: \| \w+)+", comment)
+    listed = re.match(r"[\w-]+(?: \| [\w-]+)+", comment)
     if listed is None or not all(f"`{word}`" in kind for word in listed[0].split(" | ")):
         return comment
     return comment[listed.end() :].lstrip(",;: ")
@@ -165,6 +165,7 @@ def _without_choices(comment: str, kind: str) -> str:
 def _sentence(text: str) -> str:
     opens = re.match(r"(?!true|false|null|auto|receptive|scikit)[a-z]+(?=[ ,;.-]|$)", text)  # not a value or a name
     text = text[:1].upper() + text[1:] if opens and " | " not in text else text
+    text = re.sub(r"\bdocs/([\w/]+\.md)", r"[\1](../\1)", text)
     return text if text.endswith((".", ":", "?")) else f"{text}."
 
 

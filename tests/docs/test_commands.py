@@ -23,6 +23,7 @@ from receptive.cli import _PLAIN, VERBS
 Cli = Callable[..., tuple[int, str, str]]
 
 ARGUMENTS_ALONE = ("wandb",)  # needs a key
+COMPOSED_ALONE = ("activations",)  # draws many figures; tests/activations runs it
 NOT_YET = {"export"} - set(VERBS)
 
 
@@ -38,7 +39,7 @@ def run(command: str, cli: Cli) -> tuple[int, str, str]:
         assert isinstance(group, VerbGroup)
         assert group.actions[words[2]][1].parse(f"{verb} {words[2]}", "", words[3:])
         return 0, "", ""
-    return cli(*words[1:])
+    return cli(*words[1:], *(["--cfg", "job"] if verb in COMPOSED_ALONE else []))
 
 
 def compared(text: str, folder: Path) -> list[str]:

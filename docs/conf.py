@@ -45,7 +45,7 @@ LINK = r"\[([^\]]+)\]\(([\w./-]+)\.md\)"  # text, page
 
 
 def add_navigation(app: Sphinx, name: str, source: list[str]) -> None:
-    """Give an index.md a hidden toctree for each of its sections; the front page's last holds what no index links to."""
+    """Give an index.md a hidden toctree for each of its sections; the front page's last has what no index links to."""
     if not name.endswith("/index"):
         return
     for number, section in enumerate(re.split(r"^## ", source[0], flags=re.MULTILINE)):

@@ -220,10 +220,8 @@ def verbs_page() -> str:
         if not path.is_file():
             continue
         lines += [f"## `receptive {verb}`", "", *(_sentence(line) for line in _joined(header(path))), ""]
-        chosen = [each for each in read_yaml(path)["defaults"] if isinstance(each, dict)]
-        chosen = [
-            pair for each in chosen for pair in each.items() if pair[0].split()[0] not in ("override", "optional")
-        ]
+        pairs = [pair for each in read_yaml(path)["defaults"] if isinstance(each, dict) for pair in each.items()]
+        chosen = [(key, value) for key, value in pairs if key.split()[0] not in ("override", "optional")]
         if chosen:
             listed = ", ".join(f"`{key}={shown(value)}`" for key, value in chosen)
             lines += [f"Groups, with what is chosen by default: {listed}.", ""]

@@ -42,7 +42,7 @@ Receptive: a laboratory for convolutional networks.
   receptive train -m optimizer.lr=0.01,0.001 seed=0,1  a sweep; ends in a table
   receptive VERB --help                                what a verb does, its options, examples
   receptive train --cfg job [KEY=VALUE ...]            the composed config
-  eval "$(receptive train -sc install=bash)"           completion for bash; zsh and fish: docs/guide.md
+  eval "$(receptive -sc install=bash)"                 completion for bash; zsh and fish: docs/guide.md
 """
 
 _TASKS: dict[str, Callable[[Any], None]] = {

@@ -182,7 +182,7 @@ def plain_epilog(verb: str) -> str:
 def group_help(verb: str, summary: str, actions: Mapping[str, str]) -> str:
     """The help of a verb of several actions: name -> what it does, in a line."""
     known = ABOUT.get(verb)
-    listed = _listed("actions", actions | {"ACTION --help": "all options of an action"})
+    listed = _listed("actions", {**actions, "ACTION --help": "all options of an action"})
     return "\n\n".join([wrapped(known.text if known else summary), listed, *(_closing(known) if known else [])])
 
 

@@ -266,7 +266,13 @@ def pages() -> dict[str, str]:
         "experiment.md": ("Experiments", "The reports' runs."),
         "study.md": ("Studies", "The reports' comparisons."),
     }
-    index = [MARK, "# Every option", "", "Written from `conf/`, the signatures and the docstrings.", ""]
+    index = [
+        MARK,
+        "# Every option",
+        "",
+        "What can be chosen and changed, with default, type and bounds; from `conf/`, signatures and docstrings.",
+        "",
+    ]
     index += [
         "| page | what |",
         "| --- | --- |",

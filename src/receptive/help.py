@@ -78,6 +78,18 @@ ABOUT = {
         ("guide", "segmentation"),
         "run=FOLDER input=IMAGE_OR_FOLDER [KEY=VALUE ...]",
     ),
+    "export": About(
+        "Writes a trained run as one file for other programs: normalisation and network as ONNX or torch.export, or "
+        "the weights alone. The file is opened again and held against the run; FILE.json beside it tells what goes in "
+        "and comes out.",
+        {
+            f"export run={_RUN}": "ONNX",
+            f"export run={_RUN} format=torch_export": "for torch.export.load",
+            f"export run={_RUN} format=safetensors output=weights.safetensors": "the weights alone, there",
+        },
+        ("guide",),
+        "run=FOLDER [KEY=VALUE ...]",
+    ),
     "activations": About(
         "Looks at what each layer of a trained network gives over a whole set of images: statistics, histograms, "
         "feature maps, linear probes, correlations, averages of batch normalisation. compare= puts networks side by "

@@ -23,7 +23,7 @@ from receptive.cli import _PLAIN, VERBS
 Cli = Callable[..., tuple[int, str, str]]
 
 ARGUMENTS_ALONE = ("wandb",)  # needs a key
-COMPOSED_ALONE = ("activations",)  # draws many figures; tests/activations runs it
+COMPOSED_ALONE = ("activations", "export")  # take long; tests of their own run them
 NOT_YET = {"export"} - set(VERBS)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import re
 import sys
@@ -207,7 +208,9 @@ def _complete(argv: list[str]) -> int:
     verb = words[1] if words[1] in VERBS else "train"
     line = " ".join(["receptive", *words[2:]])
     os.environ["COMP_LINE"], os.environ["COMP_POINT"] = line, str(len(line))
-    return _run_hydra(verb, argv[1:] if argv[0] in VERBS else argv)
+    typed = dict(itertools.pairwise(words[:-1]))
+    own = [word for flag in ("--config-dir", "-cd") if flag in typed for word in (flag, typed[flag])]
+    return _run_hydra(verb, own + (argv[1:] if argv[0] in VERBS else argv))
 
 
 def _run_plain(verb: str, words: Sequence[str]) -> int:

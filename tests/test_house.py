@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOUSE = {
     # verbs
     "__main__": "cli",
-    "cli": "arguments config signals sweeps verbs",
+    "cli": "arguments comments config help signals sweeps verbs",
     "verbs": "activations check config console evaluate export operators predict report runs signals signatures "
     "single summary sweeps tracking",
     # build, check and job within functions
@@ -57,7 +57,9 @@ HOUSE = {
     "operators": "console",
     "recording": "",
     # the ground
-    "arguments": "config",
+    "arguments": "config help",
+    "help": "comments",
+    "comments": "",
     "ranks": "runs signals",
     "figures": "",
     "logs": "",
@@ -81,8 +83,10 @@ TORCH_FREE = {
     "__init__",
     "__main__",
     "cli",
+    "comments",
     "config",
     "errors",
+    "help",
     "provenance",
     "receptive_plugins",
     "report",

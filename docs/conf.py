@@ -18,7 +18,7 @@ release = installed_version("receptive")
 
 extensions = ["myst_parser"]
 root_doc = "docs/index"
-include_patterns = ["README.md", "CONTRIBUTING.md", "docs/**", "results/**"]
+include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/**", "results/**"]
 # Not walked through: they are large.
 exclude_patterns = [".*", "build", "conf", "data", "dist", "outputs", "scripts", "src", "tests"]
 suppress_warnings = ["toc.not_included"]  # tables among the results are reached from the pages that speak of them

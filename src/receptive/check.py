@@ -28,20 +28,8 @@ from receptive.trial import model_faults, unweighted
 if TYPE_CHECKING:
     from torch import nn
 
-_OPTIONS = (
-    "seed",
-    "test",
-    "init",
-    "rerun",
-    "target_prefixes",
-    "paths",
-    "hydra",
-    "depth",
-    "resume",
-    "dry_run",
-    "submit",
-    "tags",
-)
+_NEEDED = ("seed", "test", "init", "rerun", "target_prefixes", "paths", "augment")  # a config cannot be checked without
+_OPTIONS = (*_NEEDED, "hydra", "depth", "resume", "dry_run", "submit", "tags")
 _GROUPS = ("data", "augment", "task", "model", "optimizer", "scheduler", "trainer", "record", "logger")
 _OPTIONAL = ("augment", "record", "logger")
 _LOGGERS = ("wandb", "tensorboard")
@@ -117,7 +105,7 @@ def _holds(values: Any, word: str) -> bool:
 
 
 def _missing_parts(values: dict[str, Any]) -> list[str]:
-    found = [f"{key}: is missing; leave it in" for key in (*_OPTIONS[:6], "augment") if key not in values]
+    found = [f"{key}: is missing; leave it in" for key in _NEEDED if key not in values]
     for group in _GROUPS:
         if group not in _OPTIONAL and not (isinstance(values.get(group), dict) and values[group].get("_target_")):
             found.append(f"{group}: choose one of conf/{group}")

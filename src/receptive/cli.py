@@ -19,6 +19,7 @@ VERBS = {
     "train": "train and test one run; with -m, or a study, a sweep of them",
     "evaluate": "the figures of a finished run again: receptive evaluate run=FOLDER",
     "predict": "a finished run on your images: receptive predict run=FOLDER input=IMAGE_OR_FOLDER",
+    "export": "a finished run as a file for other programs: receptive export run=FOLDER format=onnx",
     "activations": "what the layers of a trained network give: receptive activations run=FOLDER",
     "summary": "layers, output shapes, parameters and multiply-adds of a model",
     "status": "a sweep or run as it stands, from another terminal: receptive status FOLDER_OR_STUDY",
@@ -47,6 +48,7 @@ _TASKS: dict[str, Callable[[Any], None]] = {
     "train": verbs.train,
     "evaluate": verbs.evaluate,
     "predict": verbs.predict,
+    "export": verbs.export,
     "activations": verbs.activations,
     "summary": verbs.summary,
 }

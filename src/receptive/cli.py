@@ -118,6 +118,9 @@ _PLAIN: dict[str, PlainVerb | VerbGroup] = {
     ),
 }
 
+# They take a run's folder, and none of Hydra's groups: their help is their own options alone.
+_OF_A_RUN = ("evaluate", "predict", "export", "activations")
+
 # Their values are paths: they may hold what Hydra's grammar would split or refuse.
 _PATH_KEYS = re.compile(r"(run|resume|compare|init|input|output|paths\.\w+|([\w.]+\.)?root|hydra\.[\w.]*dir)$")
 
@@ -146,6 +149,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if verb in _PLAIN:
         return _run_plain(verb, rest)
+    if verb in _OF_A_RUN and {"-h", "--help"} & {*rest}:
+        print(configs.commented_options(verb))
+        return 0
     return _run_hydra(verb, flags_first([quote_path(argument) for argument in rest]))
 
 

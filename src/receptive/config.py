@@ -255,6 +255,13 @@ def known_keys(verb: str) -> list[str]:
         return dotted_keys(compose(verb))
 
 
+def commented_options(verb: str) -> str:
+    """A verb's YAML file without what it tells Hydra: its options, each with the comment that explains it."""
+    text = (conf_dir() / f"{verb}.yaml").read_text(encoding="utf-8")
+    kept = re.sub(r"^(defaults|hydra):.*\n(?: .*\n|\n)*", "\n", text, flags=re.MULTILINE)
+    return re.sub(r"^# ", "", kept, flags=re.MULTILINE).strip() + "\n"
+
+
 def dotted_keys(config: DictConfig) -> list[str]:
     """Dotted keys of a config's leaves and of the nodes above them."""
     keys = leaves(plain(config))

@@ -83,11 +83,7 @@ def export(run: Run, options: Options, output: Path | None = None, data_dir: str
             if len(list(Path(scratch).iterdir())) > 1:
                 raise InputError(f"format={kind.NAME}: the weights do not fit into one file")
             parity = compare(model, form.open(part), form.sizes, options.tolerance)
-            if not parity.passed:
-                raise InputError(
-                    f"format={kind.NAME}: the file does not give what the run gives, and was not kept: logits differ by "
-                    f"up to {parity.difference:.3g}, {parity.tolerance:.3g} is let pass (tolerance={options.tolerance:g})"
-                )
+            parity.require()
             exported = Exported(path, told | _of_the_file(part, form, parity))
             _sync(part)
             os.replace(part, path)

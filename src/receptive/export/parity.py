@@ -42,10 +42,13 @@ class Parity:
     batches: tuple[int, ...]
     sizes: tuple[tuple[int, int], ...]
 
-    @property
-    def passed(self) -> bool:
-        """Whether the difference is small enough; one that is no number is not."""
-        return self.difference <= self.tolerance
+    def require(self) -> None:
+        """Raise InputError where the difference is too large; one that is no number is."""
+        if not self.difference <= self.tolerance:
+            raise InputError(
+                f"the exported file does not give what the run gives, and is not kept: logits up to {self.largest:.3g} "
+                f"differ by {self.difference:.3g}, up to {self.tolerance:.3g} passes (tolerance=)"
+            )
 
 
 def compare(model: TrainedModel, opened: Opened, sizes: Sizes, tolerance: float) -> Parity:

@@ -40,8 +40,10 @@ def load(
     Raises:
         InputError: there is no run, its checkpoint cannot be read, or an option is none of these.
     """
+    from pathlib import Path
+
     from receptive.reuse import load_run  # torch is imported here: `import receptive` stays light
     from receptive.runs import open_run
 
-    run = open_run(folder, "folder")
+    run = open_run(Path(folder), "folder")
     return load_run(run, checkpoint=checkpoint, device=device, precision=precision, batch_size=batch_size)

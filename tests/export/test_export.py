@@ -291,5 +291,5 @@ def test_what_cannot_be_traced_is_told(cli: Cli, make_run: MakeRun, monkeypatch:
     monkeypatch.setattr(graph.Normalised, "forward", untraceable)
     code, _, err = cli("export", "run=run")
     assert code == 1
-    assert "torch.export cannot follow Normalised" in err
+    assert "torch.export cannot follow MnistNet" in err
     assert len(err.splitlines()) == 1

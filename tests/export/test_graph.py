@@ -89,7 +89,7 @@ def test_a_network_whose_graph_has_one_size_is_exported_for_it() -> None:
     known = facts(1, (8, 8))
     sizes = sizes_of(OneSizeInGraphs(), known, True)
     assert sizes.vary
-    program, found = traced(OneSizeInGraphs(), known, sizes)
+    program, found = traced(Normalised(OneSizeInGraphs(), [0.0], [1.0]), known, sizes)
     assert found.reason.startswith("with sizes that vary torch.export cannot follow OneSizeInGraphs")
     assert not found.vary
     assert torch.equal(program.module()(torch.ones(3, 1, 8, 8)), torch.full((3, 2), 64.0))
@@ -104,4 +104,4 @@ class Branches(nn.Module):
 
 def test_a_network_without_a_graph_is_refused() -> None:
     with pytest.raises(InputError, match=r"torch.export cannot follow Branches: .+"):
-        traced(Branches(), facts(1, (8, 8)), Sizes((8, 8)))
+        traced(Normalised(Branches(), [0.0], [1.0]), facts(1, (8, 8)), Sizes((8, 8)))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import abc
 import importlib.util
+import io
 import json
+import logging
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -116,6 +118,9 @@ class Onnx(_Traced):
             name = type(self.subject.network).__name__
             raise InputError(f"torch.onnx cannot translate {name}: {_first_line(error)}") from None
         assert program is not None  # so it is for a TorchScript file alone
+        given = program.model.graph.inputs[0].shape
+        axes = zip(given, ("batch", "", "height", "width"), strict=True)
+        program.rename_axes({axis: name for axis, name in axes if not isinstance(axis, int)})
         program.model.metadata_props[METADATA] = json.dumps(told)
         program.save(path)
         self._opset = program.model.opset_imports[""]
@@ -192,9 +197,14 @@ FORMATS: dict[str, type[Format]] = {kind.NAME: kind for kind in (Onnx, TorchExpo
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without what the exporters say to the authors of exporters."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _first_line(error: Exception) -> str:

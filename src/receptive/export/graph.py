@@ -115,9 +115,9 @@ def _multiple(network: nn.Module) -> int:
     """To multiples of what a network pads its images: in a graph whose sizes vary there is no such step."""
     match network:
         case UNet():
-            return 2 ** len(network.decoder)
+            return 1 << len(network.decoder)
         case SmpNet():
-            return network.multiple
+            return int(network.multiple)
         case _:
             return 1
 
@@ -129,10 +129,10 @@ def _takes(network: nn.Module, facts: Facts, size: tuple[int, int]) -> bool:
             logits = network(torch.empty(2, facts.in_channels, *size, device="meta"))
     except Exception:  # libraries' nets raise what they like
         return False
-    return logits.shape == (2, facts.num_classes, *(size if facts.target == "mask" else ()))
+    return bool(logits.shape == (2, facts.num_classes, *(size if facts.target == "mask" else ())))
 
 
-def traced(network: nn.Module, facts: Facts, sizes: Sizes) -> tuple[ExportedProgram, Sizes]:
+def traced(network: Normalised, facts: Facts, sizes: Sizes) -> tuple[ExportedProgram, Sizes]:
     """The graph of a network, for any batch, and the sizes that it takes: fixed ones where it cannot be traced else.
 
     Raises:
@@ -141,7 +141,8 @@ def traced(network: nn.Module, facts: Facts, sizes: Sizes) -> tuple[ExportedProg
     try:
         return _trace(network, facts, sizes), sizes
     except Exception as error:  # of a dozen kinds
-        reason = f"torch.export cannot follow {type(network).__name__}: {' '.join(str(error).split())[:500]}"
+        name, told = type(network.network).__name__, " ".join(str(error).split())[:300]
+        reason = f"torch.export cannot follow {name}: {told or type(error).__name__}"
     if not sizes.vary:
         raise InputError(reason)
     return traced(network, facts, Sizes(sizes.trained, reason=f"with sizes that vary {reason}"))
@@ -155,7 +156,7 @@ def _trace(network: nn.Module, facts: Facts, sizes: Sizes) -> ExportedProgram:
             side = Dim(name, min=sizes.smallest // sizes.multiple, max=MOST_PIXELS // sizes.multiple)
             dynamic[axis] = side if sizes.multiple == 1 else sizes.multiple * side
     # else a side that poolings make one pixel counts as a constant, and small images are shut out
-    with torch.no_grad(), patched_config.patch(backed_size_oblivious=True):
+    with torch.no_grad(), patched_config.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
         program = torch.export.export(network, (torch.rand(shape),), dynamic_shapes=(dynamic,))
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # lines of this machine's files

@@ -293,3 +293,25 @@ def test_what_cannot_be_traced_is_told(cli: Cli, make_run: MakeRun, monkeypatch:
     assert code == 1
     assert "torch.export cannot follow MnistNet" in err
     assert len(err.splitlines()) == 1
+
+
+def test_a_network_that_onnx_has_no_words_for_is_refused(
+    cli: Cli, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run("model.channels=[4,4,4]")
+    monkeypatch.setattr(graph.Normalised, "forward", lambda self, images: torch.linalg.qr(self.network(images)).Q)
+    code, _, err = cli("export", "run=run")
+    assert code == 1
+    assert "torch.onnx cannot translate MnistNet: " in err
+    assert "linalg_qr" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_an_opset_is_written_or_refused(cli: Cli, make_run: MakeRun) -> None:
+    run = make_run("model.channels=[4,4,4]")
+    assert cli("export", "run=run", "opset=20")[0] == 0
+    assert json.loads((run.folder / "export" / "model.onnx.json").read_text())["written_by"]["opset"] == 20
+    code, _, err = cli("export", "run=run", "opset=7", "output=old.onnx")
+    assert code == 1
+    assert "opset=7" in err
+    assert not (run.folder.parent / "old.onnx").exists()

@@ -116,14 +116,16 @@ class Onnx(_Traced):
                 )  # fmt: skip
         except Exception as error:  # of a dozen kinds
             name = type(self.subject.network).__name__
-            raise InputError(f"torch.onnx cannot translate {name}: {_first_line(error)}") from None
+            raise InputError(f"torch.onnx cannot translate {name}: {_reason(error)}") from None
         assert program is not None  # so it is for a TorchScript file alone
+        self._opset = program.model.opset_imports[""]
+        if self.subject.opset not in (None, self._opset):  # torch then only warns
+            raise InputError(f"opset={self.subject.opset}: torch.onnx writes {self._opset} of this network; give null")
         given = program.model.graph.inputs[0].shape
         axes = zip(given, ("batch", "", "height", "width"), strict=True)
         program.rename_axes({axis: name for axis, name in axes if not isinstance(axis, int)})
         program.model.metadata_props[METADATA] = json.dumps(told)
         program.save(path)
-        self._opset = program.model.opset_imports[""]
 
     def open(self, path: Path) -> Opened:
         """Check the file by the rules of ONNX and open it with onnxruntime, on the CPU."""
@@ -207,5 +209,10 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _reason(error: Exception) -> str:
+    """The first line of what lies at the bottom: the exporter wraps it in pages of advice."""
+    below: BaseException = error
+    while below.__cause__ is not None:
+        below = below.__cause__
+    lines = str(below).strip().splitlines()
+    return f"{type(below).__name__}: {lines[0]}" if lines else type(below).__name__

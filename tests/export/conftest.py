@@ -33,7 +33,8 @@ def make_run(tmp_path: Path) -> MakeRun:
         draws = torch.Generator().manual_seed(5)
         for tensor in task.model.state_dict().values():
             if tensor.is_floating_point():  # batch normalisation's averages too
-                tensor.add_(0.02 * torch.rand(tensor.shape, generator=draws))
+                factor, shift = torch.rand((2, *tensor.shape), generator=draws) - 0.5
+                tensor.mul_(1 + 0.2 * factor).add_(0.02 * shift)
         for kind in ("best", "last"):
             torch.save({"state_dict": task.state_dict(), "epoch": 0}, run.checkpoints / f"{kind}.ckpt")
         run.write_status(Status(state="done", fingerprint=fingerprint(config)))

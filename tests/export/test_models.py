@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
+import torchvision
+from safetensors.torch import load_file
 from tests.conftest import Cli
 from tests.export.conftest import MakeRun
 
@@ -71,9 +74,19 @@ def test_every_model_in_every_format(cli: Cli, make_run: MakeRun, model: str, ki
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["onnx", "torch_export"])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_what_models_can_be_told(cli: Cli, make_run: MakeRun, variant: str, kind: str) -> None:
+def test_what_models_can_be_told(cli: Cli, make_run: MakeRun, variant: str) -> None:
     options, vary = VARIANTS[variant]
-    found = exported(cli, make_run, kind, *options)
+    found = exported(cli, make_run, "onnx", *options)
     assert (found["input"]["shape"][2:] == ["height", "width"]) == vary
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["resnet18", "timm_mobilenetv3"])
+def test_weights_go_into_the_libraries_own_networks(cli: Cli, make_run: MakeRun, model: str) -> None:
+    exported(cli, make_run, "safetensors", f"model={model}", "data=cifar10")
+    if model == "resnet18":
+        network = torchvision.models.resnet18(num_classes=10)
+    else:
+        network = timm.create_model("mobilenetv3_small_050", in_chans=3, num_classes=10)
+    network.load_state_dict(load_file("run/export/model.safetensors"))

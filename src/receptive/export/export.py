@@ -85,8 +85,7 @@ def export(run: Run, options: Options, output: Path | None = None, data_dir: str
             parity = compare(model, form.open(part), form.sizes, options.tolerance)
             parity.require()
             exported = Exported(path, told | _of_the_file(part, form, parity))
-            _sync(part)
-            os.replace(part, path)
+            _settle(part, path)
         write_atomically(exported.specification_path, json.dumps(exported.specification, indent=2) + "\n")
     except OSError as error:
         raise InputError(f"output={path} cannot be written: {error}") from None
@@ -140,9 +139,12 @@ def _of_the_file(part: Path, form: Format, parity: Parity) -> dict[str, Any]:
     }
 
 
-def _sync(path: Path) -> None:
-    with open(path, "rb") as file:
+def _settle(part: Path, path: Path) -> None:
+    """Give a finished file its name in one step; whoever reads finds the old one or the new one."""
+    with open(part, "rb") as file:
         os.fsync(file.fileno())
+    os.chmod(part, 0o644)  # safetensors writes for its user alone
+    os.replace(part, path)
 
 
 def print_export(exported: Exported, console: Console) -> None:

@@ -121,8 +121,9 @@ class Onnx(_Traced):
         self._opset = program.model.opset_imports[""]
         if self.subject.opset not in (None, self._opset):  # torch then only warns
             raise InputError(f"opset={self.subject.opset}: torch.onnx writes {self._opset} of this network; give null")
-        given = program.model.graph.inputs[0].shape
-        axes = zip(given, ("batch", "", "height", "width"), strict=True)
+        shape = program.model.graph.inputs[0].shape
+        assert shape is not None
+        axes = zip(shape, ("batch", "", "height", "width"), strict=True)
         program.rename_axes({axis: name for axis, name in axes if not isinstance(axis, int)})
         program.model.metadata_props[METADATA] = json.dumps(told)
         program.save(path)

@@ -301,6 +301,7 @@ def test_a_network_that_onnx_has_no_words_for_is_refused(
     assert code == 1
     assert "torch.onnx cannot translate MnistNet: " in err
     assert "linalg_qr" in err
+    assert "dynamic_size" not in err  # the size was fixed already
     assert len(err.splitlines()) == 1
 
 
@@ -309,4 +310,13 @@ def test_an_opset_that_is_too_old_is_refused(cli: Cli, make_run: MakeRun) -> Non
     code, _, err = cli("export", "run=run", "opset=7")
     assert code == 1
     assert "opset=7" in err
+    assert not list((run.folder / "export").iterdir())
+
+
+def test_a_file_that_cannot_be_opened_is_not_kept(cli: Cli, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run("model.channels=[4,4,4]")
+    monkeypatch.setattr(safetensors.torch, "save_file", lambda weights, path, told: path.write_bytes(b"torn"))
+    code, _, err = cli("export", "run=run", "format=safetensors")
+    assert code == 1
+    assert "format=safetensors: the exported file cannot be opened again: SafetensorError: " in err
     assert not list((run.folder / "export").iterdir())

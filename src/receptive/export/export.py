@@ -19,7 +19,7 @@ from torch import nn
 from receptive.build import build_model
 from receptive.data.module import ImageData
 from receptive.errors import InputError
-from receptive.export.formats import FORMATS, Format, Subject
+from receptive.export.formats import FORMATS, Format, Opened, Subject, reason_of
 from receptive.export.parity import Parity, compare
 from receptive.export.specification import specification
 from receptive.files import write_atomically
@@ -82,7 +82,7 @@ def export(run: Run, options: Options, output: Path | None = None, data_dir: str
             form.write(part, told)
             if len(list(Path(scratch).iterdir())) > 1:
                 raise InputError(f"format={kind.NAME}: the weights do not fit into one file")
-            parity = compare(model, form.open(part), form.sizes, options.tolerance)
+            parity = compare(model, _opened(form, part), form.sizes, options.tolerance)
             parity.require()
             exported = Exported(path, told | _of_the_file(part, form, parity))
             _settle(part, path)
@@ -90,6 +90,13 @@ def export(run: Run, options: Options, output: Path | None = None, data_dir: str
     except OSError as error:
         raise InputError(f"output={path} cannot be written: {error}") from None
     return exported
+
+
+def _opened(form: Format, part: Path) -> Opened:
+    try:
+        return form.open(part)
+    except Exception as error:  # every reader raises its own
+        raise InputError(f"format={form.NAME}: the exported file cannot be opened again: {reason_of(error)}") from None
 
 
 def _checked_path(run: Run, kind: type[Format], output: Path | None) -> Path:

@@ -108,15 +108,14 @@ class Onnx(_Traced):
 
     def write(self, path: Path, told: dict[str, Any]) -> None:
         """One file, weights within; see Format.write."""
+        names: dict[str, Any] = {"input_names": [INPUT], "output_names": [OUTPUT]}
         try:
             with _quiet():
-                program = torch.onnx.export(
-                    self.program, input_names=[INPUT], output_names=[OUTPUT], opset_version=self.subject.opset,
-                    verbose=False,
-                )  # fmt: skip
+                program = torch.onnx.export(self.program, **names, opset_version=self.subject.opset, verbose=False)
         except Exception as error:  # of a dozen kinds
+            hint = "; try dynamic_size=false" if self.sizes.vary else ""
             name = type(self.subject.network).__name__
-            raise InputError(f"torch.onnx cannot translate {name}: {_reason(error)}") from None
+            raise InputError(f"torch.onnx cannot translate {name}: {reason_of(error)}{hint}") from None
         assert program is not None  # so it is for a TorchScript file alone
         self._opset = program.model.opset_imports[""]
         if self.subject.opset not in (None, self._opset):  # torch then only warns
@@ -210,8 +209,8 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _reason(error: Exception) -> str:
-    """The first line of what lies at the bottom: the exporter wraps it in pages of advice."""
+def reason_of(error: Exception) -> str:
+    """The first line of what lies at the bottom: exporters wrap it in pages of advice."""
     below: BaseException = error
     while below.__cause__ is not None:
         below = below.__cause__

@@ -66,22 +66,10 @@ class Normalised(nn.Module):
         return logits
 
 
-class _GlobalMax(nn.Module):
-    """What AdaptiveMaxPool2d(1) gives, as an operation that ONNX has for any size."""
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return maps.amax(dim=(2, 3), keepdim=True)
-
-
 def portable(network: nn.Module) -> nn.Module:
-    """A copy of a network for evaluation, its weights laid out plainly, of operations that every format has."""
+    """A copy of a network for evaluation in float32 on the CPU, its weights laid out as if there were one layout."""
     found = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
-    # an exported program keeps the strides it was traced with: channels_last would bind it to inputs laid out like that
-    found = found.to(memory_format=torch.contiguous_format)
-    for path, layer in list(found.named_modules()):
-        if isinstance(layer, nn.AdaptiveMaxPool2d) and layer.output_size in (1, (1, 1)) and not layer.return_indices:
-            found.set_submodule(path, _GlobalMax())
-    return found
+    return found.to(memory_format=torch.contiguous_format)
 
 
 def sizes_of(network: nn.Module, facts: Facts, vary: bool) -> Sizes:

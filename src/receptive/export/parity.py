@@ -12,7 +12,7 @@ from torch import Tensor
 
 from receptive.data.source import Facts, Source, load_cached
 from receptive.errors import InputError
-from receptive.export.formats import Opened
+from receptive.export.formats import Opened, reason_of
 from receptive.export.graph import Sizes
 from receptive.reuse import TrainedModel
 
@@ -134,6 +134,5 @@ def _of_the_file(opened: Opened, pixels: Tensor) -> Tensor:
         with torch.no_grad():
             return opened(pixels.float() / 255)
     except Exception as error:  # every runtime raises its own
-        reason = " ".join(str(error).split())[:500]
         shape = "x".join(map(str, pixels.shape))
-        raise InputError(f"the exported file cannot be run on images {shape}: {reason}") from None
+        raise InputError(f"the exported file cannot be run on images {shape}: {reason_of(error)}") from None

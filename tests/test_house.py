@@ -34,8 +34,9 @@ HOUSE = {
     "single": "check config files job ranks runs signals tracking",
     "job": "callbacks checkpoints config logs ranks runs signals slurm tracking train",
     "evaluate": "build config figures illustrate inference logs runs train trainer",
-    "predict": "build config data figures inference logs files runs tasks trainer",
-    "export": "build config runs",
+    "predict": "data figures files reuse runs",
+    "reuse": "build data inference runs signatures trainer",
+    "export": "build config data files models provenance reuse runs",
     "activations": "build config data figures inference recording files runs",
     "summary": "build check config",
     # one run
@@ -75,7 +76,7 @@ HOUSE = {
     "signatures": "config",
     "files": "",
     "errors": "",
-    "__init__": "",
+    "__init__": "reuse runs",  # within `load`
 }
 # A laptop without torch reads results, composes and completes; plugins load at every start.
 TORCH_FREE = {

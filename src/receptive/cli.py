@@ -22,6 +22,7 @@ VERBS = {
     "train": "train and test one run; with -m, or a study, a sweep of them",
     "evaluate": "the figures of a finished run again: run=FOLDER",
     "predict": "a finished run on your images: run=FOLDER input=IMAGE_OR_FOLDER",
+    "export": "a finished run as a file for other programs: run=FOLDER format=onnx",
     "activations": "what the layers of a trained network give: run=FOLDER",
     "summary": "layers, output shapes, parameters and multiply-adds of a model",
     "status": "a sweep or run as it stands, from another terminal: FOLDER_OR_STUDY",
@@ -50,6 +51,7 @@ _TASKS: dict[str, Callable[[Any], None]] = {
     "train": verbs.train,
     "evaluate": verbs.evaluate,
     "predict": verbs.predict,
+    "export": verbs.export,
     "activations": verbs.activations,
     "summary": verbs.summary,
 }
@@ -121,6 +123,7 @@ _PLAIN: dict[str, PlainVerb | VerbGroup] = {
         lambda parser: add_choice(parser, "topic", ("shapes",), "shapes: the output-size formulas, with numbers"),
     ),
 }
+
 
 # Their values are paths: they may hold what Hydra's grammar would split or refuse.
 _PATH_KEYS = re.compile(r"(run|resume|compare|init|input|output|paths\.\w+|([\w.]+\.)?root|hydra\.[\w.]*dir)$")

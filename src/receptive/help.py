@@ -87,7 +87,7 @@ ABOUT = {
             f"export run={_RUN} format=torch_export": "for torch.export.load",
             f"export run={_RUN} format=safetensors output=weights.safetensors": "the weights alone, there",
         },
-        ("guide",),
+        ("export",),
         "run=FOLDER [KEY=VALUE ...]",
     ),
     "activations": About(

@@ -138,6 +138,26 @@ def predict(config: DictConfig) -> None:
         raise InputError(f"{len(skipped)} of {len(predictions.images) + len(skipped)} files were left out:\n  {listed}")
 
 
+def export(config: DictConfig) -> None:
+    """The job of `receptive export`."""
+    from rich.console import Console
+
+    from receptive.config import plain
+    from receptive.export.export import Options, print_export
+    from receptive.export.export import export as write_file
+    from receptive.runs import open_run, warn_of_unfinished
+    from receptive.signatures import option_faults
+
+    values = {key: value for key, value in plain(config).items() if key not in ("run", "output", "paths")}
+    run, output = open_run(config.run), None if config.output is None else Path(config.output)
+    if found := option_faults(Options, values):
+        raise InputError("\n".join(found))
+    warn_of_unfinished(run, "weights")
+    with _starting_over():
+        exported = write_file(run, Options(**values), output, config.paths.data_dir)
+    print_export(exported, Console(markup=False))
+
+
 def activations(config: DictConfig) -> None:
     """The job of `receptive activations`."""
     from rich.console import Console

@@ -40,13 +40,14 @@ HOUSE = {
     "activations": "build config data figures inference recording files runs",
     "summary": "build check config",
     # one run
-    "train": "build callbacks checkpoints config illustrate logs provenance files ranks runs signals trainer tracking",
+    "train": "build callbacks checkpoints config console illustrate logs provenance files ranks runs signals trainer "
+    "tracking",
     "illustrate": "build figures inference files recording runs tasks",
     "inference": "data tasks trainer",
     "check": "build config recording signatures trial",
     "trial": "build data signatures",
     "build": "checkpoints data models optimizers runs tasks trainer",
-    "trainer": "callbacks checkpoints ranks",
+    "trainer": "callbacks checkpoints ranks runs",
     "callbacks": "checkpoints config journal ranks recording files runs signals tasks",
     "checkpoints": "runs",
     "tracking": "callbacks config console files lease manifest ranks report runs signals signatures",

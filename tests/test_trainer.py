@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor
 
 from receptive.data.digits import Digits
@@ -73,7 +72,6 @@ def train(tmp_path: Path) -> Train:
             checkpoints=tmp_path / folder / "checkpoints",
             monitor=monitor,
             callbacks=list(callbacks),
-            loggers=[],
         )
         trainer.fit(task, datamodule=data)
         return trainer
@@ -222,7 +220,6 @@ def test_a_fit_writes_its_checkpoints_and_nothing_else(
 
 
 def test_options_reach_the_trainer(tmp_path: Path) -> None:
-    logger = CSVLogger(tmp_path / "logs")
     trainer = build_trainer(
         TrainerOptions(
             max_epochs=7,
@@ -234,14 +231,13 @@ def test_options_reach_the_trainer(tmp_path: Path) -> None:
         checkpoints=tmp_path / "checkpoints",
         monitor="val/loss",
         callbacks=[],
-        loggers=[logger],
     )
     assert trainer.max_epochs == 7
     assert trainer.precision == "bf16-mixed"
     assert trainer.check_val_every_n_epoch == 2
     assert (trainer.limit_val_batches, trainer.limit_test_batches) == (5, 5)
     assert trainer.limit_train_batches == 1.0  # all
-    assert trainer.loggers == [logger]
+    assert trainer.loggers == []
     assert trainer.checkpoint_callback is not None
     assert (trainer.checkpoint_callback.monitor, trainer.checkpoint_callback.mode) == ("val/loss", "min")  # type: ignore[attr-defined]
 

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from receptive.console import counted
 from receptive.files import read_csv, read_json, read_yaml, write_atomically
 from receptive.report.tables import markdown_table
 from receptive.runs import metric_text
@@ -101,7 +102,7 @@ class Pages:
         runs = f"{done} runs" if done == of else f"{done} of {of} runs so far"
         seeds, epochs = (_span(source[key]) for key in ("seeds", "epochs"))
         commits = ", ".join(f"{commit[:7]}" for commit in source["commits"])
-        machines = ", ".join(f"{one['device']}, {_count(one['threads'], 'thread')}" for one in source["hardware"])
+        machines = ", ".join(f"{one['device']}, {counted(one['threads'], 'thread')}" for one in source["hardware"])
         dates = source["from"] if source["from"] == source["to"] else f"{source['from']} to {source['to']}"
         return (
             f"`{source['command']}`: {runs}, seeds {seeds}, {epochs} epochs, {source['minutes']} minutes in all; "
@@ -160,7 +161,3 @@ def _spread(row: Row, metric: str) -> str:
 def _span(values: list[int]) -> str:
     whole = len(values) > 1 and values == list(range(values[0], values[-1] + 1))
     return f"{values[0]} to {values[-1]}" if whole else ", ".join(map(str, values))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' if number != 1 else ''}"

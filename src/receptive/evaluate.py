@@ -37,9 +37,7 @@ def evaluate(
     """
     experiment = trained(run, checkpoint, data_dir)
     with captured(None), TemporaryDirectory() as scratch:  # nothing is written into the run
-        trainer = build_trainer(
-            experiment.trainer, checkpoints=Path(scratch), monitor=experiment.monitor, callbacks=[], loggers=[]
-        )
+        trainer = build_trainer(experiment.trainer, checkpoints=Path(scratch), monitor=experiment.monitor, callbacks=[])
         return test_metrics(trainer, experiment, split)
 
 

@@ -48,7 +48,7 @@ class Probe:
 
 def check(context: Context) -> None:
     """Raise InputError where the run has held out no images."""
-    if not context.experiment.data.sizes()["val"]:
+    if not context.experiment.data.counts()["val"]:
         raise InputError("probe=true: the run has held out no images (data.validation) to judge the probes on")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from receptive.figures.style import COLORS, SMALL, WIDTH, new_figure
-from receptive.report.collection import Collection, smaller_is_better
+from receptive.report.collection import Collection
 from receptive.report.importance import importance
 from receptive.report.series import (
     MOST_CURVES,
@@ -27,7 +27,7 @@ from receptive.report.series import (
     points,
 )
 from receptive.report.tables import shown_metrics
-from receptive.runs import metric_text
+from receptive.runs import metric_text, smaller_is_better
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from receptive.figures.style import COLORS
-from receptive.report.collection import Collection, smaller_is_better
+from receptive.report.collection import Collection
 from receptive.report.figures import cut_names, limits, shown_values
 from receptive.report.importance import importance
 from receptive.report.matrices import confusion_plot, heat_map_plot
@@ -37,7 +37,7 @@ from receptive.report.series import (
     points,
 )
 from receptive.report.statistics import Spread
-from receptive.runs import metric_text
+from receptive.runs import metric_text, smaller_is_better
 
 _MOST_BANDS = 16  # of which those beyond MOST_CURVES are drawn when the legend is clicked
 _MOST_EPOCHS = 150  # points of a curve

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from receptive.console import short_titles
-from receptive.report.collection import Collection, Group, Record, smaller_is_better
+from receptive.report.collection import Collection, Group, Record
 from receptive.report.statistics import Spread, spread
+from receptive.runs import smaller_is_better
 
 MOST_CURVES = 8  # groups whose learning curves are told apart by eye
 MOST_LINES = 200  # runs in parallel coordinates

@@ -15,10 +15,10 @@ from rich.text import Text
 from receptive.config import code_hash
 from receptive.console import STATE_COLORS, print_unfolded, short_titles
 from receptive.files import write_atomically, write_csv
-from receptive.report.collection import Collection, Group, Record, smaller_is_better
+from receptive.report.collection import Collection, Group, Record
 from receptive.report.statistics import Spread, difference, holm, spread
 from receptive.report.verdicts import Judged
-from receptive.runs import metric_text, shown
+from receptive.runs import metric_text, shown, smaller_is_better
 
 LEGEND = (
     "Mean ± deviation (ddof 1) over seeds; the interval is of the mean (Student's t); p of Welch's test, corrected "

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from receptive.errors import InputError
 from receptive.manifest import Entry, Manifest
-from receptive.report.collection import Collection, collect, smaller_is_better
+from receptive.report.collection import Collection, collect
 from receptive.report.series import curve_metrics, factors
 from receptive.report.tables import (
     LEGEND,
@@ -24,6 +24,7 @@ from receptive.report.tables import (
     summary_lines,
 )
 from receptive.report.verdicts import judge
+from receptive.runs import smaller_is_better
 from receptive.tracking.identity import group_of
 
 _MOST_COMMANDS = 20  # runs whose commands are written out where no single one gives them all

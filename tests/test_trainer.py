@@ -191,9 +191,9 @@ def test_threads_hold_for_the_process() -> None:
     assert memory.fill_uninitialized_memory is False
 
 
-def test_smaller_is_better_for_losses_alone_unless_said() -> None:
+def test_smaller_is_better_for_losses_and_deviations_unless_said() -> None:
     options = TrainerOptions(max_epochs=1)
-    modes = [options.mode(monitor) for monitor in ("val/loss", "train/loss", "val/accuracy", "val/f1_mean")]
+    modes = [options.mode(monitor) for monitor in ("val/loss", "val/f1_std", "val/accuracy", "val/f1_mean")]
     assert modes == ["min", "min", "max", "max"]
     assert TrainerOptions(max_epochs=1, monitor_mode="min").mode("val/accuracy") == "min"
     assert TrainerOptions(max_epochs=1, monitor_mode="max").mode("val/loss") == "max"

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from receptive.console import counted
 from receptive.files import read_csv, read_json, read_yaml, write_atomically
+from receptive.metrics import metric_text
 from receptive.report.tables import markdown_table
-from receptive.runs import metric_text
 
 HEADLINE = Path("docs/reports/headline.yaml")
 CATALOGUE = Path("docs/reports/claims.yaml")

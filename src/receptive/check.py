@@ -131,8 +131,9 @@ def _top_level_faults(values: dict[str, Any]) -> list[str]:
         found.append(
             f"resume={values['resume']}: goes on with one run; a sweep goes on by itself with the same command"
         )
-    if values["rerun"] not in ("failed", "all", "none"):
-        found.append(f"rerun={values['rerun']}: give failed, all or none")
+    for key, choices in (("rerun", ("failed", "all", "none")), ("submit", ("wait", "detach"))):
+        if (value := values.get(key, choices[0])) not in choices:
+            found.append(f"{key}={value}: give {', '.join(choices[:-1])} or {choices[-1]}")
     return found
 
 

@@ -24,7 +24,8 @@ from receptive.data.sizes import Stack
 from receptive.data.source import Facts
 from receptive.errors import InputError
 from receptive.inference import Predictor
-from receptive.runs import Run, metric_text, shown
+from receptive.metrics import metric_text
+from receptive.runs import Run, shown
 from receptive.signatures import option_faults
 from receptive.trainer import TrainerOptions
 

@@ -61,16 +61,6 @@ class Status:
 _HINTS = get_type_hints(Status)
 
 
-def smaller_is_better(metric: str) -> bool:
-    """Whether less of a metric is better: of losses, and of the deviation of a score."""
-    return "loss" in metric or metric.endswith("_std")
-
-
-def metric_text(name: str, value: float) -> str:
-    """A metric as it is shown: accuracies in percent, the rest with four digits."""
-    return f"{100 * value:.2f} %" if "accuracy" in name else f"{value:.4f}"
-
-
 @dataclasses.dataclass(frozen=True)
 class Run:
     """The folder of one run. The files need not exist yet."""

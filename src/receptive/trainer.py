@@ -22,9 +22,9 @@ from receptive.callbacks.checkpoints import RunCheckpoints
 from receptive.callbacks.interruption import Interruption
 from receptive.callbacks.progress import ProgressStyle
 from receptive.checkpoints import AtomicCheckpointIO
+from receptive.metrics import smaller_is_better
 from receptive.ranks.place import Place
 from receptive.ranks.strategy import RankStrategy
-from receptive.runs import smaller_is_better
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 

@@ -38,7 +38,7 @@ def train(config: DictConfig) -> None:
         go_on(config, Path(hydra.runtime.output_dir), list(hydra.overrides.task), console)
         return
     folder = Path(HydraConfig.get().runtime.output_dir)
-    if config.submit != "wait" or HydraConfig.get().launcher._target_.endswith("receptive_plugins.SlurmLauncher"):
+    if config.submit == "detach" or HydraConfig.get().launcher._target_.endswith("receptive_plugins.SlurmLauncher"):
         remove_if_empty(folder)  # Hydra has made it
         raise InputError("a single run is not submitted: receptive train -m hydra/launcher=slurm ... makes it a sweep")
     if config.dry_run is True:

@@ -8,6 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from receptive.metrics import is_share, smaller_is_better
 from receptive.report.collection import Collection
 from receptive.report.figures import MOST_CELLS
 from receptive.report.plotting import (
@@ -20,8 +21,7 @@ from receptive.report.plotting import (
     tick_format,
     word_axis,
 )
-from receptive.report.series import Grid, best_record, grid, is_share, ranked
-from receptive.runs import smaller_is_better
+from receptive.report.series import Grid, best_record, grid, ranked
 
 _MOST_MATRICES = 12
 _MOST_CLASSES = 100

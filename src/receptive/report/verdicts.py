@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from receptive.errors import InputError
+from receptive.metrics import metric_text
 from receptive.report.claims import Claim, parse_claims
 from receptive.report.collection import Collection, Group
 from receptive.report.curves import Measure
 from receptive.report.selections import Selection, disagreements, figures, figures_over, select, shown
 from receptive.report.statistics import ALPHA, difference, holm, spread, spread_ratio
-from receptive.runs import metric_text
 
 Verdict = Literal["holds", "does not hold", "undecided"]
 

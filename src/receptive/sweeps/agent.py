@@ -20,7 +20,8 @@ from rich.console import Console
 from receptive import config as configs
 from receptive.errors import InputError
 from receptive.files import write_atomically
-from receptive.runs import shown, smaller_is_better
+from receptive.metrics import smaller_is_better
+from receptive.runs import shown
 from receptive.sweeps.jobs import Job, JobComposer
 from receptive.sweeps.space import Axis, Choice, Interval, Space, parse_space
 from receptive.tracking.options import entity_of, project_of, wandb_options

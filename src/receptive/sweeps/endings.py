@@ -10,7 +10,8 @@ from typing import get_args
 from rich.console import Console
 
 from receptive.errors import InputError
-from receptive.runs import Run, State, metric_text
+from receptive.metrics import metric_text
+from receptive.runs import Run, State
 
 
 def record_death(run: Run, cause: str) -> None:

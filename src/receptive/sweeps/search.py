@@ -21,8 +21,9 @@ from rich.console import Console
 from receptive.errors import InputError
 from receptive.journal import NAME, TrialFile
 from receptive.manifest import Manifest
+from receptive.metrics import metric_text
 from receptive.report.report import write_report
-from receptive.runs import ENDED_WELL, Status, metric_text, shown
+from receptive.runs import ENDED_WELL, Status, shown
 from receptive.signals import listening
 from receptive.sweeps.dry_run import tell_of_search
 from receptive.sweeps.endings import tally

@@ -16,7 +16,8 @@ from rich.text import Text
 
 from receptive.console import STATE_COLORS, short_titles
 from receptive.errors import InputError
-from receptive.runs import State, metric_text, shown
+from receptive.metrics import metric_text
+from receptive.runs import State, shown
 from receptive.sweeps.endings import tally
 from receptive.sweeps.estimate import duration
 from receptive.sweeps.observation import Observer

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from receptive.errors import InputError
 from receptive.manifest import Entry, Manifest
+from receptive.metrics import smaller_is_better
 from receptive.report.collection import Collection, collect
 from receptive.report.series import curve_metrics, factors
 from receptive.report.tables import (
@@ -24,7 +25,6 @@ from receptive.report.tables import (
     summary_lines,
 )
 from receptive.report.verdicts import judge
-from receptive.runs import smaller_is_better
 from receptive.tracking.identity import group_of
 
 _MOST_COMMANDS = 20  # runs whose commands are written out where no single one gives them all

@@ -311,7 +311,7 @@ SOUND = {
     "src/receptive/cli.py": "from receptive import verbs\n",
     "src/receptive/verbs.py": "",
     "src/receptive/train.py": "import receptive.build\n",
-    "src/receptive/build.py": "from receptive.data import mnist\nfrom .models import net\n",
+    "src/receptive/build.py": "from receptive.data import mnist\nfrom .data import mnist as again\n",
     "src/receptive/data/__init__.py": "",
     "src/receptive/data/mnist.py": "import pytorch_lightning\nfrom . import source\nfrom .source import x\n",
     "src/receptive/data/source.py": "import receptive.errors\n",

@@ -137,7 +137,7 @@ def _during(histories: Mapping[str, list[Rows]]) -> Iterator[Asked]:
     moves = {
         net: [_drift(rows, kind) for rows in histories[net]] for net, kind in (("a", "ReLU"), ("b", "BatchNorm2d"))
     }
-    text = "What enters A's convolutions moves more from epoch to epoch than what enters B's"
+    text = "From the first epoch on what enters A's convolutions moves more than what enters B's"
     what = "change of mean and deviation an epoch, in deviations"
     yield Asked("R1.13", text, "stable with batch normalisation", what, moves["a"], moves["b"])
 
@@ -146,7 +146,8 @@ def _drift(rows: Rows, kind: str) -> float:
     """How far mean and deviation of a kind's outputs move in an epoch, in deviations; mean over layers."""
     moves = []
     for layer in dict.fromkeys(row["layer"] for row in rows if row["kind"] == kind):
-        own = [(float(row["mean"]), float(row["std"])) for row in rows if row["layer"] == layer]
+        trained = [row for row in rows if row["layer"] == layer and int(row["epoch"])]  # 0: before the first step
+        own = [(float(row["mean"]), float(row["std"])) for row in trained]
         pairs = itertools.pairwise(own)
         moves += [(abs(mean - before) + abs(std - width)) / width for (before, width), (mean, std) in pairs if width]
     return fmean(moves)

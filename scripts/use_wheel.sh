@@ -10,7 +10,8 @@ set -euo pipefail
 absolute() { echo "$(cd "$(dirname "$1")" && pwd -P)/$(basename "$1")"; }  # the last link stays: it is the environment's
 python=$(absolute "$1")
 wheel=$(absolute "$2")
-conf=$(absolute "$(dirname "$0")/../conf")
+checkout=$(cd "$(dirname "$0")/.." && pwd -P)
+conf=$checkout/conf
 dir=$(cd "$(mktemp -d)" && pwd -P)
 trap 'rm -rf "$dir"' EXIT
 purelib='import sysconfig; print(sysconfig.get_path("purelib"))'
@@ -33,4 +34,6 @@ venv/bin/receptive train data=digits trainer=debug "hydra.run.dir=$dir/run" </de
 venv/bin/receptive train -m data=digits trainer=debug seed=0,1 "hydra.sweep.dir=$dir/sweep" </dev/null
 [ "$(find sweep -name result.json | wc -l)" = 2 ] || { echo "the sweep left no two results" >&2; exit 1; }
 [ -s sweep/report.html ] || { echo "the sweep left no report.html" >&2; exit 1; }
-echo "$(basename "$wheel"): installed outside the checkout, one run and one sweep done from its own conf/"
+# The worked examples of docs/extending.md, with the wheel's code and conf/: the suite's test of them, without its src.
+(cd "$checkout" && "$dir/venv/bin/python" -m pytest -q -o pythonpath= -p no:cacheprovider tests/docs/test_commands.py -k extending </dev/null)
+echo "$(basename "$wheel"): installed outside the checkout, one run, one sweep and docs/extending.md done from its own conf/"

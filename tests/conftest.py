@@ -4,6 +4,7 @@ import csv
 import hashlib
 import os
 import pickle
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +18,19 @@ from hypothesis import settings
 from PIL import Image
 
 from receptive.cli import main
+from receptive.runs import Run
 
 Cli = Callable[..., tuple[int, str, str]]
 
 GTSRB_CLASSES = 43
+
+# options of the two small runs that several modules look at
+DIGITS = ("hydra.run.dir=run", "trainer.max_epochs=1", "trainer.limit_train_batches=20")
+PHANTOMS = (
+    *("hydra.run.dir=run", "data=phantoms", "model=unet", "model.base_channels=4", "model.depth=2"),
+    *("data.source.image_size=48", "data.source.train_images=10", "data.source.test_images=6", "data.validation=2"),
+    *("trainer.max_epochs=2", "optimizer.lr=0.01", "data.batch_size=2"),
+)
 
 # `--hypothesis-profile thorough` or HYPOTHESIS_PROFILE=thorough; tests/operators chooses between the two.
 settings.register_profile("quick", max_examples=50, deadline=None, derandomize=True)
@@ -176,6 +186,36 @@ def image_mask_root(data_dir: Path) -> Path:
                 mask.putpalette([part for value in range(256) for part in (value, 255 - value, 7)])
             mask.save(data_dir / "pairs" / split / "masks" / f"case {number}.png")
     return data_dir / "pairs"
+
+
+def train(folder: Path, *options: str) -> Path:
+    """Train `run` below a folder, outside of any test's own."""
+    GlobalHydra.instance().clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("RECEPTIVE_DATA_DIR", raising=False)
+        assert main(("train", *options)) == 0
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def trained_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(tmp_path_factory.mktemp("digits"), *DIGITS)
+
+
+@pytest.fixture(scope="session")
+def trained_phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(tmp_path_factory.mktemp("phantoms"), *PHANTOMS)
+
+
+@pytest.fixture
+def digit_run(trained_digits: Path, tmp_path: Path) -> Run:
+    return Run(Path(shutil.copytree(trained_digits, tmp_path / "run")))
+
+
+@pytest.fixture
+def phantom_run(trained_phantoms: Path, tmp_path: Path) -> Run:
+    return Run(Path(shutil.copytree(trained_phantoms, tmp_path / "run")))
 
 
 def _write(path: Path, content: bytes) -> str:

@@ -71,6 +71,7 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "seed in words": (["seed=one"], ["seed=one"]),
     "test": (["test=maybe"], ["test=maybe", "true or false"]),
     "rerun": (["rerun=some"], ["rerun=some", "failed, all or none"]),
+    "submit": (["submit=dettach"], ["submit=dettach", "wait or detach"]),
     "weights from nowhere": (["init=no/such/folder"], ["init=", "no/such/folder: no checkpoints/best.ckpt"]),
     "unset variable": (["seed=${oc.env:NO_SUCH_VARIABLE}"], ["NO_SUCH_VARIABLE"]),
     "value left open": (["optimizer.lr=???"], ["optimizer.lr"]),

@@ -59,6 +59,15 @@ def test_completion_of_verbs_groups_and_keys(cli: Cli, monkeypatch: pytest.Monke
     assert complete(cli, monkeypatch, "receptive evaluate spl") == ["split="]
 
 
+def test_completion_of_ones_own_options_and_of_paths(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "own" / "model").mkdir(parents=True)
+    (tmp_path / "own" / "model" / "mine.yaml").write_text("_target_: mine.Net\n")
+    assert complete(cli, monkeypatch, "receptive train --config-dir own model=mi") == ["model=mine"]
+    assert complete(cli, monkeypatch, "receptive train -m -cd own model=mi") == ["model=mine"]
+    assert complete(cli, monkeypatch, "receptive train model=mi") == []
+    assert complete(cli, monkeypatch, "receptive predict run=./ow") == ["run=./own"]
+
+
 def test_completion_of_plain_verbs(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert complete(cli, monkeypatch, "receptive op") == ["operators"]
     assert complete(cli, monkeypatch, "receptive operators ") == ["shapes"]

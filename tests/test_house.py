@@ -25,30 +25,31 @@ ROOT = Path(__file__).resolve().parent.parent
 HOUSE = {
     # verbs
     "__main__": "cli",
-    "cli": "arguments config signals sweeps verbs",
-    "verbs": "activations check config console evaluate export operators predict report runs signals signatures "
-    "single summary sweeps tracking",
+    "cli": "arguments comments config help signals verbs",
+    "verbs": "activations config console evaluate export operators predict report runs signals signatures single "
+    "summary sweeps tracking",
     # build, check and job within functions
-    "sweeps": "build check config console files job journal manifest report runs signals signatures slurm tracking",
-    "report": "config console figures files manifest runs",
-    "single": "check config files job ranks runs signals tracking",
+    "sweeps": "build check config console files job journal manifest metrics report runs signals slurm tracking",
+    "report": "config console figures files manifest metrics runs",
+    "single": "check config files job metrics ranks runs signals tracking",
     "job": "callbacks checkpoints config logs ranks runs signals slurm tracking train",
-    "evaluate": "build config figures illustrate inference logs runs train trainer",
-    "predict": "build config data figures inference logs files runs tasks trainer",
-    "export": "build config runs",
-    "activations": "build config data figures inference recording files runs",
-    "summary": "build check config",
+    "evaluate": "build figures illustrate inference logs runs train trainer",
+    "predict": "data figures files reuse runs",
+    "reuse": "build data inference metrics runs signatures trainer",
+    "export": "build config data files models provenance reuse runs",
+    "activations": "build config data figures files inference recording runs",
+    "summary": "build check",
     # one run
-    "train": "build callbacks checkpoints config illustrate logs provenance files ranks runs signals trainer tracking",
-    "illustrate": "build figures inference files recording runs tasks",
+    "train": "build callbacks config console files illustrate logs provenance ranks runs signals tracking trainer",
+    "illustrate": "build figures files inference recording runs tasks",
     "inference": "data tasks trainer",
     "check": "build config recording signatures trial",
     "trial": "build data signatures",
-    "build": "checkpoints data models optimizers runs tasks trainer",
-    "trainer": "callbacks checkpoints ranks",
-    "callbacks": "checkpoints config journal ranks recording files runs signals tasks",
+    "build": "checkpoints data runs tasks trainer",
+    "trainer": "callbacks checkpoints metrics ranks",
+    "callbacks": "checkpoints files journal metrics ranks recording runs signals tasks",
     "checkpoints": "runs",
-    "tracking": "callbacks config console files lease manifest ranks report runs signals signatures",
+    "tracking": "callbacks config console files lease manifest metrics report runs signals",
     # what a run is made of; never of one another
     "data": "",
     "models": "",
@@ -57,15 +58,18 @@ HOUSE = {
     "operators": "console",
     "recording": "",
     # the ground
-    "arguments": "config",
+    "arguments": "config help",
+    "help": "comments",
+    "comments": "",
     "ranks": "runs signals",
     "figures": "",
     "logs": "",
     "console": "",
     "manifest": "files runs",
+    "metrics": "",
     "journal": "files runs signatures",
     "slurm": "files signals",
-    "runs": "config files lease",
+    "runs": "files lease",
     "lease": "",
     "provenance": "config",
     "config": "",
@@ -73,7 +77,7 @@ HOUSE = {
     "signatures": "config",
     "files": "",
     "errors": "",
-    "__init__": "",
+    "__init__": "reuse runs",  # within `load`
 }
 # A laptop without torch reads results, composes and completes; plugins load at every start.
 TORCH_FREE = {
@@ -81,15 +85,17 @@ TORCH_FREE = {
     "__init__",
     "__main__",
     "cli",
+    "comments",
     "config",
     "errors",
+    "help",
     "provenance",
     "receptive_plugins",
     "report",
     "runs",
     "verbs",
 }
-TORCH_FREE |= {"console", "journal", "lease", "logs", "manifest", "signals", "slurm", "sweeps"}
+TORCH_FREE |= {"console", "journal", "lease", "logs", "manifest", "metrics", "signals", "slurm", "sweeps"}
 TORCH = ("torch", "torchvision", "torchmetrics", "pytorch_lightning", "lightning_fabric", "timm")
 LIGHTNING_FREE = {"models", "operators", "optimizers"}
 LIGHTNING = {"pytorch_lightning", "lightning", "lightning_fabric"}
@@ -305,7 +311,7 @@ SOUND = {
     "src/receptive/cli.py": "from receptive import verbs\n",
     "src/receptive/verbs.py": "",
     "src/receptive/train.py": "import receptive.build\n",
-    "src/receptive/build.py": "from receptive.data import mnist\nfrom .models import net\n",
+    "src/receptive/build.py": "from receptive.data import mnist\nfrom .data import mnist as again\n",
     "src/receptive/data/__init__.py": "",
     "src/receptive/data/mnist.py": "import pytorch_lightning\nfrom . import source\nfrom .source import x\n",
     "src/receptive/data/source.py": "import receptive.errors\n",

@@ -1,6 +1,5 @@
 """A finished run on images of one's own, against the figures that the run was tested with."""
 
-import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -8,55 +7,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 from sklearn.metrics import f1_score
-from tests.conftest import Cli
+from tests.conftest import DIGITS, Cli
 
 from receptive import predict
-from receptive.cli import main
 from receptive.data.digits import Digits
 from receptive.data.phantoms import Phantoms
 from receptive.errors import InputError
 from receptive.figures.overlay import overlay, palette_mask
 from receptive.predict import image_files
 from receptive.runs import Run
-
-DIGITS = ("hydra.run.dir=run", "trainer.max_epochs=1", "trainer.limit_train_batches=20")
-PHANTOMS = (
-    *("hydra.run.dir=run", "data=phantoms", "model=unet", "model.base_channels=4", "model.depth=2"),
-    *("data.source.image_size=48", "data.source.train_images=10", "data.source.test_images=6", "data.validation=2"),
-    *("trainer.max_epochs=2", "optimizer.lr=0.01", "data.batch_size=2"),
-)
-
-
-def trained(folder: Path, *options: str) -> Path:
-    GlobalHydra.instance().clear()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("RECEPTIVE_DATA_DIR", raising=False)
-        assert main(("train", *options)) == 0
-    return folder / "run"
-
-
-@pytest.fixture(scope="module")
-def trained_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return trained(tmp_path_factory.mktemp("digits"), *DIGITS)
-
-
-@pytest.fixture(scope="module")
-def trained_phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return trained(tmp_path_factory.mktemp("phantoms"), *PHANTOMS)
-
-
-@pytest.fixture
-def digit_run(trained_digits: Path, tmp_path: Path) -> Run:
-    return Run(Path(shutil.copytree(trained_digits, tmp_path / "run")))
-
-
-@pytest.fixture
-def phantom_run(trained_phantoms: Path, tmp_path: Path) -> Run:
-    return Run(Path(shutil.copytree(trained_phantoms, tmp_path / "run")))
 
 
 def opened(path: Path) -> Image.Image:
@@ -173,7 +134,7 @@ def test_what_was_predicted_before_a_signal_is_kept(
     whole = predict._predict_batch
 
     def stopped(*arguments: Any) -> Any:
-        if "004" in arguments[2]:
+        if "004" in arguments[1]:
             signal.raise_signal(number)
         return whole(*arguments)
 

@@ -19,6 +19,7 @@ from receptive.report.selections import matches
 from receptive.sweeps.expansion import Point, expand
 
 STUDIES = sorted(path.stem for path in (conf_dir() / "study").glob("*.yaml"))
+SEARCHES = [name for name in STUDIES if name.startswith("search_")]  # candidates: nothing is claimed
 QUICK = ("mnist_augmentation",)  # the others are slow ones
 CLAIMED = (  # what REPORTS name of each study
     "R0.1 R0.2 R0.3 R0.4 R1.14 R2.13 R2.14 R2.15 R2.17 R3.2 R3.3 R3.5 R3.6 R3.7 R3.8 R3.9 R3.11 "
@@ -34,7 +35,7 @@ def points_of(name: str) -> tuple[list[Point], list[dict]]:
     config = loader.load_configuration("train", [f"study={name}"], run_mode=RunMode.MULTIRUN)
     sweeper = OmegaConf.to_container(config.hydra.sweeper, resolve=False)
     points = expand(loader, [f"study={name}"], sweeper["params"], sweeper["variants"])
-    return points, sweeper["claims"]
+    return points, sweeper["claims"] or []
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -51,7 +52,7 @@ def test_a_study_opens_with_what_it_is(name: str) -> None:
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_point_of_a_study_is_tagged_with_the_reports_that_it_judges(name: str) -> None:
     points, claims = points_of(name)
-    wanted = sorted({claim["id"].partition(".")[0] for claim in claims})
+    wanted = ["beyond"] if name in SEARCHES else sorted({claim["id"].partition(".")[0] for claim in claims})
     chosen = {tuple(line for line in point.overrides if line.startswith("experiment=")) for point in points}
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         for experiment in chosen:
@@ -63,7 +64,7 @@ def test_the_claims_speak_of_points_that_there_are(name: str) -> None:
     points, claims = points_of(name)
     groups = {tuple((key, value) for key, value in point.labels.items() if key != "seed") for point in points}
     seeds = {point.labels["seed"] for point in points}
-    assert len(seeds) == (3 if name.startswith(("cifar10", "jsrt")) else 5)
+    assert len(seeds) == (1 if name in SEARCHES else 3 if name.startswith(("cifar10", "jsrt", "best")) else 5)
     for claim in parse_claims(claims):
         for selection in claim.selections:
             wanted = {"variant": selection} if isinstance(selection, str) else selection
@@ -72,12 +73,22 @@ def test_the_claims_speak_of_points_that_there_are(name: str) -> None:
             assert len(found) > 1 if many else len(found) == 1, (claim.id, selection, found)
 
 
+@pytest.mark.parametrize("name", SEARCHES)
+def test_every_candidate_is_sound(
+    cli: Cli, mnist_root: Path, cifar10_root: Path, gtsrb_root: Path, jsrt_root: Path, name: str
+) -> None:
+    code, out, err = cli("train", f"study={name}", "scale=smoke", "dry_run=true", f"paths.data_dir={mnist_root}")
+    assert (code, err) == (0, ""), err
+    assert f"{2 * len({point.labels['variant'] for point in points_of(name)[0]})} jobs" in out
+
+
 def test_every_claim_has_a_study() -> None:
     assert {claim["id"] for name in STUDIES for claim in points_of(name)[1]} >= set(CLAIMED.split())
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in STUDIES]
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in STUDIES if name not in SEARCHES],
 )
 def test_a_study_runs_in_small(
     cli: Cli,

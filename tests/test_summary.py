@@ -114,3 +114,9 @@ def test_a_model_that_does_not_fit_is_one_message(cli: Cli) -> None:
     assert (code, out) == (1, "")
     assert "images with a side of 8 pixels are too small" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("depth", ["many", "0", "1.5", "true"])
+def test_a_depth_that_is_none(cli: Cli, depth: str) -> None:
+    code, out, err = cli("summary", f"depth={depth}")
+    assert (code, out, err.lower()) == (1, "", f"receptive: depth={depth}: give a whole number from 1 on\n")

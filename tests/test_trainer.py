@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor
 
 from receptive.data.digits import Digits
@@ -73,7 +72,6 @@ def train(tmp_path: Path) -> Train:
             checkpoints=tmp_path / folder / "checkpoints",
             monitor=monitor,
             callbacks=list(callbacks),
-            loggers=[],
         )
         trainer.fit(task, datamodule=data)
         return trainer
@@ -193,9 +191,9 @@ def test_threads_hold_for_the_process() -> None:
     assert memory.fill_uninitialized_memory is False
 
 
-def test_smaller_is_better_for_losses_alone_unless_said() -> None:
+def test_smaller_is_better_for_losses_and_deviations_unless_said() -> None:
     options = TrainerOptions(max_epochs=1)
-    modes = [options.mode(monitor) for monitor in ("val/loss", "train/loss", "val/accuracy", "val/f1_mean")]
+    modes = [options.mode(monitor) for monitor in ("val/loss", "val/f1_std", "val/accuracy", "val/f1_mean")]
     assert modes == ["min", "min", "max", "max"]
     assert TrainerOptions(max_epochs=1, monitor_mode="min").mode("val/accuracy") == "min"
     assert TrainerOptions(max_epochs=1, monitor_mode="max").mode("val/loss") == "max"
@@ -222,7 +220,6 @@ def test_a_fit_writes_its_checkpoints_and_nothing_else(
 
 
 def test_options_reach_the_trainer(tmp_path: Path) -> None:
-    logger = CSVLogger(tmp_path / "logs")
     trainer = build_trainer(
         TrainerOptions(
             max_epochs=7,
@@ -234,14 +231,13 @@ def test_options_reach_the_trainer(tmp_path: Path) -> None:
         checkpoints=tmp_path / "checkpoints",
         monitor="val/loss",
         callbacks=[],
-        loggers=[logger],
     )
     assert trainer.max_epochs == 7
     assert trainer.precision == "bf16-mixed"
     assert trainer.check_val_every_n_epoch == 2
     assert (trainer.limit_val_batches, trainer.limit_test_batches) == (5, 5)
     assert trainer.limit_train_batches == 1.0  # all
-    assert trainer.loggers == [logger]
+    assert trainer.loggers == []
     assert trainer.checkpoint_callback is not None
     assert (trainer.checkpoint_callback.monitor, trainer.checkpoint_callback.mode) == ("val/loss", "min")  # type: ignore[attr-defined]
 

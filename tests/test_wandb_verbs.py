@@ -14,7 +14,7 @@ def test_help_on_each_level(cli: Cli) -> None:
     code, out, err = cli("wandb", "--help")
     assert (code, err) == (0, "")
     assert out.startswith("usage: receptive wandb [-h] {sync,dashboard,sweep} ...")
-    for word in ("FOLDER_OR_STUDY", "optimizer.lr=0.1,0.01", "receptive wandb ACTION --help"):
+    for word in ("FOLDER_OR_STUDY", "OVERRIDE ...", "receptive train -m logger=wandb", "ACTION --help"):
         assert word in out
     for action, told in (("sync", "FOLDER_OR_STUDY"), ("dashboard", "--print"), ("sweep", "--method")):
         code, out, err = cli("wandb", action, "--help")

@@ -13,12 +13,10 @@ from scripts.contestants import grid, looking, processes, saving, training
 from receptive.build import build
 
 OURS = "receptive"
-LIGHTNING, RAW, EMA, MINIMAL = (
-    "Lightning, defaults",
-    "raw loop",
-    "receptive with EMA",
-    "minimal Lightning script",
-)
+LIGHTNING = "Lightning, defaults"
+RAW = "raw loop"
+EMA = "receptive with EMA"
+MINIMAL = "minimal Lightning script"
 EVALUATION = "network alone"
 WITHOUT = "receptive without W&B"
 AUGMENT = ("augment=[horizontal_flip,rotation]", "augment.rotation.degrees=15")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from receptive import help as help_texts
 from receptive.config import did_you_mean
 from receptive.errors import InputError
 
@@ -45,7 +46,14 @@ class PlainVerb:
 
     def parser(self, verb: str, about: str = "") -> Parser:
         """The parser of `receptive VERB`."""
-        parser = Parser(prog=f"receptive {verb}", description=about, allow_abbrev=False)
+        known = help_texts.ABOUT.get(verb)
+        parser = Parser(
+            prog=f"receptive {verb}",
+            description=help_texts.wrapped(known.text if known else about),
+            epilog=help_texts.plain_epilog(verb),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
         self.declare(parser)
         return parser
 
@@ -97,8 +105,8 @@ class VerbGroup:
         usage = f"usage: receptive {verb} [-h] {{{','.join(self.actions)}}} ..."
         action, *rest = words or ("",)
         if action in ("-h", "--help"):
-            listed = "\n".join(f"  {name:<12} {text}" for name, (text, _) in self.actions.items())
-            print(f"{usage}\n\n{about}\n\n{listed}\n\n  receptive {verb} ACTION --help   all options of an action")
+            actions = {name: text for name, (text, _) in self.actions.items()}
+            print(f"{usage}\n\n{help_texts.group_help(verb, about, actions)}")
             return 0
         if action not in self.actions:
             fault = f"{action!r} is none of" if action else "say what to do:"

@@ -28,20 +28,8 @@ from receptive.trial import model_faults, unweighted
 if TYPE_CHECKING:
     from torch import nn
 
-_OPTIONS = (
-    "seed",
-    "test",
-    "init",
-    "rerun",
-    "target_prefixes",
-    "paths",
-    "hydra",
-    "depth",
-    "resume",
-    "dry_run",
-    "submit",
-    "tags",
-)
+_NEEDED = ("seed", "test", "init", "rerun", "target_prefixes", "paths", "augment")  # a config cannot be checked without
+_OPTIONS = (*_NEEDED, "hydra", "depth", "resume", "dry_run", "submit", "tags")
 _GROUPS = ("data", "augment", "task", "model", "optimizer", "scheduler", "trainer", "record", "logger")
 _OPTIONAL = ("augment", "record", "logger")
 _LOGGERS = ("wandb", "tensorboard")
@@ -117,7 +105,7 @@ def _holds(values: Any, word: str) -> bool:
 
 
 def _missing_parts(values: dict[str, Any]) -> list[str]:
-    found = [f"{key}: is missing; leave it in" for key in (*_OPTIONS[:6], "augment") if key not in values]
+    found = [f"{key}: is missing; leave it in" for key in _NEEDED if key not in values]
     for group in _GROUPS:
         if group not in _OPTIONAL and not (isinstance(values.get(group), dict) and values[group].get("_target_")):
             found.append(f"{group}: choose one of conf/{group}")
@@ -143,8 +131,9 @@ def _top_level_faults(values: dict[str, Any]) -> list[str]:
         found.append(
             f"resume={values['resume']}: goes on with one run; a sweep goes on by itself with the same command"
         )
-    if values["rerun"] not in ("failed", "all", "none"):
-        found.append(f"rerun={values['rerun']}: give failed, all or none")
+    for key, choices in (("rerun", ("failed", "all", "none")), ("submit", ("wait", "detach"))):
+        if (value := values.get(key, choices[0])) not in choices:
+            found.append(f"{key}={value}: give {', '.join(choices[:-1])} or {choices[-1]}")
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import re
 import sys
@@ -12,20 +13,23 @@ from typing import Any
 from receptive import config as configs
 from receptive import verbs
 from receptive.arguments import Parser, PlainVerb, UsageError, VerbGroup, add_choice, one_of
+from receptive.comments import keys
 from receptive.errors import InputError
+from receptive.help import composed_help
 from receptive.signals import Interrupted
 
 VERBS = {
     "train": "train and test one run; with -m, or a study, a sweep of them",
-    "evaluate": "the figures of a finished run again: receptive evaluate run=FOLDER",
-    "predict": "a finished run on your images: receptive predict run=FOLDER input=IMAGE_OR_FOLDER",
-    "activations": "what the layers of a trained network give: receptive activations run=FOLDER",
+    "evaluate": "the figures of a finished run again: run=FOLDER",
+    "predict": "a finished run on your images: run=FOLDER input=IMAGE_OR_FOLDER",
+    "export": "a finished run as a file for other programs: run=FOLDER format=onnx",
+    "activations": "what the layers of a trained network give: run=FOLDER",
     "summary": "layers, output shapes, parameters and multiply-adds of a model",
-    "status": "a sweep or run as it stands, from another terminal: receptive status FOLDER_OR_STUDY",
-    "cancel": "stop what runs or waits of a sweep, here and in Slurm's queue: receptive cancel FOLDER_OR_STUDY",
-    "report": "tables, figures and one HTML page of a sweep, a study or a run: receptive report FOLDER_OR_STUDY",
-    "wandb": "runs in Weights & Biases: receptive wandb sync, dashboard or sweep",
-    "operators": "convolution, pooling and others by hand against PyTorch; receptive operators shapes: output sizes",
+    "status": "a sweep or run as it stands, from another terminal: FOLDER_OR_STUDY",
+    "cancel": "stop what runs or waits of a sweep, here and in Slurm's queue: FOLDER_OR_STUDY",
+    "report": "tables, figures and one HTML page of a sweep, a study or a run: FOLDER_OR_STUDY",
+    "wandb": "runs in Weights & Biases: sync, dashboard or sweep",
+    "operators": "convolution, pooling and others by hand against PyTorch; shapes: output-size formulas",
 }
 
 HELP = """\
@@ -38,15 +42,16 @@ Receptive: a laboratory for convolutional networks.
   receptive train                                      digits, a small net, seconds
   receptive train experiment=mnist_baseline seed=3     one of the reports' experiments
   receptive train -m optimizer.lr=0.01,0.001 seed=0,1  a sweep; ends in a table
-  receptive VERB --help                                all options of a verb
+  receptive VERB --help                                what a verb does, its options, examples
   receptive train --cfg job [KEY=VALUE ...]            the composed config
-  eval "$(receptive train -sc install=bash)"           completion for bash
+  eval "$(receptive -sc install=bash)"                 completion for bash; zsh and fish: docs/guide.md
 """
 
 _TASKS: dict[str, Callable[[Any], None]] = {
     "train": verbs.train,
     "evaluate": verbs.evaluate,
     "predict": verbs.predict,
+    "export": verbs.export,
     "activations": verbs.activations,
     "summary": verbs.summary,
 }
@@ -54,7 +59,7 @@ _TASKS: dict[str, Callable[[Any], None]] = {
 
 def _declare_status(parser: Parser) -> None:
     """The arguments of `receptive status`."""
-    parser.add_argument("place", help="the folder of a sweep or run, or the name of a study")
+    parser.add_argument("place", metavar="FOLDER_OR_STUDY", help="a folder of runs, or a study's name")
     parser.add_argument("--once", action="store_true", help="print it once, also on a terminal")
 
 
@@ -91,18 +96,21 @@ def _declare_wandb_sweep(parser: Parser) -> None:
 
 _WANDB = {
     "sync": (
-        "send what W&B lacks of finished runs: receptive wandb sync FOLDER_OR_STUDY ...",
+        "send what W&B lacks of runs: FOLDER_OR_STUDY ...",
         PlainVerb(verbs.wandb_sync, _declare_sync),
     ),
     "dashboard": (
-        "a workspace and a report page of a study: receptive wandb dashboard FOLDER_OR_STUDY",
+        "a workspace and a report page of a study: FOLDER_OR_STUDY",
         PlainVerb(verbs.wandb_dashboard, _declare_dashboard),
     ),
     "sweep": (
-        "the file for a sweep that W&B steers: receptive wandb sweep optimizer.lr=0.1,0.01",
+        "the file for a sweep that W&B steers: OVERRIDE ...",
         PlainVerb(verbs.wandb_sweep, _declare_wandb_sweep),
     ),
 }
+
+# Verbs whose config is composed of groups.
+_OF_GROUPS = ("train", "summary")
 
 # Verbs with plain arguments; all others are composed by Hydra.
 _PLAIN: dict[str, PlainVerb | VerbGroup] = {
@@ -116,6 +124,7 @@ _PLAIN: dict[str, PlainVerb | VerbGroup] = {
     ),
 }
 
+
 # Their values are paths: they may hold what Hydra's grammar would split or refuse.
 _PATH_KEYS = re.compile(r"(run|resume|compare|init|input|output|paths\.\w+|([\w.]+\.)?root|hydra\.[\w.]*dir)$")
 
@@ -128,7 +137,7 @@ _FLAGS_WITH_VALUE = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; gives the exit code: 0 only when everything is done."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
-    if "-sc" in argv and "query=bash" in argv:
+    if "-sc" in argv and any(word.startswith("query=") for word in argv):
         return _complete(argv)
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(_help())
@@ -144,6 +153,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if verb in _PLAIN:
         return _run_plain(verb, rest)
+    if {"-h", "--help"} & set(rest):
+        options = keys(configs.conf_dir() / f"{verb}.yaml")
+        print(composed_help(verb, VERBS[verb], options))
+        if verb not in _OF_GROUPS:
+            return 0
+        print()  # then Hydra's lists
     return _run_hydra(verb, flags_first([quote_path(argument) for argument in rest]))
 
 
@@ -183,7 +198,7 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
 
 
 def _complete(argv: list[str]) -> int:
-    """Bash completion: verbs for the first word, then Hydra's for the verb's config."""
+    """Completion in bash, zsh and fish: verbs for the first word, then Hydra's for the verb's config."""
     words = os.environ.get("COMP_LINE", "").split(" ")
     if len(words) <= 2:
         print("\n".join(verb for verb in VERBS if verb.startswith(words[-1])))
@@ -196,7 +211,9 @@ def _complete(argv: list[str]) -> int:
     verb = words[1] if words[1] in VERBS else "train"
     line = " ".join(["receptive", *words[2:]])
     os.environ["COMP_LINE"], os.environ["COMP_POINT"] = line, str(len(line))
-    return _run_hydra(verb, argv[1:] if argv[0] in VERBS else argv)
+    typed = dict(itertools.pairwise(words[:-1]))
+    own = [word for flag in ("--config-dir", "-cd") if flag in typed for word in (flag, typed[flag])]
+    return _run_hydra(verb, own + (argv[1:] if argv[0] in VERBS else argv))
 
 
 def _run_plain(verb: str, words: Sequence[str]) -> int:

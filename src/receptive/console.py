@@ -21,6 +21,11 @@ _PLAIN_WIDTH = 200  # characters where there is no terminal: a table in a log is
 _NARROWEST = 5  # characters to which a title is folded
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 epoch`, `2 epochs`."""
+    return f"{number} {noun}{'s' if number != 1 else ''}"
+
+
 def print_unfolded(table: Table, console: Console, spare: int = 0) -> None:
     """Print a table without cutting a value off: in a narrow terminal titles are folded, elsewhere nothing is.
 

@@ -17,11 +17,12 @@ from receptive.runs import Run
 from receptive.train import test_metrics
 from receptive.trainer import build_trainer
 
+Split = Literal["val", "test"]
 SINGLE = "{split}_image_{place}.png"  # the figure of a single image
 
 
 def evaluate(
-    run: Run, *, split: str = "test", checkpoint: str = "best", data_dir: str | None = None
+    run: Run, *, split: Split = "test", checkpoint: str = "best", data_dir: str | None = None
 ) -> dict[str, float]:
     """Metrics of a run's checkpoint.
 
@@ -36,13 +37,7 @@ def evaluate(
     """
     experiment = trained(run, checkpoint, data_dir)
     with captured(None), TemporaryDirectory() as scratch:  # nothing is written into the run
-        trainer = build_trainer(
-            experiment.trainer,
-            checkpoints=Path(scratch),
-            monitor=experiment.monitor,
-            callbacks=[],
-            loggers=[],
-        )
+        trainer = build_trainer(experiment.trainer, checkpoints=Path(scratch), monitor=experiment.monitor, callbacks=[])
         return test_metrics(trainer, experiment, split)
 
 
@@ -50,7 +45,7 @@ def evaluate_images(
     run: Run,
     positions: Sequence[int],
     *,
-    split: Literal["val", "test"] = "test",
+    split: Split = "test",
     checkpoint: str = "best",
     data_dir: str | None = None,
 ) -> list[dict[str, str | float]]:

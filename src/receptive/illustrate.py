@@ -77,7 +77,7 @@ def illustrate(
 
 def _draw_masks(experiment: Experiment, details: dict[str, Any], folder: Path) -> dict[int, tuple[str, Example]]:
     """Gives place -> (group, example) of the images that are drawn."""
-    size = experiment.data.sizes()["test"]
+    size = experiment.data.counts()["test"]
     chosen = {
         "examples": ("the first test images", list(range(min(MOST_EXAMPLES, size)))),
         "worst": ("the test images with the smallest F1", [image["index"] for image in details["worst"]]),
@@ -113,8 +113,8 @@ def _save_arrays(drawn: Mapping[int, tuple[str, Example]], path: Path) -> None:
 def _draw_feature_maps(experiment: Experiment, path: Path) -> None:
     """Of a network without maps there is no figure."""
     data, model = experiment.data, experiment.task.model
-    split: Literal["val", "train"] = "val" if data.sizes()["val"] else "train"
-    found = data.examples(split, range(min(FEW_IMAGES, data.sizes()[split])))
+    split: Literal["val", "train"] = "val" if data.counts()["val"] else "train"
+    found = data.examples(split, range(min(FEW_IMAGES, data.counts()[split])))
     predictor, layers = Predictor(experiment.task, experiment.trainer, 1), layers_of(model)
     kept = [
         outputs_of(model, layers, functools.partial(predictor.outputs, inputs.unsqueeze(0))) for inputs in found.inputs

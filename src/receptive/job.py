@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from receptive import config as configs
-from receptive.errors import InputError
+from receptive.errors import InputError, NonFiniteLoss
 from receptive.logs import captured
 from receptive.ranks.place import is_first, place_of
 from receptive.ranks.world import World, end_with_leader
@@ -104,7 +104,7 @@ def explain(error: BaseException) -> str:
     words = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OSError) and error.filename and error.strerror:
         words = f"{error.filename}: {error.strerror}"
-    known = isinstance(error, (InputError, OSError)) or type(error).__name__ == "NonFiniteLoss"
+    known = isinstance(error, (InputError, OSError, NonFiniteLoss))
     return words if known else f"{type(error).__name__}: {words}"
 
 

@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from torch import Tensor
 
-from receptive.build import Experiment, load_weights, rebuild
 from receptive.data.images import Mode, image_files, read_image
 from receptive.data.source import Target
 from receptive.errors import InputError
 from receptive.figures.overlay import overlay, palette_mask
 from receptive.files import write_csv
-from receptive.inference import Predictor
+from receptive.reuse import Prediction, TrainedModel, load_run
 from receptive.runs import Run, shown
 
 MOST_ROWS = 20  # of the console's table
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Of one image.
-
-    Args:
-        name: of the file, below the folder that was given.
-        shares: class name -> its probability; of a mask: the part of the pixels that it takes.
-    """
-
-    name: str
-    shares: dict[str, float]
-
-    @property
-    def best(self) -> str:
-        """The class with the largest share."""
-        return max(self.shares, key=lambda name: self.shares[name])
 
 
 @dataclass(frozen=True)
@@ -88,11 +65,9 @@ def predict(
         InputError: run or input cannot be used, or the output not be written.
     """
     files = image_files(source, output)
-    experiment = rebuild(run.config(), run.result())
-    experiment.trainer.apply_to_process()
-    load_weights(experiment.task, run, checkpoint)
-    size = batch_size or experiment.data.eval_batch_size
-    predictor = Predictor(experiment.task, experiment.trainer, size)
+    model = load_run(run, checkpoint=checkpoint, batch_size=batch_size)
+    model.experiment.trainer.apply_to_process()
+    size = model.batch_size
     predictions: list[Prediction] = []
     skipped: list[str] = []
     names = list(files)
@@ -101,15 +76,15 @@ def predict(
         output.mkdir(parents=True, exist_ok=True)
         try:
             for batch in track(batches, "predicting", console=console, transient=True, disable=not console.is_terminal):
-                images, unreadable = _read({name: files[name] for name in batch}, experiment.data.facts.mode)
+                images, unreadable = _read({name: files[name] for name in batch}, model.facts.mode)
                 skipped += unreadable
                 if images:
-                    predictions += _predict_batch(experiment, predictor, images, output, overlays)
+                    predictions += _predict_batch(model, images, output, overlays)
         finally:  # after Ctrl-C too: what was predicted is not lost
-            _write_table(predictions, experiment.data.facts.class_names, output / "predictions.csv")
+            _write_table(predictions, model.facts.class_names, output / "predictions.csv")
     except OSError as error:
         raise InputError(f"output={output} cannot be written: {error}") from None
-    return Predictions(predictions, skipped, experiment.data.facts.target)
+    return Predictions(predictions, skipped, model.facts.target)
 
 
 def _read(files: dict[str, Path], mode: Mode) -> tuple[dict[str, Image.Image], list[str]]:
@@ -125,32 +100,17 @@ def _read(files: dict[str, Path], mode: Mode) -> tuple[dict[str, Image.Image], l
 
 
 def _predict_batch(
-    experiment: Experiment, predictor: Predictor, images: dict[str, Image.Image], output: Path, overlays: bool
+    model: TrainedModel, images: dict[str, Image.Image], output: Path, overlays: bool
 ) -> list[Prediction]:
-    data = experiment.data
-    names = data.facts.class_names
-    probabilities = predictor(data.inputs(list(images.values())))
-    if data.facts.target == "label":
-        return [
-            Prediction(name, dict(zip(names, shares, strict=True)))
-            for name, shares in zip(images, probabilities.tolist(), strict=True)
-        ]
-    predictions = []
-    for (name, image), scores in zip(images.items(), probabilities, strict=True):
-        classes = _classes_in_size(scores, image.size)
-        _save(palette_mask(classes), output / "masks" / f"{name}.png")
-        if overlays:
-            _save(overlay(image, classes), output / "overlays" / f"{name}.png")
-        counts = np.bincount(classes.ravel(), minlength=len(names)) / classes.size
-        predictions.append(Prediction(name, dict(zip(names, counts.tolist(), strict=True))))
-    return predictions
-
-
-def _classes_in_size(probabilities: Tensor, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """From (C, h, w) to the most probable class of each pixel of an image of (width, height) pixels."""
-    resized = F.interpolate(probabilities.unsqueeze(0), (size[1], size[0]), mode="bilinear", align_corners=False)
-    classes: NDArray[np.uint8] = resized.squeeze(0).argmax(dim=0).to(torch.uint8).numpy()
-    return classes
+    found = []
+    for prediction in model.predict_named(list(images.items())):
+        if prediction.mask is not None:
+            _save(palette_mask(prediction.mask), output / "masks" / f"{prediction.name}.png")
+            if overlays:
+                picture = overlay(images[prediction.name], prediction.mask)
+                _save(picture, output / "overlays" / f"{prediction.name}.png")
+        found.append(dataclasses.replace(prediction, mask=None))  # of many images they would not fit
+    return found
 
 
 def _save(image: Image.Image, path: Path) -> None:

@@ -61,11 +61,6 @@ class Status:
 _HINTS = get_type_hints(Status)
 
 
-def metric_text(name: str, value: float) -> str:
-    """A metric as it is shown: accuracies in percent, the rest with four digits."""
-    return f"{100 * value:.2f} %" if "accuracy" in name else f"{value:.4f}"
-
-
 @dataclasses.dataclass(frozen=True)
 class Run:
     """The folder of one run. The files need not exist yet."""
@@ -148,10 +143,7 @@ class Run:
         try:
             values = {key: value for key, value in read_json(self.status_path).items() if key in _HINTS}
             for key, value in values.items():
-                kinds = get_args(_HINTS[key]) or (_HINTS[key],)
-                if not (value in kinds if key == "state" else isinstance(value, kinds)) or not (
-                    key not in ("started", "ended") or value is None or 0 <= value < _LATEST
-                ):
+                if not _fits(key, value):
                     raise InputError(f"{self.status_path} is damaged ({key}={value!r}): restore it or delete it")
         except InputError as error:
             return Status(state="failed", error=str(error))
@@ -248,6 +240,15 @@ class Run:
             return [{key: float(value) for key, value in row.items() if value} for row in rows]
         except (TypeError, ValueError, csv.Error) as error:
             raise InputError(f"{self.metrics_path} is damaged ({error}): restore it or delete it") from None
+
+
+def _fits(key: str, value: Any) -> bool:
+    """Whether a value of status.json is one that all its readers can take."""
+    kinds = get_args(_HINTS[key]) or (_HINTS[key],)
+    if key == "state":
+        return value in kinds
+    is_time = key in ("started", "ended") and value is not None
+    return isinstance(value, kinds) and (not is_time or 0 <= value < _LATEST)
 
 
 def _fault(result: dict[str, Any]) -> str:

@@ -13,8 +13,9 @@ from receptive import config as configs
 from receptive.errors import InputError
 from receptive.files import write_atomically
 from receptive.job import run_job
+from receptive.metrics import metric_text
 from receptive.ranks.place import refuse_started_by_others
-from receptive.runs import ENDED_WELL, Run, metric_text, open_run, shown
+from receptive.runs import ENDED_WELL, Run, open_run, shown
 from receptive.signals import Interrupted
 from receptive.tracking.mirrors import MIRRORS
 from receptive.tracking.options import wandb_options

@@ -22,10 +22,12 @@ def summary(config: DictConfig, *, depth: int = 3) -> str:
         depth: levels of nested modules shown.
 
     Raises:
-        InputError: the model does not fit the data.
+        InputError: the model does not fit the data, or `depth` is no number of levels.
     """
     from torchinfo import summary as torchinfo_summary
 
+    if type(depth) is not int or depth < 1:
+        raise InputError(f"depth={depth}: give a whole number from 1 on")
     if found := Checker(files=False).faults(config):  # shapes need no pixel
         raise InputError("\n".join(found))
     facts = build_data(config).facts

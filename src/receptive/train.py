@@ -24,6 +24,7 @@ from receptive.callbacks.pruning import Pruning, pruning_of
 from receptive.callbacks.records import EpochRecords
 from receptive.callbacks.resume import ExactResume
 from receptive.config import plain
+from receptive.console import counted
 from receptive.errors import InputError
 from receptive.files import write_csv
 from receptive.illustrate import illustrate
@@ -140,8 +141,8 @@ def _judge(
         details = _named(experiment.task.test_details(), experiment.data.test_names())
         _write_test_images(experiment, run)
     if not pruned:
-        loggers = {"examples": bool(config.get("logger")), "feature_maps": wants_feature_maps(config)}
-        illustrate(experiment, run, rows, best_epoch, details, **loggers)
+        drawn = {"examples": bool(config.get("logger")), "feature_maps": wants_feature_maps(config)}
+        illustrate(experiment, run, rows, best_epoch, details, **drawn)
     result = {
         "metrics": metrics,
         "monitor": experiment.monitor,
@@ -179,7 +180,6 @@ def _fit(
         checkpoints=run.checkpoints,
         monitor=experiment.monitor,
         callbacks=[*callbacks, *gradients, records, *tensorboard, *build_records(config, run), progress],
-        loggers=[],
         interruption=interruption,
         place=place,
     )
@@ -191,9 +191,7 @@ def _fit(
 
 
 def _one_process(experiment: Experiment, run: Run) -> pl.Trainer:
-    return build_trainer(
-        experiment.trainer, checkpoints=run.checkpoints, monitor=experiment.monitor, callbacks=[], loggers=[]
-    )
+    return build_trainer(experiment.trainer, checkpoints=run.checkpoints, monitor=experiment.monitor, callbacks=[])
 
 
 def _own_seed(seed: int, rank: int) -> int:
@@ -203,7 +201,7 @@ def _own_seed(seed: int, rank: int) -> int:
 
 def _check_shares(experiment: Experiment, ranks: int) -> None:
     """Raise InputError where a process would have nothing to train on or to validate."""
-    sizes = experiment.data.sizes()
+    sizes = experiment.data.counts()
     if sizes["train"] < ranks or 0 < sizes["val"] < ranks:
         raise InputError(
             f"trainer.devices: {sizes['train']} training and {sizes['val']} validation images do not give each of "
@@ -229,7 +227,7 @@ def _origin(experiment: Experiment, ranks: int) -> dict[str, Any]:
         },
         "data": {
             "checksums": experiment.data.checksums(),
-            "images": experiment.data.sizes(),
+            "images": experiment.data.counts(),
             "facts": experiment.data.facts.plain(),
         },
         "code": provenance.code(),
@@ -268,20 +266,16 @@ def parameter_count(experiment: Experiment) -> int:
     return sum(weight.numel() for weight in experiment.task.model.parameters() if weight.requires_grad)
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("s" if number != 1 else "")
-
-
 def _introduce(experiment: Experiment, run: Run, console: Console, checkpoint: Path | None, ranks: int) -> None:
     data, options = experiment.data, experiment.trainer
-    sizes = data.sizes()
+    sizes = data.counts()
     images = f"{sizes['train']:,} training and {sizes['val']:,} validation images of {data.facts.shapes}"
     lines = {
         "run": shown(run.folder),
         "data": f"{data.source.title}: {images}, {data.facts.num_classes} classes",
         "model": f"{type(experiment.task.model).__name__}: {parameter_count(experiment):,} parameters",
-        "trainer": f"{_counted(options.max_epochs, 'epoch')}, {options.actual_precision()} on {options.device()}"
-        + (f", {_counted(torch.get_num_threads(), 'thread')}" if options.device() == "cpu" else "")
+        "trainer": f"{counted(options.max_epochs, 'epoch')}, {options.actual_precision()} on {options.device()}"
+        + (f", {counted(torch.get_num_threads(), 'thread')}" if options.device() == "cpu" else "")
         + (f", {ranks} processes" if ranks > 1 else ""),
     }
     if checkpoint is not None:

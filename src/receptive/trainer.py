@@ -22,6 +22,7 @@ from receptive.callbacks.checkpoints import RunCheckpoints
 from receptive.callbacks.interruption import Interruption
 from receptive.callbacks.progress import ProgressStyle
 from receptive.checkpoints import AtomicCheckpointIO
+from receptive.metrics import smaller_is_better
 from receptive.ranks.place import Place
 from receptive.ranks.strategy import RankStrategy
 
@@ -67,7 +68,7 @@ class TrainerOptions:
 
     def mode(self, monitor: str) -> str:
         """Whether the smaller or the larger value of `monitor` is better."""
-        return self.monitor_mode or ("min" if "loss" in monitor else "max")
+        return self.monitor_mode or ("min" if smaller_is_better(monitor) else "max")
 
     def device(self) -> str:
         """The accelerator that `auto` stands for here: cuda, mps or cpu."""
@@ -150,7 +151,6 @@ def build_trainer(
     checkpoints: Path,
     monitor: str,
     callbacks: list[pl.Callback],
-    loggers: list[Any],
     interruption: Interruption | None = None,
     place: Place | None = None,
 ) -> pl.Trainer:
@@ -161,7 +161,6 @@ def build_trainer(
         checkpoints: folder of last.ckpt and best.ckpt.
         monitor: metric that chooses the best checkpoint and stops early.
         callbacks: more callbacks, called before ours.
-        loggers: Lightning loggers.
         interruption: tells whether the run is to stop.
         place: of this process, where it trains together with others.
     """
@@ -193,7 +192,7 @@ def build_trainer(
         callbacks=[*callbacks, *own],
         plugins=[AtomicCheckpointIO(), *environment],
         profiler=_NoProfiler(),
-        logger=loggers or False,
+        logger=False,
         default_root_dir=checkpoints.parent,
         num_sanity_val_steps=0,
         enable_progress_bar=False,

@@ -38,7 +38,7 @@ def train(config: DictConfig) -> None:
         go_on(config, Path(hydra.runtime.output_dir), list(hydra.overrides.task), console)
         return
     folder = Path(HydraConfig.get().runtime.output_dir)
-    if config.submit != "wait" or HydraConfig.get().launcher._target_.endswith("receptive_plugins.SlurmLauncher"):
+    if config.submit == "detach" or HydraConfig.get().launcher._target_.endswith("receptive_plugins.SlurmLauncher"):
         remove_if_empty(folder)  # Hydra has made it
         raise InputError("a single run is not submitted: receptive train -m hydra/launcher=slurm ... makes it a sweep")
     if config.dry_run is True:
@@ -136,6 +136,26 @@ def predict(config: DictConfig) -> None:
     if skipped := predictions.skipped:
         listed = "\n  ".join(skipped)
         raise InputError(f"{len(skipped)} of {len(predictions.images) + len(skipped)} files were left out:\n  {listed}")
+
+
+def export(config: DictConfig) -> None:
+    """The job of `receptive export`."""
+    from rich.console import Console
+
+    from receptive.config import plain
+    from receptive.export.export import Options, print_export
+    from receptive.export.export import export as write_file
+    from receptive.runs import open_run, warn_of_unfinished
+    from receptive.signatures import option_faults
+
+    values = {key: value for key, value in plain(config).items() if key not in ("run", "output", "paths")}
+    run, output = open_run(config.run), None if config.output is None else Path(config.output)
+    if found := option_faults(Options, values):
+        raise InputError("\n".join(found))
+    warn_of_unfinished(run, "weights")
+    with _starting_over():
+        exported = write_file(run, Options(**values), output, config.paths.data_dir)
+    print_export(exported, Console(markup=False))
 
 
 def activations(config: DictConfig) -> None:

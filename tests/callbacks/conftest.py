@@ -102,7 +102,6 @@ def fit(tmp_path: Path) -> Fit:
             checkpoints=tmp_path / "checkpoints",
             monitor=monitor,
             callbacks=list(callbacks),
-            loggers=[],
             interruption=interruption,
         )
         trainer.fit(_ScriptedTask(losses, validation), _Batches(batches), _Batches(batches))

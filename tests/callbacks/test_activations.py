@@ -60,9 +60,7 @@ def train(
         channels_last=False,
     )
     kept = [EpochRecords(folder / "metrics.csv"), *callbacks]
-    trainer = build_trainer(
-        options, checkpoints=folder / "checkpoints", monitor="train/loss", callbacks=kept, loggers=[]
-    )
+    trainer = build_trainer(options, checkpoints=folder / "checkpoints", monitor="train/loss", callbacks=kept)
     torch.manual_seed(1)
     trainer.fit(task, datamodule=data or digits())
     return trainer

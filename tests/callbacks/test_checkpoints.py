@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from receptive.callbacks.checkpoints import RunCheckpoints
-from receptive.tasks.steps import NonFiniteLoss
+from receptive.errors import NonFiniteLoss
 
 
 def saved(folder: Path) -> dict[str, int]:

@@ -71,7 +71,6 @@ def test_it_is_the_mean_norm_before_clipping(tmp_path: Path, ema: float | None) 
         checkpoints=tmp_path / "checkpoints",
         monitor="train/loss",
         callbacks=[gradients, EpochRecords(tmp_path / "metrics.csv", gradients)],
-        loggers=[],
     )
     torch.manual_seed(1)
     trainer.fit(task, datamodule=digits())

@@ -72,7 +72,7 @@ class TestSplits:
         assert isinstance(held_out, ImageLoader)
         assert not set(train.tolist()) & set(held_out.indices.tolist())
         assert len(held_out.indices) == round(0.2 * 1437)
-        assert data.sizes() == {"train": len(train), "val": len(held_out.indices)}
+        assert data.counts() == {"train": len(train), "val": len(held_out.indices)}
 
     def test_follow_the_split_seed_alone(self) -> None:
         def rows(**options: Any) -> list[int]:

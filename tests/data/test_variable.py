@@ -227,7 +227,7 @@ class TestLoaders:
                 assert isinstance(left, ImageLoader) and isinstance(right, ImageLoader)
                 assert torch.equal(left.indices, right.indices)
             assert torch.equal(ours.class_counts(), theirs.class_counts())
-            assert ours.sizes() == theirs.sizes()
+            assert ours.counts() == theirs.counts()
 
     def test_draws_follow_the_row_whatever_the_size(self) -> None:
         """A mirrored image is one with any size: who is mirrored is the same with and without several sizes."""
@@ -264,7 +264,7 @@ class TestLoaders:
         data.overfit(2)
         for loader in (data.train_dataloader(), data.val_dataloader()):
             assert [len(targets) for _, targets in _served(loader)] == [16, 16]
-        assert data.sizes() == {"train": 32, "val": 32}
+        assert data.counts() == {"train": 32, "val": 32}
 
     def test_examples(self) -> None:
         data = _data()

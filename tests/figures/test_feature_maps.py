@@ -114,16 +114,12 @@ class TestOverview:
         save_overview(np.eye(8, dtype=np.uint8)[None].repeat(channels, 0) * 255, [], "$_$", tmp_path / "x.png")
         check_picture(tmp_path / "x.png")
 
-    def test_without_the_image(self, figures: list[Figure], tmp_path: Path) -> None:
-        save_overview(None, [("layer", maps(3, 3), maps(3, 3) ** 2)], "x", tmp_path / "x.png")
-        assert [axes.get_title() for axes in figures[0].axes if axes.get_title()] == ["layer"]
-
 
 def test_a_path_that_cannot_be_written_is_an_oserror(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"x\.png"):
         save_sheet(maps(2, 3, 3), maps(2, 3, 3), "x", tmp_path / "nowhere" / "x.png")
     with pytest.raises(OSError, match=r"x\.png"):
-        save_overview(None, [("layer", maps(3, 3), maps(3, 3))], "x", tmp_path / "nowhere" / "x.png")
+        save_overview(maps(1, 3, 3), [("layer", maps(3, 3), maps(3, 3))], "x", tmp_path / "nowhere" / "x.png")
 
 
 class TestFirstLayers:

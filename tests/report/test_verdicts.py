@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 
 from receptive.errors import InputError
+from receptive.files import read_csv
 from receptive.report.claims import parse_claims
 from receptive.report.collection import Collection, Record
+from receptive.report.selections import note_disagreements
 from receptive.report.verdicts import judge
 from receptive.runs import Run, Status
 
@@ -98,6 +101,32 @@ def test_a_verdict(says: dict[str, Any], expected: str) -> None:
     assert verdict(values, **says) == expected
 
 
+@pytest.mark.parametrize(
+    ("epochs", "expected", "why"),
+    [
+        (20, "holds", "95 % interval of the mean"),
+        (21, "undecided", "it speaks of 21 epochs, the runs have 20"),
+    ],
+)
+def test_a_claim_on_longer_runs_is_left_open(epochs: int, expected: str, why: str) -> None:
+    collection = collection_of({"a": HIGH, "b": LOW}, [claim(of="a", at_least=0.85, epochs=epochs)])
+    for record in collection.records:
+        record.config["trainer.max_epochs"] = 20 if record.labels["variant"] == "a" else 200
+    [judged] = judge(collection)
+    assert (judged.verdict, judged.why.startswith(why)) == (expected, True)
+    assert judged.ours == "90.42 % ± 0.43 % (n=4)"
+
+
+def test_claims_that_are_left_open_do_not_weaken_the_others() -> None:
+    """Holm's correction counts the tests that are made."""
+    near = [value - 0.012 for value in HIGH]
+    asked, early = claim(better="a", than="b"), claim(better="b", than="a", epochs=9)
+    alone = judge(collection_of({"a": HIGH, "b": near}, [asked]))[0]
+    among = judge(collection_of({"a": HIGH, "b": near}, [asked, *[early] * 20]))
+    assert among[0] == alone and alone.verdict == "holds"
+    assert {judged.verdict for judged in among[1:]} == {"undecided"}
+
+
 def test_best_among_a_part_of_the_runs() -> None:
     records = [
         record_of({"variant": name, "optimizer.lr": lr}, seed, value)
@@ -163,6 +192,16 @@ def test_masks_agree_where_they_differ_in_few_pixels(tmp_path: Path) -> None:
     [judged] = judge(collection)
     assert judged.verdict == "holds"
     assert judged.ours.startswith(f"{np.mean(shares):.3g} ± ")
+    note_disagreements(collection, [("a", "b")])
+    for name in ("a-0", "b-2"):  # masks that are gone: what was noted
+        shutil.move(tmp_path / name / "test_masks.npz", tmp_path / f"{name}.npz")
+    assert judge(collection)[0].ours == judged.ours
+    (tmp_path / "mask_disagreements.csv").write_text("run,other\na-0,b-0\n")
+    assert judge(collection)[0].verdict == "undecided"
+    note_disagreements(collection, [("a", "b"), ("a", "absent")])  # of what is left
+    assert [row["run"] for row in read_csv(tmp_path / "mask_disagreements.csv")] == ["a-1"]
+    for name in ("a-0", "b-2"):
+        shutil.move(tmp_path / f"{name}.npz", tmp_path / name / "test_masks.npz")
     path = tmp_path / "a-1" / "test_masks.npz"
     whole = path.read_bytes()
     flipped = bytes(byte ^ 0x55 if 80 < place < 140 else byte for place, byte in enumerate(whole))
@@ -170,6 +209,7 @@ def test_masks_agree_where_they_differ_in_few_pixels(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         [unread] = judge(collection)
         assert unread.verdict == "undecided" and "cannot be compared" in unread.why
+    (tmp_path / "mask_disagreements.csv").unlink()
     (tmp_path / "a-1" / "test_masks.npz").unlink()
     (tmp_path / "a-2" / "test_masks.npz").unlink()
     assert judge(collection)[0].verdict == "undecided"

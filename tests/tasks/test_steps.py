@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from receptive.tasks.steps import EpochSteps, NonFiniteLoss
+from receptive.errors import NonFiniteLoss
+from receptive.tasks.steps import EpochSteps
 
 SIZES = [8, 8, 8, 5, 1, 8, 3]
 LOSSES = np.random.default_rng(0).gamma(2.0, size=len(SIZES)).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -136,6 +137,7 @@ class FolderLauncher(Launcher):
             "choose hydra/sweeper=grid, random or optuna: this launcher runs the job folders that it makes"
         )
 
+    @abc.abstractmethod
     def run(self, folders: Iterable[Path], total: int, at_once: int | None = None) -> None:
         """Run the jobs of these folders; a job's failure is recorded in its folder and raises nothing.
 
@@ -144,7 +146,6 @@ class FolderLauncher(Launcher):
             total: how many are expected.
             at_once: places where the launcher has no number of its own; None: as many as jobs.
         """
-        raise NotImplementedError
 
 
 class LocalLauncher(FolderLauncher):

@@ -115,7 +115,7 @@ def _print_difference(context: Context, found: Mapping[str, MovingAverages]) -> 
             highlight=False,
             soft_wrap=True,
         )
-    if not context.experiment.data.sizes()["val"]:
+    if not context.experiment.data.counts()["val"]:
         return
     kept = copy.deepcopy(context.experiment.task.model.state_dict())
     before = _validation(context)

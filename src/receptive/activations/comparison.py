@@ -18,6 +18,7 @@ from receptive.activations.inspection import Options, default_output, inspect, l
 from receptive.activations.maps import feature_maps
 from receptive.config import differences, leaves, plain
 from receptive.errors import InputError
+from receptive.figures.activations import SHARES
 from receptive.figures.networks import save_comparison, save_side_by_side
 from receptive.files import write_csv
 from receptive.runs import Run, open_run, shown, warn_of_unfinished
@@ -25,13 +26,7 @@ from receptive.runs import Run, open_run, shown, warn_of_unfinished
 Array = NDArray[Any]
 
 # of layers.csv -> what it is called on the axis
-QUANTITIES = {
-    "mean_absolute": "mean |activation|",
-    "zeros": "exactly 0",
-    "near_zeros": "near 0",
-    "dark": "dark pixels",
-    "blank": "blank maps",
-}
+QUANTITIES = {"mean_absolute": "mean |activation|", **SHARES}
 COLUMNS = ("layer", "name", "network", "quantity", "mean", "std", "runs")
 
 

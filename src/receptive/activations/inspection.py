@@ -151,7 +151,7 @@ def _checksum(source: Path, output: Path) -> str:
 
 
 def _experiment(run: Run, options: Options) -> Experiment:
-    """Network and data; of one's own images no file of the data set is looked at unless a probe or average needs it."""
+    """Network and data; for one's own images the data set is read only where probes or moving averages need it."""
     if options.input is None or options.probe or options.batch_norm:
         experiment = trained(run, options.checkpoint, options.data_dir)
         if options.split == "test" and options.input is None:

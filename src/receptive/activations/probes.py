@@ -48,7 +48,7 @@ class Probe:
 
 def check(context: Context) -> None:
     """Raise InputError where the run has held out no images."""
-    if not context.experiment.data.sizes()["val"]:
+    if not context.experiment.data.counts()["val"]:
         raise InputError("probe=true: the run has held out no images (data.validation) to judge the probes on")
 
 
@@ -127,10 +127,8 @@ def _grid(output: Tensor) -> tuple[int, ...]:
 def _features(output: Tensor, grid: tuple[int, ...]) -> Tensor:
     """(B, D), D at most MOST_FEATURES; of more channels at most MOST_CHANNELS."""
     values = by_channel(output).float()
-    if values.ndim == 4:
-        values = F.adaptive_avg_pool2d(
-            values, (grid[0], grid[1])
-        )  # cells of smaller maps than the first ones share pixels
+    if values.ndim == 4:  # of maps smaller than the first ones the cells share pixels
+        values = F.adaptive_avg_pool2d(values, (grid[0], grid[1]))
     elif values.ndim > 2:
         values = values.flatten(2).mean(2, keepdim=True)
     return spread(values.flatten(1), MOST_CHANNELS)

@@ -120,6 +120,6 @@ class ActivationRecords(pl.Callback):
 
     def _batches(self, trainer: pl.Trainer) -> Any:
         data = trainer.datamodule  # type: ignore[attr-defined]
-        split = "val" if data.sizes()["val"] else "train"
-        places = range(min(self.images, data.sizes()[split]))
+        split = "val" if data.counts()["val"] else "train"
+        places = range(min(self.images, data.counts()[split]))
         return (images for images, _ in data.ordered_loader(split, places))

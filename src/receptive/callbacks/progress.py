@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from receptive.runs import metric_text
+from receptive.metrics import metric_text
 from receptive.tasks.base import Task
 
 ProgressStyle = Literal["auto", "bar", "lines", "none"]

@@ -16,7 +16,7 @@ from receptive.tasks.base import Task
 
 
 class EpochRecords(pl.Callback):
-    """Writes a row with everything that is known at the end of every epoch, and gives it to the loggers too.
+    """Writes a row with everything that is known at the end of every epoch.
 
     Of several processes rank 0 writes; the values are those of all.
 

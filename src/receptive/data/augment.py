@@ -13,15 +13,15 @@ from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor
 
 from receptive.data.randomness import generator
 from receptive.data.warp import Interpolation, warp
 
-Probability = Annotated[float, Field(ge=0, le=1)]
-Intensity = Annotated[float, Field(ge=0, le=1)]
-Degrees = Annotated[float, Field(ge=0, le=180)]
+Probability = Annotated[float, Ge(0), Le(1)]
+Intensity = Annotated[float, Ge(0), Le(1)]
+Degrees = Annotated[float, Ge(0), Le(180)]
 
 
 def draw_table(seed: int, epoch: int, n: int, k: int) -> Tensor:
@@ -95,9 +95,9 @@ class Affine(Augmentation):
     """
 
     degrees: Degrees
-    translate: Annotated[float, Field(ge=0, le=1)] = 0.0
-    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
-    shear: Annotated[float, Field(ge=0, lt=90)] = 0.0
+    translate: Annotated[float, Ge(0), Le(1)] = 0.0
+    scale: tuple[Annotated[float, Gt(0)], Annotated[float, Gt(0)]] | None = None
+    shear: Annotated[float, Ge(0), Lt(90)] = 0.0
     fill: Intensity = 0.0
     interpolation: Interpolation = "bilinear"
 
@@ -162,7 +162,7 @@ class PadCrop(Augmentation):
         padding_mode: constant, or reflect.
     """
 
-    padding: Annotated[int, Field(ge=1)]
+    padding: Annotated[int, Ge(1)]
     fill: Intensity = 0.0
     padding_mode: Literal["constant", "reflect"] = "constant"
 
@@ -198,7 +198,7 @@ class Cutout(Augmentation):
         fill: intensity in [0, 1] of the square.
     """
 
-    size: Annotated[int, Field(ge=1)]
+    size: Annotated[int, Ge(1)]
     p: Probability = 1.0
     fill: Intensity = 0.0
 
@@ -229,8 +229,8 @@ class BrightnessContrast(Augmentation):
         contrast: the factor is uniform in [1 - contrast, 1 + contrast].
     """
 
-    brightness: Annotated[float, Field(ge=0, le=1)] = 0.0
-    contrast: Annotated[float, Field(ge=0, le=1)] = 0.0
+    brightness: Annotated[float, Ge(0), Le(1)] = 0.0
+    contrast: Annotated[float, Ge(0), Le(1)] = 0.0
 
     @property
     def draws(self) -> int:

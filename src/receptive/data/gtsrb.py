@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-from pydantic import Field
+from annotated_types import Ge
 from torch import Tensor
 
 from receptive.data.cache import cached_images
@@ -63,7 +63,7 @@ class GTSRB(Source):
 
     root: str
     download: bool = True
-    image_size: Annotated[int, Field(ge=8)] = 28
+    image_size: Annotated[int, Ge(8)] = 28
     crop_to_roi: bool = False
 
     def facts(self) -> Facts:

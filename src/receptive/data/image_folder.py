@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge
 from PIL import Image, ImageOps
-from pydantic import Field
 from torch import Tensor
 
 from receptive.data.files import absolute
@@ -29,7 +29,7 @@ class ImageFolder(Source):
     FILES: ClassVar[bool] = True
 
     root: str
-    image_size: Annotated[int, Field(ge=1)] = 224
+    image_size: Annotated[int, Ge(1)] = 224
     mode: Mode = "RGB"
 
     def facts(self) -> Facts:

@@ -4,16 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge, Le
-from pydantic import Field
+from annotated_types import Ge
 
 from receptive.data.files import absolute
 from receptive.data.images import STATISTICS, Mode
-from receptive.data.masks import MaskSource, Pair, Size, check_pair, find_pairs, list_pairs, load_pairs
+from receptive.data.masks import MaskSource, Pair, Size, Values, check_pair, find_pairs, list_pairs, load_pairs
 from receptive.data.source import ArraySplit, Facts, FileSplit, SplitName
 
-Side = Annotated[int, Field(ge=8)]
-Values = Sequence[Sequence[Annotated[int, Ge(0), Le(255)]]]
+Side = Annotated[int, Ge(8)]
 
 
 @dataclass(frozen=True)

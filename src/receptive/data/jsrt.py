@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field
+from annotated_types import Ge
 
 from receptive.data.files import absolute
-from receptive.data.image_mask_folder import Values
-from receptive.data.masks import MaskSource, Pair, check_pair, find_pairs, load_pairs
+from receptive.data.masks import MaskSource, Pair, Values, check_pair, find_pairs, load_pairs
 from receptive.data.source import ArraySplit, Facts, SplitName
 from receptive.errors import InputError
 
@@ -43,7 +42,7 @@ class JSRT(MaskSource):
     """
 
     root: str
-    image_size: Annotated[int, Field(ge=8)] = 256
+    image_size: Annotated[int, Ge(8)] = 256
     class_names: Sequence[str] = ("background", "lungs")
     label_values: Values = ((0, 250), (150, 200))
 

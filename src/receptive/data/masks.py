@@ -4,9 +4,11 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Ge, Le
 from PIL import Image
 from torch import Tensor
 
@@ -84,6 +86,9 @@ def read_mask(path: Path, size: Size) -> Tensor:
     return torch.from_numpy(np.array(resized))
 
 
+Values = Sequence[Sequence[Annotated[int, Ge(0), Le(255)]]]  # grey values of a mask, for each class
+
+
 @dataclass(frozen=True)
 class LabelValues:
     """Which values of a mask stand for which class.
@@ -144,7 +149,7 @@ class MaskSource(Source):
     """
 
     class_names: Sequence[str]
-    label_values: Sequence[Sequence[int]]
+    label_values: Values
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_names", tuple(self.class_names))

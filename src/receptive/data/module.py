@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 import pytorch_lightning as pl
 import torch
+from annotated_types import Ge, Gt, Lt
 from PIL.Image import Image
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import NonNegativeInt, PositiveInt, Strict
 from torch import Tensor
 
 from receptive.data.augment import Augmentation
@@ -22,7 +23,7 @@ from receptive.errors import InputError
 
 Part = Literal["train", "val", "test"]  # train: the whole official training split, the held-out images among them
 
-Share = Annotated[int, Field(ge=0, strict=True)] | Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[int, Ge(0), Strict()] | Annotated[float, Gt(0), Lt(1)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,7 @@ class ImageData(pl.LightningDataModule):
         split_seed: NonNegativeInt,
         normalize: bool = True,
         mean: list[float] | None = None,
-        std: list[Annotated[float, Field(gt=0)]] | None = None,
+        std: list[Annotated[float, Gt(0)]] | None = None,
         drop_last: bool = False,
         num_workers: NonNegativeInt = 0,
         channels_last: bool = False,
@@ -139,7 +140,7 @@ class ImageData(pl.LightningDataModule):
             counts += torch.bincount(targets.flatten(), minlength=len(counts))
         return counts
 
-    def sizes(self) -> dict[str, int]:
+    def counts(self) -> dict[str, int]:
         """Return the number of training, validation and (when it has been read) test images."""
         sizes = {"train": len(self._rows[0]), "val": len(self._rows[1])}
         return sizes | ({"test": len(self._loaded["test"])} if "test" in self._loaded else {})

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeInt, PositiveInt
+from annotated_types import Ge
+from pydantic import NonNegativeInt, PositiveInt
 
 from receptive.data.radiograph import BACKGROUND, HEART, draw_radiograph
 from receptive.data.source import ArraySplit, Facts, Source, SplitName
@@ -38,7 +39,7 @@ class Phantoms(Source):
         heart: label the heart too; without, it is background.
     """
 
-    image_size: Annotated[int, Field(ge=32)] = 256
+    image_size: Annotated[int, Ge(32)] = 256
     train_images: PositiveInt = 124
     test_images: PositiveInt = 123
     seed: NonNegativeInt = 0

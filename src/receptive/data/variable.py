@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Annotated, NoReturn
 
 import torch
+from annotated_types import Ge
 from PIL import Image
-from pydantic import Field, NonNegativeInt
+from pydantic import NonNegativeInt, Strict
 from torch import Tensor
 
 from receptive.data.images import BILINEAR, to_tensor
@@ -16,7 +17,7 @@ from receptive.data.sizes import SizedSplit
 from receptive.data.source import ArraySplit, Facts, Source, SplitName
 from receptive.errors import InputError
 
-Side = Annotated[int, Field(ge=1, strict=True)]
+Side = Annotated[int, Ge(1), Strict()]
 
 
 @dataclass(frozen=True)

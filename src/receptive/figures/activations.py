@@ -4,42 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from receptive.figures.style import COLORS, SMALL, fold_labels, new_figure
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from receptive.figures.style import COLORS, SMALL, fold_labels, label_layers, new_figure, tidy
 
 Array = NDArray[Any]
 
+# of layers.csv -> what it is called in a figure
 SHARES = {
     "zeros": "exactly 0",
     "near_zeros": "near 0",
     "dark": "dark pixels",
     "blank": "blank maps",
 }
-
-
 LOWEST = -0.1  # of the shares that are drawn: probes of few images can be worse than the mean without bound
-
-
-def label_layers(axes: Axes, labels: Sequence[str]) -> None:
-    """Write a label under every layer, and a line through each so that the eye finds it."""
-    size = SMALL if len(labels) <= 45 else max(3.0, SMALL * 45 / len(labels))
-    axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=size, parse_math=False)
-    axes.set_xlim(-0.6, len(labels) - 0.4)
-
-
-def tidy(axes: Axes, ylabel: str) -> None:
-    """Small type, no box."""
-    axes.set_ylabel(ylabel, fontsize=SMALL + 1)
-    axes.tick_params(axis="y", labelsize=SMALL)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="x", linewidth=0.3, alpha=0.5)
 
 
 def save_profile(rows: Sequence[Mapping[str, Any]], labels: Sequence[str], title: str, path: Path) -> None:

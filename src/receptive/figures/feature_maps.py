@@ -95,45 +95,33 @@ def save_first_layers(
 
 
 def save_overview(
-    pixels: Array | None, layers: Sequence[tuple[str, Array, Array]], title: str, path: Path, columns: int = 8
+    pixels: Array, layers: Sequence[tuple[str, Array, Array]], title: str, path: Path, columns: int = 8
 ) -> None:
     """Draw one map a layer, the average over its channels (R2.16): with sign above, of the absolute values below.
 
     Args:
-        pixels: (C, H, W) uint8 of the image itself; None: there is none.
+        pixels: (C, H, W) uint8 of the image itself, which comes first.
         layers: (label, average (H, W), average of the absolute values (H, W)) of each.
         title: of the figure.
         path: of the PNG.
         columns: of the grid.
     """
-    cells: list[tuple[str, Array | None, Array | None]] = [] if pixels is None else [("image", None, None)]
-    labels = fold_labels([label for label, _, _ in layers])
-    cells += [(label, raw, absolute) for label, (_, raw, absolute) in zip(labels, layers, strict=True)]
-    rows = -(-len(cells) // columns)
+    rows = -(-(1 + len(layers)) // columns)
     figure = new_figure(2.1 * rows + 0.5)
     grid = figure.subplots(2 * rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
-    for place, (label, raw, absolute) in enumerate(cells):
+    show_pixels(grid[0, 0], pixels)
+    grid[0, 0].set_title("image", fontsize=SMALL - 1.5, pad=2)
+    labels = fold_labels([label for label, _, _ in layers])
+    for place, (label, (_, raw, absolute)) in enumerate(zip(labels, layers, strict=True), 1):
         above, below = (grid[2 * (place // columns) + half, place % columns] for half in (0, 1))
         above.set_title(label, fontsize=SMALL - 1.5, parse_math=False, pad=2)
-        if raw is None or absolute is None:
-            assert pixels is not None
-            show_pixels(above, pixels)
-            continue
         scale = float(np.abs(raw).max()) or 1.0
         above.imshow(raw, cmap=RAW, vmin=-scale, vmax=scale)
         below.imshow(absolute, cmap=ABSOLUTE, vmin=0, vmax=float(absolute.max()) or 1.0)
-        above.text(0.5, -0.02, f"±{scale:.2g}", transform=above.transAxes, fontsize=SMALL - 2, ha="center", va="top")
-        below.text(
-            0.5,
-            -0.02,
-            f"0 to {absolute.max():.2g}",
-            transform=below.transAxes,
-            fontsize=SMALL - 2,
-            ha="center",
-            va="top",
-        )
+        for axes, said in ((above, f"±{scale:.2g}"), (below, f"0 to {absolute.max():.2g}")):
+            axes.text(0.5, -0.02, said, transform=axes.transAxes, fontsize=SMALL - 2, ha="center", va="top")
     figure.suptitle(
         f"{title}\naverage over the channels: above of the activations (red > 0 > blue), below of the absolute values",
         fontsize=SMALL + 1, parse_math=False,

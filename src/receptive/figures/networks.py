@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from receptive.figures.activations import label_layers, tidy
-from receptive.figures.style import COLORS, SMALL, fold_labels, new_figure, show_pixels
+from receptive.figures.style import COLORS, SMALL, fold_labels, label_layers, new_figure, show_pixels, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,7 +94,7 @@ def save_comparison(
     figure = new_figure(1.35 * len(panels) + 1.6)
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False).ravel()
     for axes, (quantity, networks) in zip(grid, panels.items(), strict=True):
-        for (network, (mean, std)), color in zip(networks.items(), _colors(), strict=False):
+        for (network, (mean, std)), color in zip(networks.items(), itertools.cycle(COLORS), strict=False):
             _draw_network(axes, network, mean, std, color)
         tidy(axes, quantity)
     legend = grid[0].legend(
@@ -105,10 +105,6 @@ def save_comparison(
     label_layers(grid[-1], labels)
     figure.suptitle(title, fontsize=SMALL + 2, parse_math=False)
     figure.savefig(path)
-
-
-def _colors() -> Sequence[str]:
-    return COLORS * 4
 
 
 def _draw_network(axes: Axes, network: str, mean: Array, std: Array, color: str) -> None:

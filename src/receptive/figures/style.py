@@ -42,3 +42,18 @@ def show_pixels(axes: Axes, pixels: NDArray[Any]) -> None:
         axes.imshow(pixels.transpose(1, 2, 0))
     else:
         axes.imshow(pixels[0], cmap="gray", vmin=0, vmax=255)
+
+
+def label_layers(axes: Axes, labels: Sequence[str]) -> None:
+    """Write a label under every layer, and a line through each so that the eye finds it."""
+    size = SMALL if len(labels) <= 45 else max(3.0, SMALL * 45 / len(labels))
+    axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=size, parse_math=False)
+    axes.set_xlim(-0.6, len(labels) - 0.4)
+
+
+def tidy(axes: Axes, ylabel: str) -> None:
+    """Small type, no box."""
+    axes.set_ylabel(ylabel, fontsize=SMALL + 1)
+    axes.tick_params(axis="y", labelsize=SMALL)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="x", linewidth=0.3, alpha=0.5)

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveInt
+from annotated_types import Ge, Le
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from receptive.models.layers import Activation, Norm, conv_block
@@ -63,7 +64,7 @@ class UNet(nn.Module):
         in_channels: PositiveInt,
         num_classes: PositiveInt,
         base_channels: PositiveInt = 16,
-        depth: Annotated[int, Field(ge=1, le=8)] = 4,
+        depth: Annotated[int, Ge(1), Le(8)] = 4,
         upsampling: Upsampling = "bilinear",
         activation: Activation = "relu",
         norm: Norm = "batch",

@@ -14,6 +14,8 @@ A claim stands in a study's file as a mapping with `id`, `text`, what it says of
                               the pixels, seed by seed; `metric` is then the word masks
     flatter, than, over       the metric depends less on the key `over` in one selection than in the other
 
+and may add `epochs`: how many it speaks of. Runs of fewer (trainer.max_epochs) leave it undecided, whatever they say.
+
 A selection is the name of a variant, or a mapping of labels ({variant: b, optimizer.lr: 0.01}). Figures are judged by
 the 95 % interval of the mean, each by itself; comparisons by Welch's test (scatter: Brown and Forsythe's), all tests of
 a study corrected together (Holm), at 0.05.
@@ -31,7 +33,7 @@ from receptive.errors import InputError
 from receptive.report.curves import Measure
 from receptive.report.selections import Selection
 
-_ABOUT = {"id", "text", "metric", "reported"}
+_ABOUT = {"id", "text", "metric", "reported", "epochs"}
 KINDS = {
     frozenset({"of", "figure", "tolerance"}): "figure",
     frozenset({"of", "at_least"}): "figure",
@@ -58,6 +60,7 @@ class Claim(BaseModel):
     text: str
     metric: str
     reported: str = ""
+    epochs: int | None = Field(default=None, gt=0)
     of: Selection | None = None
     figure: float | None = None
     at_least: float | None = None

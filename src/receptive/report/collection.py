@@ -139,11 +139,6 @@ class Collection:
         return [key for key in first if key in known] + [key for key in known if key not in first]
 
 
-def smaller_is_better(metric: str) -> bool:
-    """Whether less of a metric is better: of losses, and of the deviation of a score."""
-    return "loss" in metric or metric.endswith("_std")
-
-
 def collect(root: Path) -> Collection:
     """The runs of a folder: those of its `sweep.json`, without one all folders in it that hold a config.
 

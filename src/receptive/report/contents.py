@@ -12,9 +12,9 @@ from typing import Any
 
 from receptive.config import leaves
 from receptive.console import short_titles
-from receptive.report.collection import Collection, Record, smaller_is_better
+from receptive.metrics import metric_text, smaller_is_better
+from receptive.report.collection import Collection, Record
 from receptive.report.tables import code_age
-from receptive.runs import metric_text
 
 MOST_METRICS = 8  # columns; the others are told where a row is opened
 _MOST_FILTERED = 30  # values of a label among which one chooses

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 
 from receptive.errors import InputError
 from receptive.files import read_csv
-from receptive.report.collection import Record, smaller_is_better
+from receptive.metrics import smaller_is_better
+from receptive.report.collection import Record
 
 _EXPRESSION = re.compile(
     r"(?P<function>\w+)\(\s*(?P<argument>[\w/]+)\s*(?:,\s*(?P<number>[\d.eE+-]+)\s*)?\)|(?P<metric>[\w/]+)"

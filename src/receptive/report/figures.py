@@ -6,12 +6,14 @@ import itertools
 import math
 import re
 import textwrap
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from receptive.figures.style import COLORS, SMALL, WIDTH, new_figure
-from receptive.report.collection import Collection, smaller_is_better
+from receptive.metrics import is_share, metric_text, smaller_is_better
+from receptive.report.collection import Collection
 from receptive.report.importance import importance
 from receptive.report.series import (
     MOST_CURVES,
@@ -22,12 +24,10 @@ from receptive.report.series import (
     curve_metrics,
     curves,
     grid,
-    is_share,
     lines,
     points,
 )
 from receptive.report.tables import shown_metrics
-from receptive.runs import metric_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -244,8 +244,6 @@ def save_figure(name: str, collection: Collection, folder: Path) -> Path | None:
 
     A file of an earlier report that is not drawn any more is removed. Raises OSError.
     """
-    import warnings
-
     path = folder / f"{name}.png"
     figure = FIGURES[name](collection)
     if figure is None:

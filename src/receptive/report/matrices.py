@@ -8,7 +8,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from receptive.report.collection import Collection, smaller_is_better
+from receptive.metrics import is_share, smaller_is_better
+from receptive.report.collection import Collection
 from receptive.report.figures import MOST_CELLS
 from receptive.report.plotting import (
     MOST_CHOICES,
@@ -20,7 +21,7 @@ from receptive.report.plotting import (
     tick_format,
     word_axis,
 )
-from receptive.report.series import Grid, best_record, grid, is_share, ranked
+from receptive.report.series import Grid, best_record, grid, ranked
 
 _MOST_MATRICES = 12
 _MOST_CLASSES = 100

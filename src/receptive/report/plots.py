@@ -9,7 +9,8 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from receptive.figures.style import COLORS
-from receptive.report.collection import Collection, smaller_is_better
+from receptive.metrics import is_share, metric_text, smaller_is_better
+from receptive.report.collection import Collection
 from receptive.report.figures import cut_names, limits, shown_values
 from receptive.report.importance import importance
 from receptive.report.matrices import confusion_plot, heat_map_plot
@@ -32,12 +33,10 @@ from receptive.report.series import (
     curve_metrics,
     curves,
     factors,
-    is_share,
     lines,
     points,
 )
 from receptive.report.statistics import Spread
-from receptive.runs import metric_text
 
 _MOST_BANDS = 16  # of which those beyond MOST_CURVES are drawn when the legend is clicked
 _MOST_EPOCHS = 150  # points of a curve

@@ -13,8 +13,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from receptive.metrics import is_share
 from receptive.report.figures import cut_middle, cut_names
-from receptive.report.series import is_share
 
 MOST_CHOICES = 8  # metrics among which one chooses
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from receptive.errors import InputError
 from receptive.report.attempts import trying
 from receptive.report.collection import Collection, collect
+from receptive.report.selections import note_disagreements
 from receptive.report.tables import print_tables, write_tables
 from receptive.report.verdicts import Judged, judge
 from receptive.runs import shown
@@ -30,6 +31,8 @@ def write_report(root: Path, console: Console) -> None:
     try:
         with trying("claims", notes):
             judged = judge(collection)
+        with trying("mask_disagreements.csv", notes):
+            note_disagreements(collection, (one.claim.agree for one in judged if one.claim.agree))
     except InputError as error:
         notes.append(f"the claims cannot be judged: {error}")
     write_tables(collection, judged)

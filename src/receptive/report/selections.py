@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
 from receptive.errors import InputError
+from receptive.files import read_csv, write_csv
 from receptive.report.collection import Collection, Group, Record
 from receptive.report.curves import Measure
+from receptive.runs import Run
 
+NOTED = "mask_disagreements.csv"
 Selection = str | dict[str, str | int | float | bool]  # a variant's name, or labels
 
 
@@ -58,8 +62,10 @@ def figures_over(collection: Collection, selection: Selection, measure: Measure,
     return [max(known.values()) - min(known.values()) for known in complete]
 
 
-def disagreements(collection: Collection, one: Selection, other: Selection) -> list[float]:
+def disagreements(collection: Collection, one: Selection, other: Selection) -> dict[tuple[Run, Run], float]:
     """The share of test pixels that two runs of one seed predict differently, for each seed that both have.
+
+    Of masks that are no longer there what an earlier report has noted, see `note_disagreements`.
 
     Raises:
         InputError: a selection has several groups, or masks cannot be compared.
@@ -67,9 +73,40 @@ def disagreements(collection: Collection, one: Selection, other: Selection) -> l
     for each in (one, other):
         if len(select(collection, each)) > 1:
             raise InputError(f"{shown(each)}: is several groups of runs: name their other labels too")
-    masks = [{record.seed: record.run.test_masks_path for record in _done(collection, each)} for each in (one, other)]
-    pairs = [(masks[0][seed], masks[1][seed]) for seed in masks[0] if seed in masks[1]]
-    return [_share(first, second) for first, second in pairs if first.is_file() and second.is_file()]
+    runs = [{record.seed: record.run for record in _done(collection, each)} for each in (one, other)]
+    shares = {}
+    for first, second in ((runs[0][seed], runs[1][seed]) for seed in runs[0] if seed in runs[1]):
+        if first.test_masks_path.is_file() and second.test_masks_path.is_file():
+            shares[first, second] = _share(first.test_masks_path, second.test_masks_path)
+        elif (noted := _noted(collection.root).get((first.folder.name, second.folder.name))) is not None:
+            shares[first, second] = noted
+    return shares
+
+
+def note_disagreements(collection: Collection, pairs: Iterable[tuple[Selection, ...]]) -> None:
+    """Write into the folder what its masks say: they may be deleted, or stay behind when results are handed on.
+
+    Pairs that cannot be compared are left out: the verdicts tell of them.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    shares = _noted(collection.root)
+    for one, other in pairs:
+        with contextlib.suppress(InputError):
+            found = disagreements(collection, one, other)
+            shares |= {(run.folder.name, rival.folder.name): share for (run, rival), share in found.items()}
+    if shares:
+        rows = [{"run": run, "other": other, "share": share} for (run, other), share in shares.items()]
+        write_csv(collection.root / NOTED, ("run", "other", "share"), rows)
+
+
+def _noted(root: Path) -> dict[tuple[str, str], float]:
+    """Names of two runs -> their share; a damaged file counts as none."""
+    try:
+        return {(row["run"], row["other"]): float(row["share"]) for row in read_csv(root / NOTED)}
+    except (OSError, KeyError, TypeError, ValueError):
+        return {}
 
 
 def _done(collection: Collection, selection: Selection) -> list[Record]:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from receptive.console import short_titles
-from receptive.report.collection import Collection, Group, Record, smaller_is_better
+from receptive.metrics import smaller_is_better
+from receptive.report.collection import Collection, Group, Record
 from receptive.report.statistics import Spread, spread
 
 MOST_CURVES = 8  # groups whose learning curves are told apart by eye
@@ -259,11 +260,6 @@ def _numbers(values: Sequence[str]) -> tuple[float, ...] | None:
     except ValueError:
         return None
     return found if all(map(math.isfinite, found)) else None
-
-
-def is_share(metric: str) -> bool:
-    """Whether the metric is shown in percent, as `receptive.runs.metric_text` does."""
-    return "accuracy" in metric
 
 
 def best_record(collection: Collection, group: Group) -> Record | None:

@@ -15,15 +15,17 @@ from rich.text import Text
 from receptive.config import code_hash
 from receptive.console import STATE_COLORS, print_unfolded, short_titles
 from receptive.files import write_atomically, write_csv
-from receptive.report.collection import Collection, Group, Record, smaller_is_better
+from receptive.metrics import metric_text, smaller_is_better
+from receptive.report.collection import Collection, Group, Record
 from receptive.report.statistics import Spread, difference, holm, spread
 from receptive.report.verdicts import Judged
-from receptive.runs import metric_text, shown
+from receptive.runs import shown
 
 LEGEND = (
     "Mean ± deviation (ddof 1) over seeds; the interval is of the mean (Student's t); p of Welch's test, corrected "
     "by Holm's method."
 )
+CLAIM_TITLES = ("claim", "what it says", "reported", "ours", "verdict", "why")
 _VERDICT_COLORS = {"holds": "green", "does not hold": "red", "undecided": "yellow"}
 
 
@@ -44,14 +46,20 @@ class Line:
 
 
 def write_tables(collection: Collection, judged: Sequence[Judged]) -> None:
-    """Write runs.csv (a row a run), summary.csv (a row a group) and summary.md into the folder; raises OSError."""
-    records = [_run_row(collection, record) for record in collection.records]
+    """Write runs.csv (a row a run), summary.csv (a row a group), of a study claims.csv, and summary.md into the folder.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    records = [_run_row(record) for record in collection.records]
     columns = list(dict.fromkeys(key for record in records for key in record))
     last = ["error", "folder"]
     write_csv(collection.root / "runs.csv", [key for key in columns if key not in last] + last, records)
     lines = summary_lines(collection)
-    rows = [_summary_row(collection, line) for line in lines]
+    rows = [_summary_row(line) for line in lines]
     write_csv(collection.root / "summary.csv", list(dict.fromkeys(key for row in rows for key in row)), rows)
+    if judged:
+        write_csv(collection.root / "claims.csv", CLAIM_TITLES, claim_rows(judged))
     write_atomically(collection.root / "summary.md", _markdown(collection, lines, judged))
 
 
@@ -72,7 +80,7 @@ def summary_lines(collection: Collection) -> list[Line]:
     return [Line(*parts) for parts in zip(collection.groups, spreads, p_values, strict=True)]
 
 
-def _run_row(collection: Collection, record: Record) -> dict[str, Any]:
+def _run_row(record: Record) -> dict[str, Any]:
     return {
         **record.labels,
         "state": record.state,
@@ -92,7 +100,7 @@ def code_age(record: Record) -> str:
     return "" if not code else "current" if code == code_hash() else "older"
 
 
-def _summary_row(collection: Collection, line: Line) -> dict[str, Any]:
+def _summary_row(line: Line) -> dict[str, Any]:
     row: dict[str, Any] = {**line.group.labels, "runs": len(line.group.records)}
     for metric, known in line.spreads.items():
         row |= {
@@ -211,9 +219,13 @@ def _markdown(collection: Collection, lines: Sequence[Line], judged: Sequence[Ju
 
 def claims_markdown(judged: Sequence[Judged]) -> str:
     """A row a claim."""
-    titles = ["claim", "what it says", "reported", "ours", "verdict", "why"]
-    rows = [[one.claim.id, one.claim.text, one.claim.reported, one.ours, one.verdict, one.why] for one in judged]
-    return markdown_table(titles, rows)
+    return markdown_table(CLAIM_TITLES, [list(row.values()) for row in claim_rows(judged)])
+
+
+def claim_rows(judged: Sequence[Judged]) -> list[dict[str, str]]:
+    """Title -> cell of each claim."""
+    cells = ((one.claim.id, one.claim.text, one.claim.reported, one.ours, one.verdict, one.why) for one in judged)
+    return [dict(zip(CLAIM_TITLES, row, strict=True)) for row in cells]
 
 
 def markdown_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from receptive.errors import InputError
+from receptive.metrics import metric_text
 from receptive.report.claims import Claim, parse_claims
 from receptive.report.collection import Collection, Group
 from receptive.report.curves import Measure
 from receptive.report.selections import Selection, disagreements, figures, figures_over, select, shown
 from receptive.report.statistics import ALPHA, difference, holm, spread, spread_ratio
-from receptive.runs import metric_text
 
 Verdict = Literal["holds", "does not hold", "undecided"]
 
+_EPOCHS = "trainer.max_epochs"
 _NO_SCATTER = "fewer than two finished runs with a finite value of it on a side, or no scatter on either"
 
 
@@ -50,7 +51,7 @@ class _Evidence:
 def judge(collection: Collection) -> tuple[Judged, ...]:
     """The verdict on each claim of a collection; raises InputError for a claim that says nothing."""
     claims = parse_claims(collection.claims)
-    evidence = [_evidence(claim, collection) for claim in claims]
+    evidence = [_early(claim, collection, _evidence(claim, collection)) for claim in claims]
     corrected = iter(holm([p for one in evidence for p in one.p_values]))
     judged = []
     for claim, one in zip(claims, evidence, strict=True):
@@ -66,6 +67,19 @@ def _evidence(claim: Claim, collection: Collection) -> _Evidence:
     except InputError as error:
         reason = str(error)
         return _Evidence("", lambda _: ("undecided", reason))
+
+
+def _early(claim: Claim, collection: Collection, evidence: _Evidence) -> _Evidence:
+    """Of runs that are shorter than what a claim speaks of: what they say so far, without a verdict."""
+    records = (record for one in claim.selections for group in select(collection, one) for record in group.records)
+    epochs = max((int(record.config.get(_EPOCHS) or 0) for record in records), default=0)
+    if claim.epochs is None or epochs >= claim.epochs:
+        return evidence
+
+    def decide(_: Sequence[float]) -> tuple[Verdict, str]:
+        return "undecided", f"it speaks of {claim.epochs} epochs, the runs have {epochs}"
+
+    return _Evidence(evidence.ours, decide)
 
 
 def shown_mean(measure: Measure, values: Sequence[float]) -> str:
@@ -244,7 +258,7 @@ def _judge_steadier(claim: Claim, collection: Collection) -> _Evidence:
 def _judge_agree(claim: Claim, collection: Collection) -> _Evidence:
     """By the 95 % interval of the mean share of pixels, over seeds."""
     assert claim.below is not None
-    shares, below = disagreements(collection, *claim.agree), claim.below
+    shares, below = list(disagreements(collection, *claim.agree).values()), claim.below
     ours = shown_mean(claim.measure, shares)
     return _Evidence(ours, lambda _: _within(claim.measure, shares, -math.inf, below))
 

@@ -15,8 +15,6 @@ from receptive.signals import signal_name
 
 _PATIENCE = 60.0  # seconds that a command has to answer
 _GONE = ("CANCELLED", "TIMEOUT", "PREEMPTED", "NODE_FAIL", "OUT_OF_MEMORY", "DEADLINE", "BOOT_FAIL", "REVOKED")
-
-
 # reasons to wait that pass by themselves
 _IN_TURN = ("None", "Priority", "Resources", "BeginTime", "JobArrayTaskLimit", "Dependency", "Licenses", "Cleaning")
 

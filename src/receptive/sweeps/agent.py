@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,11 +20,11 @@ from rich.console import Console
 from receptive import config as configs
 from receptive.errors import InputError
 from receptive.files import write_atomically
-from receptive.report.collection import smaller_is_better
+from receptive.metrics import smaller_is_better
 from receptive.runs import shown
 from receptive.sweeps.jobs import Job, JobComposer
 from receptive.sweeps.space import Axis, Choice, Interval, Space, parse_space
-from receptive.tracking.options import wandb_options
+from receptive.tracking.options import entity_of, project_of, wandb_options
 
 HEAD = "# Written by receptive wandb sweep; the same command writes it anew.\n"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")  # of a parameter, in W&B's schema of sweeps
@@ -78,12 +77,11 @@ def wandb_sweep(
     if options is None:
         raise InputError("logger: without wandb among the loggers W&B would wait for its agents' runs in vain")
     sought, goal = _goal(jobs, metric)
-    project = options.project or os.environ.get("WANDB_PROJECT") or "receptive"
-    entity = options.entity or os.environ.get("WANDB_ENTITY")
+    entity = entity_of(options.entity)
     return {
         "program": "receptive",
         **({"name": name} if name else {}),
-        "project": project,
+        "project": project_of(options.project),
         **({"entity": entity} if entity else {}),
         "method": method,
         "metric": {"name": sought, "goal": goal},

@@ -7,19 +7,18 @@ import os
 import signal
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
 from rich.console import Console
 
 from receptive.errors import InputError
 from receptive.manifest import Manifest
-from receptive.runs import Run, State, shown
+from receptive.runs import Run, shown
 from receptive.slurm import scheduler
 from receptive.slurm.scheduler import SchedulerError
 from receptive.slurm.submissions import adopt_lost, assigned, submissions, submitting
+from receptive.sweeps.endings import tally
 from receptive.sweeps.presence import drivers
 
 _GRACE = 30.0  # seconds in which jobs save what they have
@@ -62,9 +61,8 @@ def cancel(root: Path, console: Console) -> bool:
         console.print(f"nothing of {shown(root)} runs or waits", highlight=False, soft_wrap=True)
         return True
     left = _wait_while(lambda: drivers(root) or any(run.state() == "running" for run in runs))
-    counts = Counter(run.state() for run in runs)
-    told = ", ".join(f"{counts[state]} {state}" for state in get_args(State) if counts[state])
-    console.print(f"{shown(root)}: {told}; the same command goes on", highlight=False, soft_wrap=True)
+    said = f"{shown(root)}: {tally(run.state() for run in runs)}; the same command goes on"
+    console.print(said, highlight=False, soft_wrap=True)
     if silent is not None:
         raise silent
     return not left

@@ -46,12 +46,10 @@ class Estimate:
     Args:
         seconds: the median of what the samples say.
         likeness: index into LIKENESS.
-        samples: their number.
     """
 
     seconds: float
     likeness: int
-    samples: int
 
 
 class Estimator:
@@ -75,7 +73,7 @@ class Estimator:
             return None
         level, samples = found
         seconds = statistics.median(sample.rest + epochs * sample.epoch for sample in samples)
-        return Estimate(seconds, level, len(samples))
+        return Estimate(seconds, level)
 
     def _nearest(self, alike: tuple[str, ...]) -> tuple[int, list[Sample]] | None:
         for level, text in enumerate(alike):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol
 
 from hydra.plugins.launcher import Launcher
 from rich.console import Console
@@ -15,6 +14,7 @@ from rich.console import Console
 from receptive import config as configs
 from receptive.errors import InputError
 from receptive.runs import ENDED_WELL, Run, State, shown
+from receptive.sweeps.endings import tally
 from receptive.sweeps.jobs import Job, freeze
 
 Rerun = Literal["failed", "all", "none"]
@@ -81,8 +81,7 @@ def await_others(jobs: Sequence[Job], console: Console) -> None:
 
 def counted(jobs: int, states: Iterable[State], root: Path) -> str:
     """`12 jobs in FOLDER (4 done, 1 failed)`; what waits is not told."""
-    counts = Counter(state for state in states if state != "waiting")
-    said = ", ".join(f"{counts[state]} {state}" for state in get_args(State) if counts[state])
+    said = tally(state for state in states if state != "waiting")
     return f"{jobs} jobs in {shown(root)}{f' ({said})' if said else ''}"
 
 

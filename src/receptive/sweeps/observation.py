@@ -49,7 +49,7 @@ class Observer:
     """
 
     root: Path
-    _files: dict[tuple[Path, str], tuple[tuple[int, int], Any]] = field(default_factory=dict)
+    _files: dict[Path, tuple[tuple[int, int], Any]] = field(default_factory=dict)
     _jobs: dict[str, _Known] = field(default_factory=dict)
     _asked: float = -math.inf  # when Slurm was, on time.monotonic's clock
     _queued: int = 0
@@ -63,7 +63,7 @@ class Observer:
         notes: list[str] = []
         manifest = Manifest()
         try:
-            manifest = self._cached(self.root / NAME, "", lambda: Manifest.read(self.root)) or manifest
+            manifest = self._cached(self.root / NAME, lambda: Manifest.read(self.root)) or manifest
         except InputError as error:
             notes.append(f"{error}. The jobs were found by their folders instead")
         except OSError as error:
@@ -112,9 +112,9 @@ class Observer:
         result: dict[str, Any] = {}
         epochs, rows = None, []
         try:
-            epochs = self._cached(run.config_path, "", lambda: _epochs(run))
-            rows = self._cached(run.metrics_path, "", lambda: complete_rows(run.metrics_path)) or []
-            result = (self._cached(run.result_path, "", run.result) or {}) if state in ENDED_WELL else {}
+            epochs = self._cached(run.config_path, lambda: _epochs(run))
+            rows = self._cached(run.metrics_path, lambda: complete_rows(run.metrics_path)) or []
+            result = (self._cached(run.result_path, run.result) or {}) if state in ENDED_WELL else {}
         except InputError as error:
             faults.append(str(error))
         metric, value = _metric(result, rows)
@@ -134,18 +134,18 @@ class Observer:
         )
         return _Known(written, progress, state not in ("running", "interrupted", "waiting"))
 
-    def _cached(self, path: Path, what: str, read: Callable[[], Read]) -> Read | None:
+    def _cached(self, path: Path, read: Callable[[], Read]) -> Read | None:
         """What `read` makes of a file; None where there is none. A fault is raised again only when the file changes."""
         written = _written(path)
         if written == _NOWHERE:
             return None
-        known = self._files.get((path, what))
+        known = self._files.get(path)
         if known is None or known[0] != written:
             try:
                 found: Read | InputError = read()
             except InputError as error:
                 found = error
-            known = self._files[path, what] = written, found
+            known = self._files[path] = written, found
         if isinstance(known[1], InputError):
             raise known[1]
         value: Read = known[1]

@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from receptive.console import counted
+
 _CAP = "per_process_memory_fraction"
 
 
@@ -93,9 +95,5 @@ def told(found: Sequence[Place]) -> str:
         return ""
     most, threads = max(place.sharing for place in found), found[0].threads
     share = "" if most == 1 else f" and 1/{most} of a GPU's memory"
-    numbers = (_counted(len(found), "worker"), _counted(len(gpus), "GPU"), _counted(threads, "thread"))
+    numbers = (counted(len(found), "worker"), counted(len(gpus), "GPU"), counted(threads, "thread"))
     return "{} on {}, {}{} each".format(*numbers, share)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' if number != 1 else ''}"

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 from hydra.utils import get_class
 from omegaconf import OmegaConf
@@ -22,10 +21,12 @@ from rich.console import Console
 from receptive.errors import InputError
 from receptive.journal import NAME, TrialFile
 from receptive.manifest import Manifest
+from receptive.metrics import metric_text
 from receptive.report.report import write_report
-from receptive.runs import ENDED_WELL, State, Status, metric_text, shown
+from receptive.runs import ENDED_WELL, Status, shown
 from receptive.signals import listening
 from receptive.sweeps.dry_run import tell_of_search
+from receptive.sweeps.endings import tally
 from receptive.sweeps.jobs import Job, JobComposer, settle
 from receptive.sweeps.launching import Rerun, await_others, drop_damaged_results, finished
 from receptive.sweeps.presence import driving
@@ -238,7 +239,7 @@ class Search:
 
     def _say_state(self, to_run: int) -> None:
         states = [job.run.state() for job in self.jobs.values()]
-        said = ", ".join(f"{states.count(state)} {state}" for state in get_args(State) if state in states)
+        said = tally(states)
         again = self._trials.asked() - len(states)
         said += f", {again} asked for twice" if again > 0 else ""
         self._console.print(

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
@@ -17,7 +16,9 @@ from rich.text import Text
 
 from receptive.console import STATE_COLORS, short_titles
 from receptive.errors import InputError
-from receptive.runs import State, metric_text, shown
+from receptive.metrics import metric_text
+from receptive.runs import State, shown
+from receptive.sweeps.endings import tally
 from receptive.sweeps.estimate import duration
 from receptive.sweeps.observation import Observer
 from receptive.sweeps.snapshot import Progress, Snapshot
@@ -55,7 +56,9 @@ def watch(root: Path, console: Console, *, once: bool = False) -> None:
 
 def page(snapshot: Snapshot, rows: int, width: int) -> RenderableType:
     """What is shown of a moment, with at most so many jobs."""
-    notes = [*snapshot.notes, *_remarks(snapshot)]
+    notes = list(snapshot.notes)
+    if not snapshot.alive and snapshot.counts["interrupted"] + snapshot.counts["waiting"]:
+        notes.append("nothing runs it any more: the same command goes on")
     heading = f"{snapshot.title}: {_told(snapshot.counts)}"
     if snapshot.queued:
         heading += f"; {snapshot.queued:,} in Slurm's queue"
@@ -74,16 +77,7 @@ def page(snapshot: Snapshot, rows: int, width: int) -> RenderableType:
 
 
 def _told(counts: Counter[State]) -> str:
-    return ", ".join(f"{counts[state]:,} {state}" for state in get_args(State) if counts[state]) or "no job yet"
-
-
-def _remarks(snapshot: Snapshot) -> list[str]:
-    """What the user may do about jobs that nobody runs."""
-    counts = snapshot.counts
-    open_ones = {state: counts[state] for state in ("interrupted", "waiting") if counts[state]}
-    if snapshot.alive or not open_ones:
-        return []
-    return ["nothing runs it any more: the same command goes on"]
+    return tally(counts.elements()) or "no job yet"
 
 
 def _chosen(jobs: Sequence[Progress], rows: int) -> list[Progress]:

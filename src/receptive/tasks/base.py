@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from receptive.errors import NonFiniteLoss
 from receptive.ranks.collectives import copy_from_first, gathered, own, several
-from receptive.tasks.steps import EpochSteps, NonFiniteLoss
+from receptive.tasks.steps import EpochSteps
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 ScheduleFactory = Callable[..., LRScheduler | None]

@@ -11,11 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from receptive.errors import NonFiniteLoss
 from receptive.ranks.collectives import gathered, summed
-
-
-class NonFiniteLoss(RuntimeError):
-    """The training loss became NaN or infinite."""
 
 
 class EpochSteps:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from receptive.errors import InputError
 from receptive.manifest import Entry, Manifest
-from receptive.report.collection import Collection, collect, smaller_is_better
+from receptive.metrics import smaller_is_better
+from receptive.report.collection import Collection, collect
 from receptive.report.series import curve_metrics, factors
 from receptive.report.tables import (
     LEGEND,

@@ -23,7 +23,7 @@ from receptive.files import read_json, write_atomically
 from receptive.manifest import NAME as MANIFEST
 from receptive.runs import shown
 from receptive.tracking.board import Board, board_of
-from receptive.tracking.options import keep_below
+from receptive.tracking.options import entity_of, keep_below, project_of
 from receptive.tracking.record import Record, digest_of_run
 from receptive.tracking.sync import place_of_cache, runs_of
 
@@ -57,7 +57,7 @@ def print_dashboard(root: Path, project: str | None = None, entity: str | None =
         InputError: there is no run in the folder, or wandb-workspaces is missing.
     """
     board = board_of(root)
-    workspace, report = _built(board, project or _project(board), entity or _entity(board) or "")
+    workspace, report = _built(board, project or project_of(board.project), entity or entity_of(board.entity) or "")
     models = {"workspace": workspace._to_model(), "report": report._to_model()}
     dumped = {kind: model.model_dump(mode="json", by_alias=True, exclude_none=True) for kind, model in models.items()}
     print(json.dumps(dumped, indent=1, ensure_ascii=False))
@@ -82,10 +82,10 @@ def save_dashboard(root: Path, project: str | None, entity: str | None, console:
     runs = runs_of(root)
     os.environ |= keep_below(place_of_cache(root, runs))
     with _client() as api:
-        entity = entity or _entity(board) or api.default_entity
+        entity = entity or entity_of(board.entity) or api.default_entity
         if not entity:
             raise InputError("the key has no entity of its own: give --entity")
-        project = project or _project(board)
+        project = project or project_of(board.project)
         workspace, report = _built(board, project, entity)
         place = f"{api.settings['base_url']}/{entity}/{project}"
         all_saved = _read(root)
@@ -122,14 +122,6 @@ def _built(board: Board, project: str, entity: str) -> tuple[Any, Any]:
         warnings.filterwarnings("ignore", text, DeprecationWarning, module=r"wandb_workspaces\.")
         from receptive.tracking.views import report_of, workspace_of
     return workspace_of(board, project, entity), report_of(board, project, entity)
-
-
-def _project(board: Board) -> str:
-    return board.project or os.environ.get("WANDB_PROJECT") or "receptive"
-
-
-def _entity(board: Board) -> str | None:
-    return board.entity or os.environ.get("WANDB_ENTITY")
 
 
 @contextmanager

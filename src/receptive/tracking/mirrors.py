@@ -98,11 +98,6 @@ class Mirrors:
             command = f"receptive wandb sync {shlex.quote(shown(Path(folder)))}"
             self._say(f"{why}; {command} sends it" if why else f"{command} sends it")
 
-    def _collect(self, companion: Companion) -> None:
-        """Let a companion finish; remember what it did not."""
-        for folder in companion.dismiss():
-            self._lost.setdefault(folder, companion.fault)
-
     def _hear(self, answer: Answer) -> None:
         if answer["event"] == "open":
             online = answer["kind"] == "online"

@@ -62,7 +62,17 @@ def keep_below(outputs: Path) -> dict[str, str]:
 
 def default_wandb_options() -> WandbOptions:
     """Those of conf/logger/wandb.yaml, for runs that were trained without."""
-    return WandbOptions(**_values(read_yaml(Path(conf_dir()) / "logger" / "wandb.yaml")["wandb"]))
+    return WandbOptions(**_values(read_yaml(conf_dir() / "logger" / "wandb.yaml")["wandb"]))
+
+
+def project_of(named: str | None) -> str:
+    """W&B's project: the one that is named, else the environment's, else ours."""
+    return named or os.environ.get("WANDB_PROJECT") or "receptive"
+
+
+def entity_of(named: str | None) -> str | None:
+    """W&B's user or team: the one that is named, else the environment's; None: the key's own."""
+    return named or os.environ.get("WANDB_ENTITY")
 
 
 def wants_feature_maps(config: Mapping[str, Any]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import time
 from dataclasses import replace
@@ -15,7 +14,7 @@ import wandb
 from receptive.lease import Taken, leased
 from receptive.tracking.identity import Identity
 from receptive.tracking.mode import Mode
-from receptive.tracking.options import WandbOptions
+from receptive.tracking.options import WandbOptions, project_of
 from receptive.tracking.record import Record
 
 _INIT = 10.0  # seconds for a run to be known to the server
@@ -104,7 +103,7 @@ class Page:
             settings.x_stats_pid = self._pid
         identity, options = self.identity, self.options
         return wandb.init(
-            project=options.project or os.environ.get("WANDB_PROJECT") or "receptive",
+            project=project_of(options.project),
             entity=options.entity,
             id=identity.id,
             name=identity.name,

@@ -1,0 +1,163 @@
+"""The parts of README.md and docs/reports that are made from results/: between two comments in the page.
+
+<!-- results: claims R3 -->      a row a claim of the report, with every verdict on it
+<!-- results: summary STUDY -->  a row a group of seeds
+<!-- results: source STUDY -->   command, runs, epochs, minutes, commits, machine
+<!-- results: figures STUDY -->  the study's figures
+<!-- results: headline -->       README's table
+<!-- /results -->
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from receptive.console import counted
+from receptive.files import read_csv, read_json, read_yaml, write_atomically
+from receptive.metrics import metric_text
+from receptive.report.tables import markdown_table
+
+HEADLINE = Path("docs/reports/headline.yaml")
+CATALOGUE = Path("docs/reports/claims.yaml")
+_BLOCK = re.compile(r"(<!-- results: (?P<what>\w+) ?(?P<of>\w*) -->\n)(?P<text>.*?)(<!-- /results -->)", re.DOTALL)
+_OF_A_STUDY = ("summary", "source", "figures")
+_CHECKS = "checks"  # the folder below results/ of claims that no study judges
+Row = dict[str, str]
+
+
+class Pages:
+    """Fills pages of a checkout from its results.
+
+    Args:
+        root: the checkout.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.claims: dict[str, Row] = read_yaml(root / CATALOGUE)
+        self.studies = sorted(path.parent.name for path in (root / "results").glob("*/provenance.json"))
+        self._blocks: dict[str, Callable[[str, Path], str]] = {
+            "claims": self._claims,
+            "summary": self._summary,
+            "source": self._source,
+            "figures": self._figures,
+            "headline": self._headline,
+        }
+
+    def paths(self) -> Iterator[Path]:
+        """The pages."""
+        yield self.root / "README.md"
+        yield from sorted((self.root / "docs/reports").glob("*.md"))
+
+    def filled(self, path: Path) -> str:
+        """A page as it should be."""
+
+        def fill(match: re.Match[str]) -> str:
+            if match["what"] in _OF_A_STUDY and match["of"] not in self.studies:
+                return f"{match[1]}{_waiting(match['of']) if match['what'] == 'source' else ''}{match[5]}"
+            text = self._blocks[match["what"]](match["of"], path.parent)
+            return f"{match[1]}\n{text}\n\n{match[5]}"
+
+        return _BLOCK.sub(fill, path.read_text(encoding="utf-8"))
+
+    def verdicts(self, claim: str) -> list[Row]:
+        """What the results say to a claim: rows of claims.csv, and in `from` the study or `checks`."""
+        rows = []
+        for name in [*self.studies, _CHECKS]:
+            path = self.root / "results" / name / "claims.csv"
+            if path.is_file():
+                rows += [row | {"from": name} for row in read_csv(path) if row["claim"] == claim]
+        return rows
+
+    def _claims(self, report: str, place: Path) -> str:
+        titles = ("claim", "the report", "what is judged", "ours", "verdict")
+        rows = []
+        for name, claim in self.claims.items():
+            if name.partition(".")[0] != report:
+                continue
+            first = [name, f"{claim['text']}; reported: {claim['reported']}"]
+            for row in self.verdicts(name):
+                verdict = f"**{row['verdict']}**: {row['why']} (`{row['from']}`)"
+                rows.append([*first, row["what it says"], row["ours"], verdict])
+                first = ["", ""]
+            if first[0]:
+                rows.append([*first, "", "", f"**open**: {claim.get('reason', 'not run yet')}"])
+        return markdown_table(titles, rows)
+
+    def _summary(self, study: str, place: Path) -> str:
+        rows = read_csv(self.root / "results" / study / "summary.csv")
+        columns = list(rows[0])
+        labels = columns[: columns.index("runs")]
+        known = [column.removesuffix(" mean") for column in columns if column.endswith(" mean")]
+        test = known[0].replace("val/", "test/")
+        metrics = [known[0], *([test] if test != known[0] and test in known else [])]
+        cells = [[*(row[label] for label in labels), *(_spread(row, metric) for metric in metrics)] for row in rows]
+        return markdown_table([*labels, *metrics], cells)
+
+    def _source(self, study: str, place: Path) -> str:
+        source = read_json(self.root / "results" / study / "provenance.json")
+        done, of = source["jobs"]["done"], source["jobs"]["of"]
+        runs = f"{done} runs" if done == of else f"{done} of {of} runs so far"
+        seeds, epochs = (_span(source[key]) for key in ("seeds", "epochs"))
+        commits = ", ".join(f"{commit[:7]}" for commit in source["commits"])
+        machines = ", ".join(f"{one['device']}, {counted(one['threads'], 'thread')}" for one in source["hardware"])
+        dates = source["from"] if source["from"] == source["to"] else f"{source['from']} to {source['to']}"
+        return (
+            f"`{source['command']}`: {runs}, seeds {seeds}, {epochs} epochs, {source['minutes']} minutes in all; "
+            f"{machines} a run, {', '.join(source['precision'])}; {dates}, commit {commits}. Mean ± deviation over "
+            "seeds (ddof 1)."
+        )
+
+    def _figures(self, study: str, place: Path) -> str:
+        folder = self.root / "results" / study / "figures"
+        up = "../" * len(place.relative_to(self.root).parts)
+        names = sorted(path.name for path in folder.glob("*.png"))
+        return "\n\n".join(f"![{study}: {name[:-4]}]({up}results/{study}/figures/{name})" for name in names)
+
+    def _headline(self, _: str, place: Path) -> str:
+        titles = ("claim", "what", "report", "ours", "n", "epochs", "STUDY")
+        rows = []
+        for one in read_yaml(self.root / HEADLINE)["rows"]:
+            study = self.root / "results" / one["study"]
+            if not (study / "summary.csv").is_file():
+                continue
+            source = read_json(study / "provenance.json")
+            for row in read_csv(study / "summary.csv"):
+                if all(row[key] == str(value) for key, value in one["where"].items()):
+                    count = row[f"{one['metric']} n"]
+                    ours = _spread(row, one["metric"]).partition(" (n=")[0]
+                    epochs = f"{_span(source['epochs'])}{one.get('epochs', '')}"
+                    line = (one["claim"], one["what"], one["reported"], ours, count, epochs)
+                    rows.append([*line, f"`study={one['study']}`"])
+        return markdown_table(titles, rows)
+
+
+def write(root: Path) -> list[Path]:
+    """Fill the pages of a checkout; gives those that changed."""
+    pages = Pages(root)
+    changed = [path for path in pages.paths() if pages.filled(path) != path.read_text(encoding="utf-8")]
+    for path in changed:
+        write_atomically(path, pages.filled(path))
+    return changed
+
+
+def _waiting(study: str) -> str:
+    return f"\nNot run yet: `receptive train study={study} hydra/launcher=packed`.\n\n"
+
+
+def _spread(row: Row, metric: str) -> str:
+    """`98.83 ± 0.11 % (n=5)` of a row of summary.csv."""
+    count = row.get(f"{metric} n", "")
+    if not count or count == "0":
+        return ""
+    mean = metric_text(metric, float(row[f"{metric} mean"]))
+    deviation = row[f"{metric} deviation"]
+    spread = f" ± {metric_text(metric, float(deviation))}" if deviation else ""
+    return f"{mean.removesuffix(' %') if spread and mean.endswith('%') else mean}{spread} (n={count})"
+
+
+def _span(values: list[int]) -> str:
+    whole = len(values) > 1 and values == list(range(values[0], values[-1] + 1))
+    return f"{values[0]} to {values[-1]}" if whole else ", ".join(map(str, values))

@@ -76,6 +76,16 @@ def test_completion_of_plain_verbs(cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
     assert complete(cli, monkeypatch, "receptive operators --h") == ["--help"]
 
 
+def test_completion_of_studies(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for study in ("width", "depth"):
+        (tmp_path / "outputs" / "studies" / study).mkdir(parents=True)
+    for verb in ("status", "cancel", "report", "status --once", "wandb sync", "wandb sync width", "wandb dashboard"):
+        assert complete(cli, monkeypatch, f"receptive {verb} ") == ["depth", "width"], verb
+        assert complete(cli, monkeypatch, f"receptive {verb} d") == ["depth"], verb
+    assert complete(cli, monkeypatch, "receptive report width ") == []
+    assert complete(cli, monkeypatch, "receptive wandb dashboard --project ") == []
+
+
 def test_help_of_a_plain_verb(cli: Cli) -> None:
     code, out, err = cli("operators", "--help")
     assert (code, err) == (0, "")

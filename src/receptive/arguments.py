@@ -39,10 +39,12 @@ class PlainVerb:
     Args:
         run: is called with the arguments by name; gives the exit code.
         declare: adds the arguments to a parser.
+        suggest: words that complete a positional argument that has no choices.
     """
 
     run: Callable[..., int]
     declare: Callable[[Parser], object]
+    suggest: Callable[[], Iterable[str]] = tuple
 
     def parser(self, verb: str, about: str = "") -> Parser:
         """The parser of `receptive VERB`."""
@@ -82,7 +84,9 @@ class PlainVerb:
         else:
             positionals = [action for action in actions if not action.option_strings]
             place = sum(not word.startswith("-") for word in before)
-            candidates = [str(word) for action in positionals[place : place + 1] for word in action.choices or ()]
+            # one that takes several is the last, and has all places from its own on
+            its = positionals[place : place + 1] or [action for action in positionals[-1:] if action.nargs == "+"]
+            candidates = [str(word) for action in its for word in action.choices or self.suggest()]
         return [word for word in candidates if word.startswith(last)]
 
 

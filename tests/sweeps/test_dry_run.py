@@ -34,7 +34,7 @@ def test_the_time_is_told_by_what_is_done(cli: Cli, tmp_path: Path) -> None:
     _, out, _ = cli(*SWEEP, "seed=0,1", "dry_run=true", "rerun=all")
     assert "2 jobs in sweep (2 done), 2 would run\ntime: about" in out
     _, out, _ = cli(*SWEEP, "seed=0", "model=net_a,mnist_net", "trainer.max_epochs=500", "dry_run=true")
-    assert re.search(r"share everything but seed and epochs\); of 1 jobs unknown: no finished run", out)
+    assert re.search(r"share everything but seed and epochs\); of 1 job unknown: no finished run", out)
     assert everything(tmp_path) == before
 
 

@@ -11,6 +11,11 @@ from receptive.manifest import NAME
 STUDIES = Path("outputs/studies")
 
 
+def studies_run() -> list[str]:
+    """Names of the folders below outputs/studies."""
+    return sorted(path.name for path in STUDIES.glob("*/") if path.is_dir())
+
+
 def find_folder(word: str) -> Path:
     """The folder of a sweep, a study or a run: given as it is, or as the name of a study below outputs/studies.
 
@@ -22,8 +27,9 @@ def find_folder(word: str) -> Path:
         return next((place for place in places if _holds_runs(place)), places[0])
     known = {path.stem for path in (conf_dir() / "study").glob("*.yaml")}
     if word in known:
-        raise InputError(f"the study {word} has not been run here: receptive train study={word}")
-    known |= {path.name for path in STUDIES.glob("*/") if path.is_dir()}
+        text = f"the study {word} has not been run here (there is no {STUDIES / word}): receptive train study={word}"
+        raise InputError(f"{text}; if it lies elsewhere, give its folder")
+    known |= set(studies_run())
     named = f"; the studies are {', '.join(sorted(known))}" if known else ""
     raise InputError(f"{word} is no folder and no study{did_you_mean(word, known)}{named}")
 

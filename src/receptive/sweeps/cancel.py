@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from receptive.console import counted
 from receptive.errors import InputError
 from receptive.manifest import Manifest
 from receptive.runs import Run, shown
@@ -117,5 +118,5 @@ def _cancel_tasks(root: Path, console: Console) -> int:
         tasks = [task for task in scheduler.queue() if task.job in jobs]
         if tasks:
             scheduler.cancel(sorted({task.job for task in tasks}))
-            console.print(f"{len(tasks)} jobs taken out of Slurm's queue", highlight=False)
+            console.print(f"{counted(len(tasks), 'job')} taken out of Slurm's queue", highlight=False)
         return len(tasks)

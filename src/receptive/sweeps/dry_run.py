@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from receptive.config import plain
-from receptive.console import STATE_COLORS, print_unfolded, short_titles
+from receptive.console import STATE_COLORS, counted, print_unfolded, short_titles
 from receptive.errors import InputError
 from receptive.manifest import Manifest
 from receptive.runs import ENDED_WELL, Run, State, shown
@@ -28,7 +28,7 @@ from receptive.sweeps.estimate import (
     samples_below,
 )
 from receptive.sweeps.jobs import Job
-from receptive.sweeps.launching import Rerun, counted, wanted
+from receptive.sweeps.launching import Rerun, overview, wanted
 
 _FIRST, _LAST = 15, 5  # rows of a long table
 _UNKNOWN = "unknown: no finished run to go by"
@@ -54,7 +54,8 @@ def tell_of_sweep(
         estimates.append(_estimate(job, state, rerun, estimator) if wanted(state, rerun) else None)
     print_unfolded(_table(jobs, states, rerun, estimates), console)
     todo = sum(wanted(state, rerun) for state in states)
-    console.print(f"{counted(len(jobs), states, root)}, {todo} would run", highlight=False, soft_wrap=True)
+    said = f"{overview(counted(len(jobs), 'job'), states, root)}, {todo} would run"
+    console.print(said, highlight=False, soft_wrap=True)
     if todo:
         known = [estimate for estimate in estimates if estimate is not None]
         console.print(f"time: {_time(known, todo, workers)}", highlight=False, soft_wrap=True)
@@ -75,7 +76,7 @@ def tell_of_search(
     """
     states = [entry.run(root).state() for entry in Manifest.read(root).entries.values() if entry.trial is not None]
     todo = max(0, trials - sum(state in ENDED_WELL for state in states))
-    counts = counted(len(states), states, root).replace(" jobs ", f" of {trials} trials ", 1)
+    counts = overview(f"{len(states)} of {counted(trials, 'trial')}", states, root)
     said = f"{counts}, {todo} would run; {len(probes)} points of its space composed and checked"
     console.print(said, highlight=False, soft_wrap=True)
     estimator = Estimator(_samples_of(probes, root), samples_below(outputs))
@@ -132,9 +133,9 @@ def _time(known: Sequence[Estimate], todo: int, workers: int | None) -> str:
     which = Counter(estimate.likeness for estimate in known)[farthest.likeness]
     basis = f"by finished runs that share {LIKENESS[farthest.likeness]}"
     if which < len(known):
-        basis += f", or nearer ones for {len(known) - which} jobs"
+        basis += f", or nearer ones for {counted(len(known) - which, 'job')}"
     said = f"about {duration(seconds)}{f', {together}' if todo > 1 else ''} ({basis})"
-    return said if len(known) == todo else f"{said}; of {todo - len(known)} jobs {_UNKNOWN}"
+    return said if len(known) == todo else f"{said}; of {counted(todo - len(known), 'job')} {_UNKNOWN}"
 
 
 def _table(jobs: Sequence[Job], states: Sequence[State], rerun: Rerun, estimates: Sequence[Estimate | None]) -> Table:

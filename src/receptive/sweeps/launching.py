@@ -12,6 +12,7 @@ from hydra.plugins.launcher import Launcher
 from rich.console import Console
 
 from receptive import config as configs
+from receptive.console import counted
 from receptive.errors import InputError
 from receptive.runs import ENDED_WELL, Run, State, shown
 from receptive.sweeps.endings import tally
@@ -52,7 +53,7 @@ def run_missing(
         drop_damaged_results(jobs, console)
     states = {job.fingerprint: job.run.state() for job in jobs}
     todo = [job for job in jobs if wanted(states[job.fingerprint], rerun)]
-    said = f"{counted(len(jobs), states.values(), root)}, {len(todo)} to run"
+    said = f"{overview(counted(len(jobs), 'job'), states.values(), root)}, {len(todo)} to run"
     console.print(said, highlight=False, soft_wrap=True)
     _warn_of_old_code(jobs, console)
     if rerun == "all":
@@ -74,15 +75,15 @@ def run_missing(
 
 def await_others(jobs: Sequence[Job], console: Console) -> None:
     """Wait until no job runs that another process runs."""
-    console.print(f"waiting for {len(jobs)} jobs that another process runs", highlight=False)
+    console.print(f"waiting for {counted(len(jobs), 'job')} that another process runs", highlight=False)
     while any(job.run.state() == "running" for job in jobs):
         time.sleep(_POLL)
 
 
-def counted(jobs: int, states: Iterable[State], root: Path) -> str:
-    """`12 jobs in FOLDER (4 done, 1 failed)`; what waits is not told."""
+def overview(subject: str, states: Iterable[State], root: Path) -> str:
+    """`12 jobs in FOLDER (4 done, 1 failed)`, where the subject is `12 jobs`; what waits is not told."""
     said = tally(state for state in states if state != "waiting")
-    return f"{jobs} jobs in {shown(root)}{f' ({said})' if said else ''}"
+    return f"{subject} in {shown(root)}{f' ({said})' if said else ''}"
 
 
 def wanted(state: State, rerun: Rerun) -> bool:

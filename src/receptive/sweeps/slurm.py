@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from receptive.console import counted
 from receptive.runs import ENDED_WELL, Run, shown
 from receptive.signals import Interrupted
 from receptive.slurm import scheduler
@@ -77,7 +78,7 @@ def hand_over(folders: Sequence[Path], options: SlurmOptions, console: Console) 
         for first in range(0, len(fresh), size):
             part = fresh[first : first + size]
             submission = submit(part, root, options, lock, before)
-            said = f"{len(part)} jobs submitted as Slurm job {submission.job}: {shown(submission.place)}"
+            said = f"{counted(len(part), 'job')} submitted as Slurm job {submission.job}: {shown(submission.place)}"
             console.print(said, highlight=False, soft_wrap=True)
             before = submission.job if options.array_parallelism else None  # the limit is an array's own
         return assigned(root)

@@ -117,6 +117,28 @@ def test_a_claim_on_longer_runs_is_left_open(epochs: int, expected: str, why: st
     assert judged.ours == "90.42 % ± 0.43 % (n=4)"
 
 
+@pytest.mark.parametrize("short", ["a", "b"])
+def test_a_claim_on_longer_runs_needs_them_on_both_sides(short: str) -> None:
+    collection = collection_of({"a": HIGH, "b": LOW}, [claim(better="a", than="b", epochs=200)])
+    for record in collection.records:
+        record.config["trainer.max_epochs"] = 20 if record.labels["variant"] == short else 200
+    [judged] = judge(collection)
+    assert (judged.verdict, judged.why) == ("undecided", "it speaks of 200 epochs, the runs have 20")
+
+
+def test_runs_that_never_come_there_are_told() -> None:
+    collection = collection_of({"fast": HIGH, "slow": LOW}, [claim(better="fast", than="slow")])
+    curves = {"fast": [0.4, 0.6, 0.7], "slow": [0.2, 0.3, 0.4]}
+    records = []
+    for record in collection.records:
+        curve = curves[record.labels["variant"]] if record.seed != "0" else [0.2, 0.3, 0.5]
+        history = [{"epoch": epoch, "val/accuracy": value} for epoch, value in enumerate(curve, 1)]
+        records.append(replace(record, history=history))
+    asked = claim(better="fast", than="slow", metric="epochs_to(val/accuracy, 0.5)")
+    [judged] = judge(replace(collection, records=tuple(records), claims=(asked,)))
+    assert judged.ours == "fast: 2.25 ± 0.5 (n=4); slow: 3.75 ± 0.5 (n=4, 3 of them never)"
+
+
 def test_claims_that_are_left_open_do_not_weaken_the_others() -> None:
     """Holm's correction counts the tests that are made."""
     near = [value - 0.012 for value in HIGH]

@@ -90,6 +90,12 @@ class Measure:
         curve = [(row["epoch"], row[self.metric]) for row in record.history if {"epoch", self.metric} <= row.keys()]
         return CURVES[self.function](curve, self) if curve else None
 
+    def missed(self, record: Record) -> bool:
+        """Whether it is an epoch that the finished run did not come to, which counts as one more than it has."""
+        epochs = [row["epoch"] for row in record.history if "epoch" in row]
+        reached = self.of(record) if self.function == "epochs_to" and epochs else None
+        return reached is not None and reached > max(epochs)
+
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -43,6 +43,12 @@ def figures(collection: Collection, selection: Selection, measure: Measure) -> l
     return [value for record in records if (value := measure.of(record)) is not None]
 
 
+def never(collection: Collection, selection: Selection, measure: Measure) -> int:
+    """How many finished runs of a selection never reached what an `epochs_to` asks for."""
+    records = [record for group in select(collection, selection) for record in group.records]
+    return sum(measure.missed(record) for record in records)
+
+
 def figures_over(collection: Collection, selection: Selection, measure: Measure, key: str) -> list[float]:
     """Largest minus smallest of the measure over the values of `key`, for each seed that has all of them.
 

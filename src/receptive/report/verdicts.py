@@ -13,7 +13,7 @@ from receptive.metrics import metric_text
 from receptive.report.claims import Claim, parse_claims
 from receptive.report.collection import Collection, Group
 from receptive.report.curves import Measure
-from receptive.report.selections import Selection, disagreements, figures, figures_over, select, shown
+from receptive.report.selections import Selection, disagreements, figures, figures_over, never, select, shown
 from receptive.report.statistics import ALPHA, difference, holm, spread, spread_ratio
 
 Verdict = Literal["holds", "does not hold", "undecided"]
@@ -72,7 +72,7 @@ def _evidence(claim: Claim, collection: Collection) -> _Evidence:
 def _early(claim: Claim, collection: Collection, evidence: _Evidence) -> _Evidence:
     """Of runs that are shorter than what a claim speaks of: what they say so far, without a verdict."""
     records = (record for one in claim.selections for group in select(collection, one) for record in group.records)
-    epochs = max((int(record.config.get(_EPOCHS) or 0) for record in records), default=0)
+    epochs = min((int(record.config.get(_EPOCHS) or 0) for record in records), default=0)
     if claim.epochs is None or epochs >= claim.epochs:
         return evidence
 
@@ -82,14 +82,15 @@ def _early(claim: Claim, collection: Collection, evidence: _Evidence) -> _Eviden
     return _Evidence(evidence.ours, decide)
 
 
-def shown_mean(measure: Measure, values: Sequence[float]) -> str:
-    """`97.83 ± 0.12 % (n=3)`: mean, deviation, number of runs."""
+def shown_mean(measure: Measure, values: Sequence[float], missed: int = 0) -> str:
+    """`97.83 ± 0.12 % (n=3)`: mean, deviation, number of runs, and how many of them never reached what is asked for."""
     if not values:
         return "no finished run has it"
     known = spread(values)
+    count = f"(n={known.n}, {missed} of them never)" if missed else f"(n={known.n})"
     if known.n == 1:
-        return f"{_text(measure, known.mean)} (n=1)"
-    return f"{_text(measure, known.mean)} ± {_text(measure, known.deviation)} (n={known.n})"
+        return f"{_text(measure, known.mean)} {count}"
+    return f"{_text(measure, known.mean)} ± {_text(measure, known.deviation)} {count}"
 
 
 def _text(measure: Measure, value: float) -> str:
@@ -97,8 +98,10 @@ def _text(measure: Measure, value: float) -> str:
     return f"{value:.3g}" if plain else metric_text(measure.metric, value)
 
 
-def _pair_text(claim: Claim, named: Sequence[tuple[Selection, list[float]]]) -> str:
-    return "; ".join(f"{shown(one)}: {shown_mean(claim.measure, values)}" for one, values in named)
+def _pair_text(claim: Claim, named: Sequence[tuple[Selection, list[float]]], missed: Sequence[int] = ()) -> str:
+    counts = missed or [0] * len(named)
+    texts = (shown_mean(claim.measure, values, count) for (_, values), count in zip(named, counts, strict=True))
+    return "; ".join(f"{shown(one)}: {text}" for (one, _), text in zip(named, texts, strict=True))
 
 
 def _judge_figure(claim: Claim, collection: Collection) -> _Evidence:
@@ -114,7 +117,8 @@ def _judge_figure(claim: Claim, collection: Collection) -> _Evidence:
     else:
         assert claim.below is not None
         high = claim.below
-    return _Evidence(shown_mean(claim.measure, values), lambda _: _within(claim.measure, values, low, high))
+    ours = shown_mean(claim.measure, values, never(collection, claim.of, claim.measure))
+    return _Evidence(ours, lambda _: _within(claim.measure, values, low, high))
 
 
 def _within(measure: Measure, values: Sequence[float], low: float, high: float) -> tuple[Verdict, str]:
@@ -136,7 +140,8 @@ def _judge_ranking(claim: Claim, collection: Collection) -> _Evidence:
     """Each better than the next; of two: one better than the other."""
     order = claim.ranking or (claim.better, claim.than)
     named = [(one, figures(collection, one, claim.measure)) for one in order if one is not None]
-    return _ordered(claim, named, claim.measure.smaller)
+    missed = [never(collection, one, claim.measure) for one, _ in named]
+    return _ordered(claim, named, _pair_text(claim, named, missed), claim.measure.smaller)
 
 
 def _judge_flatter(claim: Claim, collection: Collection) -> _Evidence:
@@ -144,10 +149,10 @@ def _judge_flatter(claim: Claim, collection: Collection) -> _Evidence:
     assert claim.over is not None and claim.flatter is not None and claim.than is not None
     pair = (claim.flatter, claim.than)
     named = [(one, figures_over(collection, one, claim.measure, claim.over)) for one in pair]
-    return _ordered(claim, named, smaller=True)
+    return _ordered(claim, named, _pair_text(claim, named), smaller=True)
 
 
-def _ordered(claim: Claim, named: list[tuple[Selection, list[float]]], smaller: bool) -> _Evidence:
+def _ordered(claim: Claim, named: list[tuple[Selection, list[float]]], ours: str, smaller: bool) -> _Evidence:
     """Evidence that each selection's mean is better than the next one's."""
     pairs = list(itertools.pairwise(named))
     sign = -1 if smaller else 1
@@ -168,7 +173,7 @@ def _ordered(claim: Claim, named: list[tuple[Selection, list[float]]], smaller: 
         )
         return verdict, "; ".join(told)
 
-    return _Evidence(_pair_text(claim, named), decide, tuple(gap.p for gap in found))
+    return _Evidence(ours, decide, tuple(gap.p for gap in found))
 
 
 def _signed(measure: Measure, value: float) -> str:

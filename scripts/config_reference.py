@@ -50,6 +50,7 @@ OPTIONS = {
     "hydra_plugins.receptive_plugins.OptunaSweeper": "receptive.sweeps.trials.SearchOptions",
     "hydra_plugins.receptive_plugins.SlurmLauncher": "receptive.slurm.options.SlurmOptions",
     "activations": "receptive.activations.inspection.Options",
+    "export": "receptive.export.export.Options",
 }
 _WORDS = {bool: "true or false", int: "whole number", float: "number", str: "text", Path: "path"}
 _SIGNS = {annotated_types.Ge: "≥", annotated_types.Gt: ">", annotated_types.Le: "≤", annotated_types.Lt: "<"}

@@ -8,7 +8,9 @@
 #   FULL=1 scripts/reproduce.sh            # the reports' epochs where this edition has fewer, into results/STUDY_full
 #   LAUNCHER=slurm scripts/reproduce.sh    # another launcher than packed
 #
-# Data: RECEPTIVE_DATA_DIR, or data/. Hours on two cores: the study files say how many minutes each.
+# Data: RECEPTIVE_DATA_DIR, or data/; a study whose data are missing is told, and the others go on. Hours on two cores: the
+# study files say how many minutes each. A study that was changed since its runs were committed is refused: delete
+# results/STUDY (and outputs/studies/STUDY), and all of it is run anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
@@ -24,19 +26,28 @@ if [ $# = 0 ]; then
 fi
 
 failed=0
+run() { # run COMMAND...: notes a failure and goes on; what a signal stopped stops all
+  local code=0
+  "$@" || code=$?
+  [ "$code" -lt 128 ] || exit "$code"
+  [ "$code" = 0 ] || failed=1
+}
 for study in "${studies[@]}"; do
   name=$study
   options=(study="$study" hydra/launcher="${LAUNCHER:-packed}")
   [ -z "${SEEDS:-}" ] || options+=("seed=range($SEEDS)")
   if [ -n "${FULL:-}" ]; then
-    [ -n "${full[$study]:-}" ] || continue # has the reports' epochs already
+    if [ -z "${full[$study]:-}" ]; then
+      echo "$study: left out, it has the report's epochs already"
+      continue
+    fi
     name=${study}_full
     options+=(trainer.max_epochs="${full[$study]}" hydra.sweep.dir="outputs/studies/$name")
   fi
-  "$python" scripts/results.py restore "$name"
-  "$python" -m receptive train "${options[@]}" || failed=1 # a failed run is told in its table; the others go on
-  "$python" scripts/results.py collect --quiet "$name"
+  run "$python" scripts/results.py restore "$name"
+  run "$python" -m receptive train "${options[@]}"
+  run "$python" scripts/results.py collect --quiet "$name"
 done
-"$python" scripts/results.py check
-"$python" scripts/results.py write
+run "$python" scripts/results.py check
+run "$python" scripts/results.py write
 exit "$failed"

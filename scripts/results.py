@@ -38,6 +38,8 @@ def main() -> int:
     known += [f"{study}_full" for study in known]
     if unknown := set(arguments.studies) - set(known):
         parser.error(f"no study: {', '.join(sorted(unknown))}; the studies are {', '.join(known)}")
+    if arguments.studies and arguments.what in ("check", "write"):
+        parser.error(f"{arguments.what} takes no study: it speaks of all")
     console = Console(quiet=arguments.quiet)
     try:
         if arguments.what == "write":

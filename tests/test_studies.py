@@ -21,7 +21,7 @@ from receptive.sweeps.expansion import Point, expand
 STUDIES = sorted(path.stem for path in (conf_dir() / "study").glob("*.yaml"))
 SEARCHES = [name for name in STUDIES if name.startswith("search_")]  # candidates: nothing is claimed
 QUICK = ("mnist_augmentation",)  # the others are slow ones
-CLAIMED = (  # what REPORTS name of each study
+CLAIMED = (  # what the reports claim and a study can judge
     "R0.1 R0.2 R0.3 R0.4 R1.14 R2.13 R2.14 R2.15 R2.17 R3.2 R3.3 R3.5 R3.6 R3.7 R3.8 R3.9 R3.11 "
     "R4.1 R4.2 R4.3 R4.4 R4.5 R4.7 R4.8 R4.9 R4.10"
 )

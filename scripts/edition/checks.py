@@ -1,11 +1,13 @@
 """Claims that no study judges: operators, sizes, layer tables, computed on the spot; for what layers give see `layers`.
 
-Writes results/checks/claims.csv with the columns of a study's.
+Writes results/checks/claims.csv with the columns of a study's, and provenance.json.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from scripts.edition import layers
 from receptive import operators, provenance
 from receptive.build import build_data, build_model
 from receptive.config import conf_dir
-from receptive.files import write_csv
+from receptive.files import write_atomically, write_csv
 from receptive.operators.cases import SPECIMENS, reports_cases
 from receptive.operators.shapes import explanation
 from receptive.operators.table import compare, faults_of
@@ -29,11 +31,26 @@ OUTPUT = Path("results/checks")
 
 def write(console: Console) -> None:
     """Judge all of them and write the verdicts."""
-    rows = [*_operators(), *_sizes(), *_tables(), *layers.claims(OUTPUT, console), *_PICTURES]
+    rows = [*on_the_spot(), *layers.claims(OUTPUT, console), *_PICTURES]
     OUTPUT.mkdir(parents=True, exist_ok=True)
     write_csv(OUTPUT / "claims.csv", CLAIM_TITLES, (dict(zip(CLAIM_TITLES, row, strict=True)) for row in rows))
+    source = {
+        "command": "python scripts/results.py check",
+        "day": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "code": provenance.code(),
+        "versions": provenance.versions(),
+        "device": provenance.cpu_name(),
+    }
+    write_atomically(OUTPUT / "provenance.json", json.dumps(source, indent=1) + "\n")
     for row in rows:
         console.print(f"{row[0]:<6} {row[4]:<13} {row[1]}", highlight=False, soft_wrap=True)
+
+
+def on_the_spot() -> Iterator[tuple[str, ...]]:
+    """What is computed here and now."""
+    yield from _operators()
+    yield from _sizes()
+    yield from _tables()
 
 
 def _operators() -> Iterator[tuple[str, ...]]:
@@ -84,8 +101,9 @@ def _sizes() -> Iterator[tuple[str, ...]]:
     reported = {"R3.4": "511x383, 959x539", "R4.6": "24x24x64 ... 512", "R3.10": "(b, c, 1, 1), error"}
     for claim, until in parts:
         start = next(place for place, line in enumerate(lines) if claim in line.text)
-        ends = [place for place, line in enumerate(lines) if until and until in line.text]
-        own = [line for line in lines[start : ends[0] if ends else None] if line.ours or line.theirs]
+        end = next(place for place, line in enumerate(lines) if place > start and until in line.text) if until else None
+        own = [line for line in lines[start:end] if line.ours or line.theirs]
+        assert own, claim
         right = sum(line.equal for line in own)
         text = {"R3.10": "Pooled shapes, single images and the refused channel count are PyTorch's"}
         ours = f"{right} of {len(own)} sizes equal"
@@ -110,24 +128,19 @@ def _tables() -> Iterator[tuple[str, ...]]:
         assert count == parameters
 
 
-_PICTURES = (  # what the reports show, and nothing to be judged
+_NOT_JUDGED = ("pictures", "", "not judged")  # the report shows something, and claims nothing of it
+_PICTURES = (
     (
-        *(
-            "R0.5",
-            "Means of each layer over the training images, pictures of every map",
-            "pictures",
-            "drawn",
-            "done",
-        ),
-        "`receptive activations run=RUN`: profile.png, average_maps/, maps/",
+        *("R0.5", "Means of each layer over the training images, pictures of every map", *_NOT_JUDGED),
+        "`receptive activations run=RUN` draws them: profile.png, average_maps/, maps/",
     ),
     (
-        *("R2.16", "Feature maps of an image, with and without the absolute average", "pictures", "drawn", "done"),
-        "`receptive activations run=RUN maps=[0]`: maps/0, overview.png",
+        *("R2.16", "Feature maps of an image, with and without the absolute average", *_NOT_JUDGED),
+        "`receptive activations run=RUN maps=[0]` draws them: maps/0, overview.png",
     ),
     (
-        *("R4.11", "Segmented images, history of loss and F1, scores of single images", "pictures", "drawn", "done"),
-        "every run's figures/ and test_images.csv; those of phantoms are in docs/segmentation.md: JSRT's terms forbid",
+        *("R4.11", "Segmented images, history of loss and F1, scores of single images", *_NOT_JUDGED),
+        "every run draws them in its figures/ and test_images.csv; here are none: JSRT's terms forbid it",
     ),
 )
 

@@ -20,7 +20,7 @@ from statistics import fmean
 from rich.console import Console
 from scipy import stats
 
-from receptive.files import read_csv
+from receptive.files import read_csv, read_json
 from receptive.manifest import Manifest
 from receptive.report.statistics import ALPHA, difference, holm, spread
 
@@ -43,6 +43,9 @@ class Asked:
         rival: of the other net; None: the values are held against `above` and `below`.
         above: the mean is claimed to be more.
         below: the mean is claimed to be less.
+        nets: whose the values and the rival's are.
+        least: what a value can be; an interval ends there.
+        most: the same.
     """
 
     claim: str
@@ -53,6 +56,9 @@ class Asked:
     rival: Sequence[float] | None = None
     above: float = -math.inf
     below: float = math.inf
+    nets: tuple[str, str] = ("a", "b")
+    least: float = -math.inf
+    most: float = math.inf
 
 
 def claims(output: Path, console: Console) -> list[tuple[str, ...]]:
@@ -67,32 +73,50 @@ def claims(output: Path, console: Console) -> list[tuple[str, ...]]:
 
 
 def survey(study: Path, output: Path, console: Console) -> None:
-    """Take the tables of all finished runs that have a checkpoint and were not looked at yet."""
+    """Take the tables of all finished runs that have a checkpoint, where none are there or older ones than it."""
     for entry in Manifest.read(study).entries.values():
         run, target = entry.run(study), output / entry.folder
-        if target.is_dir() or run.state() != "done" or not (run.checkpoints / "best.ckpt").is_file():
+        checkpoint = run.checkpoints / "best.ckpt"
+        if run.state() != "done" or not checkpoint.is_file():
+            continue
+        if target.is_dir() and (target / _TABLES[0]).stat().st_mtime > checkpoint.stat().st_mtime:
             continue
         console.print(f"activations of {entry.folder}")
         words = [f"run={run.folder}", "probe=true", "correlation=true", "maps=[]", "average_maps=false"]
         normalized = ["batch_norm=true"] if entry.labels["variant"] == "b" else []
         command = [sys.executable, "-m", "receptive", "activations", *words, *normalized]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ})
-        target.mkdir(parents=True)
+        new = output / f".{entry.folder}"  # whole, or not there
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
         for name in _TABLES:
             if (path := run.folder / "activations" / "train" / name).is_file():
-                shutil.copyfile(path, target / name)
+                shutil.copyfile(path, new / name)
+        shutil.rmtree(target, ignore_errors=True)
+        new.rename(target)
+
+
+def _jobs(net: str) -> list[Path]:
+    """The committed runs of a net."""
+    return sorted(path.parent for path in (Path("results") / STUDY / "jobs").glob(f"{net}-*/result.json"))
 
 
 def _networks(folder: Path, net: str) -> list[Tables]:
-    """The tables of each run of a net."""
-    paths = sorted(folder.glob(f"{net}-*"))
+    """The tables of each run of a net that were taken."""
+    paths = [folder / job.name for job in _jobs(net) if (folder / job.name).is_dir()]
     return [{name: read_csv(path / name) for name in _TABLES if (path / name).is_file()} for path in paths]
 
 
 def _histories(net: str) -> list[Rows]:
     """activations.csv of each run of a net."""
-    paths = sorted((Path("results") / STUDY / "jobs").glob(f"{net}-*/activations.csv"))
-    return [read_csv(path) for path in paths]
+    return [read_csv(job / "activations.csv") for job in _jobs(net)]
+
+
+def _epochs() -> str:
+    """Of how many epochs the nets are: `30`."""
+    return " or ".join(
+        map(str, sorted({read_json(job / "result.json")["epochs"] for net in "ab" for job in _jobs(net)}))
+    )
 
 
 def _values(rows: Rows, key: str, kind: str = "ReLU") -> list[float]:
@@ -110,14 +134,17 @@ def _depths(nets: Mapping[str, list[Tables]]) -> Iterator[Asked]:
         name = f"Net {net.upper()}"
         for text, reported, key in (("zeros", "sparser", "zeros"), ("blank maps", "more abstract", "blank")):
             values = [_with_depth(_values(tables["layers.csv"], key)) for tables in networks]
-            yield Asked("R0.6", f"{name}: deeper ReLUs have more {text}", reported, what, values, above=0)
+            yield Asked(
+                "R0.6", f"{name}: deeper ReLUs have more {text}", reported, what, values, above=0, least=-1, most=1
+            )
         picture, classes = (
             [_with_depth([float(row[key]) for row in tables["probe.csv"]]) for tables in networks]
             for key in ("picture_r2", "class_accuracy")
         )
         text = f"{name}: probes of deeper layers tell less of the picture"
-        yield Asked("R1.12", text, "less picture", what, picture, below=0)
-        yield Asked("R1.12", f"{name}: and more of the class", "more class", what, classes, above=0)
+        yield Asked("R1.12", text, "less picture", what, picture, below=0, least=-1, most=1)
+        text = f"{name}: probes of deeper layers tell more of the class"
+        yield Asked("R1.12", text, "more class", what, classes, above=0, least=-1, most=1)
         values = [fmean(_known(tables["correlation.csv"], "mean_absolute")) for tables in networks]
         text = f"{name}: the channels of a layer correlate by less than 0.3 (our reading)"
         yield Asked("R1.12", text, "fairly independent", "mean |correlation| of two channels", values, below=0.3)
@@ -130,7 +157,8 @@ def _nets(a: Sequence[Tables], b: Sequence[Tables]) -> Iterator[Asked]:
         if key == "zeros":
             yield Asked("R0.6", "A's ReLUs are sparser than B's", "A sparser", what, first, second)
         else:
-            yield Asked("R0.6", "B's ReLUs show more dark area than A's", "B darker", what, second, first)
+            text = "B's ReLUs show more dark area than A's"
+            yield Asked("R0.6", text, "B darker", what, second, first, nets=("b", "a"))
 
 
 def _during(histories: Mapping[str, list[Rows]]) -> Iterator[Asked]:
@@ -172,17 +200,20 @@ def _judged(asked: Sequence[Asked]) -> Iterator[tuple[str, ...]]:
     gaps = {one.text: difference(one.values, one.rival) for one in asked if one.rival is not None}
     corrected = dict(zip(gaps, holm([gap.p for gap in gaps.values()]), strict=True))
     for one in asked:
+        what = f"{one.what}, after {_epochs()} epochs"
         if one.rival is not None:
-            ours = f"{_shown(one.values)} against {_shown(one.rival)}"
+            first, second = one.nets
+            ours = f"{first}: {_shown(one.values)}; {second}: {_shown(one.rival)}"
             p = corrected[one.text]
             sign = "holds" if gaps[one.text].value > 0 else "does not hold"
-            verdict, why = (sign if p < ALPHA else "undecided"), f"{one.what}; p={p:.2g}"
+            verdict, why = (sign if p < ALPHA else "undecided"), f"{what}; p={p:.2g}"
         else:
             ours, known = _shown(one.values), spread(one.values)
             inside = one.above < known.low and known.high < one.below
             outside = known.high <= one.above or known.low >= one.below
             verdict = "holds" if inside else "does not hold" if outside else "undecided"
-            why = f"{one.what}; 95 % interval of the mean {known.low:.3g} to {known.high:.3g}"
+            low, high = max(known.low, one.least), min(known.high, one.most)
+            why = f"{what}; 95 % interval of the mean {low:.3g} to {high:.3g}"
         yield one.claim, one.text, one.reported, ours, verdict, why
 
 

@@ -4,6 +4,7 @@
 <!-- results: summary STUDY -->  a row a group of seeds
 <!-- results: source STUDY -->   command, runs, epochs, minutes, commits, machine
 <!-- results: figures STUDY -->  the study's figures
+<!-- results: checks -->         where the rows of `checks` come from
 <!-- results: headline -->       README's table
 <!-- /results -->
 """
@@ -37,12 +38,14 @@ class Pages:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.claims: dict[str, Row] = read_yaml(root / CATALOGUE)
-        self.studies = sorted(path.parent.name for path in (root / "results").glob("*/provenance.json"))
+        found = {path.parent.name for path in (root / "results").glob("*/provenance.json")}
+        self.studies = sorted(found - {_CHECKS})
         self._blocks: dict[str, Callable[[str, Path], str]] = {
             "claims": self._claims,
             "summary": self._summary,
             "source": self._source,
             "figures": self._figures,
+            "checks": self._checks,
             "headline": self._headline,
         }
 
@@ -55,12 +58,23 @@ class Pages:
         """A page as it should be."""
 
         def fill(match: re.Match[str]) -> str:
-            if match["what"] in _OF_A_STUDY and match["of"] not in self.studies:
-                return f"{match[1]}{_waiting(match['of']) if match['what'] == 'source' else ''}{match[5]}"
-            text = self._blocks[match["what"]](match["of"], path.parent)
-            return f"{match[1]}\n{text}\n\n{match[5]}"
+            text = self._text(match["what"], match["of"], path.parent)
+            return f"{match[1]}\n{text}\n\n{match[5]}" if text else f"{match[1]}{match[5]}"
 
         return _BLOCK.sub(fill, path.read_text(encoding="utf-8"))
+
+    def _text(self, what: str, of: str, place: Path) -> str:
+        """What stands between two comments."""
+        make = self._blocks[what]
+        if what not in _OF_A_STUDY:
+            return make(of, place)
+        full = f"{of}_full"  # the same with the report's epochs
+        texts = [make(of, place)] if of in self.studies else []
+        if full in self.studies:
+            texts.append(f"With the report's epochs (`{full}`):\n\n{make(full, place)}")
+        if not texts and what == "source":
+            return f"Not run yet: `receptive train study={of} hydra/launcher=packed`."
+        return "\n\n".join(texts)
 
     def verdicts(self, claim: str) -> list[Row]:
         """What the results say to a claim: rows of claims.csv, and in `from` the study or `checks`."""
@@ -101,12 +115,13 @@ class Pages:
         done, of = source["jobs"]["done"], source["jobs"]["of"]
         runs = f"{done} runs" if done == of else f"{done} of {of} runs so far"
         seeds, epochs = (_span(source[key]) for key in ("seeds", "epochs"))
-        commits = ", ".join(f"{commit[:7]}" for commit in source["commits"])
+        commits = ", ".join(commit[:7] for commit in source["commits"])
+        commits += " with uncommitted changes" if source["dirty"] else ""
         machines = ", ".join(f"{one['device']}, {counted(one['threads'], 'thread')}" for one in source["hardware"])
         dates = source["from"] if source["from"] == source["to"] else f"{source['from']} to {source['to']}"
         return (
-            f"`{source['command']}`: {runs}, seeds {seeds}, {epochs} epochs, {source['minutes']} minutes in all; "
-            f"{machines} a run, {', '.join(source['precision'])}; {dates}, commit {commits}. Mean ± deviation over "
+            f"`{source['command']}`: {runs}, seeds {seeds}, {epochs} epochs, "
+            f"{source['minutes']} minutes summed over them; {machines} a run, {', '.join(source['precision'])}; {dates}, commit {commits}. Mean ± deviation over "
             "seeds (ddof 1)."
         )
 
@@ -116,6 +131,13 @@ class Pages:
         names = sorted(path.name for path in folder.glob("*.png"))
         return "\n\n".join(f"![{study}: {name[:-4]}]({up}results/{study}/figures/{name})" for name in names)
 
+    def _checks(self, _: str, place: Path) -> str:
+        source = read_json(self.root / "results" / _CHECKS / "provenance.json")
+        return (
+            f"`{source['command']}`: {source['device']}, torch {source['versions']['torch'].partition('+')[0]}; "
+            f"{source['day']}, commit {source['code']['commit'][:7]}."
+        )
+
     def _headline(self, _: str, place: Path) -> str:
         titles = ("claim", "what", "report", "ours", "n", "epochs", "STUDY")
         rows = []
@@ -123,14 +145,12 @@ class Pages:
             study = self.root / "results" / one["study"]
             if not (study / "summary.csv").is_file():
                 continue
-            source = read_json(study / "provenance.json")
-            for row in read_csv(study / "summary.csv"):
-                if all(row[key] == str(value) for key, value in one["where"].items()):
-                    count = row[f"{one['metric']} n"]
-                    ours = _spread(row, one["metric"]).partition(" (n=")[0]
-                    epochs = f"{_span(source['epochs'])}{one.get('epochs', '')}"
-                    line = (one["claim"], one["what"], one["reported"], ours, count, epochs)
-                    rows.append([*line, f"`study={one['study']}`"])
+            source, groups = read_json(study / "provenance.json"), read_csv(study / "summary.csv")
+            [row] = [row for row in groups if all(row[key] == str(value) for key, value in one["where"].items())]
+            ours = _spread(row, one["metric"]).partition(" (n=")[0]
+            epochs = f"{_span(source['epochs'])}{one.get('epochs', '')}"
+            line = (one["claim"], one["what"], one["reported"], ours, row[f"{one['metric']} n"], epochs)
+            rows.append([*line, f"`study={one['study']}`"])
         return markdown_table(titles, rows)
 
 
@@ -141,10 +161,6 @@ def write(root: Path) -> list[Path]:
     for path in changed:
         write_atomically(path, pages.filled(path))
     return changed
-
-
-def _waiting(study: str) -> str:
-    return f"\nNot run yet: `receptive train study={study} hydra/launcher=packed`.\n\n"
 
 
 def _spread(row: Row, metric: str) -> str:

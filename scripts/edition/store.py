@@ -11,6 +11,7 @@ provenance.json   command, commits, code, data, versions, machine, minutes
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
@@ -21,8 +22,9 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from receptive.console import counted
+from receptive.errors import InputError
 from receptive.files import read_json, read_yaml, write_atomically
-from receptive.manifest import NAME as MANIFEST
 from receptive.manifest import Manifest
 from receptive.report.report import write_report
 from receptive.report.selections import NOTED
@@ -44,9 +46,12 @@ def restore(study: str) -> int:
     if not source.is_dir():
         return 0
     target.mkdir(parents=True, exist_ok=True)
-    for name in (MANIFEST, NOTED):
-        if (source / name).is_file() and not (target / name).exists():
-            shutil.copyfile(source / name, target / name)
+    committed, there = Manifest.read(source), Manifest.read(target)
+    if lacking := set(committed.entries) - set(there.entries):
+        kept = there if there.entries else committed
+        replace(kept, entries=there.entries | {key: committed.entries[key] for key in lacking}).write(target)
+    if (source / NOTED).is_file() and not (target / NOTED).exists():
+        shutil.copyfile(source / NOTED, target / NOTED)
     missing = [path for path in _jobs(source) if Run(target / path.name).state() not in ("done", "running")]
     for path in missing:
         shutil.rmtree(target / path.name, ignore_errors=True)
@@ -62,16 +67,22 @@ def collect(study: str, console: Console) -> int:
         console: gets the report.
 
     Raises:
-        InputError: nothing was run there.
+        InputError: nothing was finished there, or runs that are committed are not there.
     """
     source, target = STUDIES / study, RESULTS / study
-    write_report(source, console)
     manifest = Manifest.read(source)
     done = [run for entry in manifest.entries.values() if (run := entry.run(source)).state() == "done"]
+    if not done:
+        raise InputError(f"{source}: no run of it is done")
+    names = {run.folder.name for run in done}
+    if lost := sorted(path.name for path in _jobs(target / "jobs") if path.name not in names):
+        raise InputError(
+            f"{source} lacks {counted(len(lost), 'run')} of {target}, such as {lost[0]}: python scripts/results.py "
+            f"restore {study} first; where the study has changed since, delete {target}"
+        )
+    write_report(source, console)
     for run in done:
         _take(run, target / "jobs" / run.folder.name)
-    for stale in set(_jobs(target / "jobs")) - {target / "jobs" / run.folder.name for run in done}:
-        shutil.rmtree(stale)
     entries = {key: replace(entry, overrides=_portable(entry.overrides)) for key, entry in manifest.entries.items()}
     replace(manifest, entries=entries).write(target / "jobs")
     if (source / NOTED).is_file():
@@ -109,17 +120,19 @@ def _provenance(study: str, runs: Iterable[Run], jobs: int) -> dict[str, Any]:
     """Where a study's figures come from; what differs between its runs stands in a list."""
     results = [read_json(run.result_path) for run in runs]
     statuses = [asdict(run.status()) for run in runs]
+    seeds = sorted({result["seed"] for result in results})
     return {
         "study": study,
-        "command": _command(study),
+        "command": _command(study, seeds),
         "jobs": {"done": len(results), "of": jobs},
-        "seeds": sorted({result["seed"] for result in results}),
+        "seeds": seeds,
         "epochs": sorted({result["epochs"] for result in results}),
         "minutes": round(sum(result["seconds"] for result in results) / 60, 1),
         "from": _day(min((status["started"] for status in statuses), default=None)),
         "to": _day(max((status["ended"] for status in statuses), default=None)),
         "commits": _distinct(result["code"]["commit"] for result in results),
         "code": _distinct(result["code"]["hash"] for result in results),
+        "dirty": any(result["code"]["dirty"] for result in results),
         "data": _distinct(result["data"]["checksums"] for result in results),
         "versions": _distinct(result["versions"] for result in results),
         "hardware": _distinct(result["hardware"] for result in results),
@@ -127,10 +140,15 @@ def _provenance(study: str, runs: Iterable[Run], jobs: int) -> dict[str, Any]:
     }
 
 
-def _command(study: str) -> str:
+def _command(study: str, seeds: list[int]) -> str:
+    """What runs all of it: the study as its file has it, or what reproduce.sh makes of it."""
     name = study.removesuffix("_full")
-    own = f"receptive train study={name} hydra/launcher=packed"
-    return own if name == study else f"FULL=1 scripts/reproduce.sh {name}"
+    path = Path("conf/study") / f"{name}.yaml"
+    known = re.search(r"seed: \W*range\((\d+)\)", path.read_text(encoding="utf-8")) if path.is_file() else None
+    more = f"SEEDS={len(seeds)} " if known and len(seeds) > int(known[1]) else ""
+    if name == study and not more:
+        return f"receptive train study={name} hydra/launcher=packed"
+    return f"{more}{'FULL=1 ' if name != study else ''}scripts/reproduce.sh {name}"
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:

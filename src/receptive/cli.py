@@ -16,7 +16,6 @@ from receptive.arguments import Parser, PlainVerb, UsageError, VerbGroup, add_ch
 from receptive.comments import keys
 from receptive.errors import InputError
 from receptive.help import composed_help
-from receptive.report.places import studies_run
 from receptive.signals import Interrupted
 
 VERBS = {
@@ -98,11 +97,11 @@ def _declare_wandb_sweep(parser: Parser) -> None:
 _WANDB = {
     "sync": (
         "send what W&B lacks of runs: FOLDER_OR_STUDY ...",
-        PlainVerb(verbs.wandb_sync, _declare_sync, studies_run),
+        PlainVerb(verbs.wandb_sync, _declare_sync, verbs.studies_run),
     ),
     "dashboard": (
         "a workspace and a report page of a study: FOLDER_OR_STUDY",
-        PlainVerb(verbs.wandb_dashboard, _declare_dashboard, studies_run),
+        PlainVerb(verbs.wandb_dashboard, _declare_dashboard, verbs.studies_run),
     ),
     "sweep": (
         "the file for a sweep that W&B steers: OVERRIDE ...",
@@ -115,9 +114,9 @@ _OF_GROUPS = ("train", "summary")
 
 # Verbs with plain arguments; all others are composed by Hydra.
 _PLAIN: dict[str, PlainVerb | VerbGroup] = {
-    "status": PlainVerb(verbs.status, _declare_status, studies_run),
-    "cancel": PlainVerb(verbs.cancel, _declare_place, studies_run),
-    "report": PlainVerb(verbs.report, _declare_place, studies_run),
+    "status": PlainVerb(verbs.status, _declare_status, verbs.studies_run),
+    "cancel": PlainVerb(verbs.cancel, _declare_place, verbs.studies_run),
+    "report": PlainVerb(verbs.report, _declare_place, verbs.studies_run),
     "wandb": VerbGroup(_WANDB),
     "operators": PlainVerb(
         verbs.operators,

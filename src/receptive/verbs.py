@@ -241,6 +241,13 @@ def cancel(place: str) -> int:
     return 0 if cancel_jobs(find_folder(place), Console(markup=False)) else 1
 
 
+def studies_run() -> list[str]:
+    """The names that a study may be given by, for completion."""
+    from receptive.report.places import studies_run as names
+
+    return names()
+
+
 def wandb_sync(places: Sequence[str]) -> int:
     """`receptive wandb sync FOLDER_OR_STUDY...`: gives 0 when W&B has all of them."""
     from rich.console import Console

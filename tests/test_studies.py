@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.types import RunMode
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from tests.conftest import Cli
 
 from receptive.config import conf_dir, register_resolvers
@@ -27,15 +27,20 @@ CLAIMED = (  # what the reports claim and a study can judge
 )
 
 
-@functools.cache
-def points_of(name: str) -> tuple[list[Point], list[dict]]:
-    """The points of a study and its claims, without composing any."""
+def composed(name: str) -> tuple[list[Point], DictConfig, ConfigLoaderImpl]:
+    """The points of a study, its config, and what composes them."""
     register_resolvers()
     loader = ConfigLoaderImpl(create_config_search_path(str(conf_dir())))
     config = loader.load_configuration("train", [f"study={name}"], run_mode=RunMode.MULTIRUN)
     sweeper = OmegaConf.to_container(config.hydra.sweeper, resolve=False)
-    points = expand(loader, [f"study={name}"], sweeper["params"], sweeper["variants"])
-    return points, sweeper["claims"] or []
+    return expand(loader, [f"study={name}"], sweeper["params"], sweeper["variants"]), config, loader
+
+
+@functools.cache
+def points_of(name: str) -> tuple[list[Point], list[dict]]:
+    """The points of a study and its claims, without composing any."""
+    points, config, _ = composed(name)
+    return points, list(OmegaConf.to_container(config.hydra.sweeper, resolve=False)["claims"] or [])
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -121,8 +121,8 @@ class Pages:
         dates = source["from"] if source["from"] == source["to"] else f"{source['from']} to {source['to']}"
         return (
             f"`{source['command']}`: {runs}, seeds {seeds}, {epochs} epochs, "
-            f"{source['minutes']} minutes summed over them; {machines} a run, {', '.join(source['precision'])}; {dates}, commit {commits}. Mean ± deviation over "
-            "seeds (ddof 1)."
+            f"{source['minutes']} minutes summed over them; {machines} a run, {', '.join(source['precision'])}; "
+            f"{dates}, commit {commits}. Mean ± deviation over seeds (ddof 1)."
         )
 
     def _figures(self, study: str, place: Path) -> str:

@@ -47,9 +47,9 @@ def restore(study: str) -> int:
         return 0
     target.mkdir(parents=True, exist_ok=True)
     committed, there = Manifest.read(source), Manifest.read(target)
-    if lacking := set(committed.entries) - set(there.entries):
+    if set(committed.entries) - set(there.entries):
         kept = there if there.entries else committed
-        replace(kept, entries=there.entries | {key: committed.entries[key] for key in lacking}).write(target)
+        replace(kept, entries=committed.entries | there.entries).write(target)
     if (source / NOTED).is_file() and not (target / NOTED).exists():
         shutil.copyfile(source / NOTED, target / NOTED)
     missing = [path for path in _jobs(source) if Run(target / path.name).state() not in ("done", "running")]
@@ -123,7 +123,7 @@ def _provenance(study: str, runs: Iterable[Run], jobs: int) -> dict[str, Any]:
     seeds = sorted({result["seed"] for result in results})
     return {
         "study": study,
-        "command": _command(study, seeds),
+        "command": command_of(study, seeds),
         "jobs": {"done": len(results), "of": jobs},
         "seeds": seeds,
         "epochs": sorted({result["epochs"] for result in results}),
@@ -140,7 +140,7 @@ def _provenance(study: str, runs: Iterable[Run], jobs: int) -> dict[str, Any]:
     }
 
 
-def _command(study: str, seeds: list[int]) -> str:
+def command_of(study: str, seeds: list[int]) -> str:
     """What runs all of it: the study as its file has it, or what reproduce.sh makes of it."""
     name = study.removesuffix("_full")
     path = Path("conf/study") / f"{name}.yaml"

@@ -9,19 +9,22 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from tests.conftest import Cli
+from tests.test_studies import composed
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from scripts.edition import pages, store  # noqa: E402
+from scripts.edition import checks, pages, store  # noqa: E402
 
 from receptive.config import fingerprint  # noqa: E402
+from receptive.errors import InputError  # noqa: E402
 from receptive.files import read_csv, read_json  # noqa: E402
 from receptive.manifest import Manifest  # noqa: E402
 from receptive.runs import Run  # noqa: E402
+from receptive.sweeps.jobs import JobComposer  # noqa: E402
 
 RESULTS = ROOT / "results"
-STUDIES = sorted(path.parent.name for path in RESULTS.glob("*/provenance.json"))
+STUDIES = sorted(path.parent.name for path in RESULTS.glob("*/provenance.json") if path.parent.name != "checks")
 QUIET = Console(quiet=True)
 
 
@@ -97,3 +100,59 @@ def test_restored_runs_count_as_done(cli: Cli, tmp_path: Path) -> None:
     assert store.collect("tiny", QUIET) == 2
     assert read_json(kept / "provenance.json")["jobs"] == {"done": 2, "of": 2}
     assert store.restore("other") == 0
+
+
+def test_nothing_that_is_committed_is_dropped(cli: Cli, tmp_path: Path) -> None:
+    """Also where outputs/ holds a part of the runs alone, or others."""
+    command = ("train", "-m", "trainer=debug", "hydra.sweep.dir=outputs/studies/tiny")
+    assert cli(*command, "seed=0,1")[0] == 0
+    assert store.collect("tiny", QUIET) == 2
+    order = list(Manifest.read(tmp_path / "results" / "tiny" / "jobs").entries)
+    (tmp_path / "outputs").rename(tmp_path / "gone")
+    assert cli(*command, "seed=2")[0] == 0
+    with pytest.raises(
+        InputError, match=r"lacks 2 runs of results/tiny, such as .*: python scripts/results.py restore"
+    ):
+        store.collect("tiny", QUIET)
+    assert len(list((tmp_path / "results" / "tiny" / "jobs").glob("*/config.yaml"))) == 2
+    assert store.restore("tiny") == 2
+    assert store.collect("tiny", QUIET) == 3
+    entries = Manifest.read(tmp_path / "results" / "tiny" / "jobs").entries
+    assert list(entries)[:2] == order
+    assert read_json(tmp_path / "results" / "tiny" / "provenance.json")["seeds"] == [0, 1, 2]
+
+
+def test_nothing_is_collected_where_nothing_is_done(cli: Cli, tmp_path: Path) -> None:
+    command = ("train", "-m", "trainer=debug", "seed=0,1", "optimizer.lr=1e30", "hydra.sweep.dir=outputs/studies/tiny")
+    assert cli(*command)[0] == 1
+    for study in ("tiny", "absent"):
+        with pytest.raises(InputError, match=f"outputs/studies/{study}: no run of it is done"):
+            store.collect(study, QUIET)
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("study", [study for study in STUDIES if not study.endswith("_full")])
+def test_committed_runs_are_those_that_the_study_would_run(study: str) -> None:
+    """After a change of what it computes: delete results/STUDY, and run it again."""
+    points, config, loader = composed(study)
+    composer = JobComposer(loader, config, Path("outputs"), download=False)
+    wanted = {job.fingerprint for point in points if (job := composer.job(point)[0]) is not None}
+    seeds = {point.labels["seed"] for point in points}
+    entries = Manifest.read(RESULTS / study / "jobs").entries
+    assert {key for key, entry in entries.items() if entry.labels["seed"] in seeds} == wanted
+
+
+@pytest.mark.parametrize("seeds", [3, 10])
+def test_the_command_that_is_told_runs_these_seeds(monkeypatch: pytest.MonkeyPatch, seeds: int) -> None:
+    monkeypatch.chdir(ROOT)
+    command = store.command_of("jsrt_unet", list(range(seeds)))
+    plain = "receptive train study=jsrt_unet hydra/launcher=packed"
+    assert command == (plain if seeds == 3 else "SEEDS=10 scripts/reproduce.sh jsrt_unet")
+    full = store.command_of("jsrt_unet_full", list(range(seeds)))
+    assert full == ("" if seeds == 3 else "SEEDS=10 ") + "FULL=1 scripts/reproduce.sh jsrt_unet"
+
+
+def test_what_is_computed_on_the_spot_gives_the_verdicts_that_are_committed() -> None:
+    rows = read_csv(RESULTS / "checks" / "claims.csv")
+    judged = [(row["claim"], row["what it says"], row["verdict"]) for row in rows]
+    assert {(row[0], row[1], row[4]) for row in checks.on_the_spot()} <= set(judged)

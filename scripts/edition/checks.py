@@ -31,9 +31,6 @@ OUTPUT = Path("results/checks")
 
 def write(console: Console) -> None:
     """Judge all of them and write the verdicts."""
-    rows = [*on_the_spot(), *layers.claims(OUTPUT, console), *_PICTURES]
-    OUTPUT.mkdir(parents=True, exist_ok=True)
-    write_csv(OUTPUT / "claims.csv", CLAIM_TITLES, (dict(zip(CLAIM_TITLES, row, strict=True)) for row in rows))
     source = {
         "command": "python scripts/results.py check",
         "day": datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -41,6 +38,9 @@ def write(console: Console) -> None:
         "versions": provenance.versions(),
         "device": provenance.cpu_name(),
     }
+    rows = [*on_the_spot(), *layers.claims(OUTPUT, console), *_PICTURES]
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    write_csv(OUTPUT / "claims.csv", CLAIM_TITLES, (dict(zip(CLAIM_TITLES, row, strict=True)) for row in rows))
     write_atomically(OUTPUT / "provenance.json", json.dumps(source, indent=1) + "\n")
     for row in rows:
         console.print(f"{row[0]:<6} {row[4]:<13} {row[1]}", highlight=False, soft_wrap=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from receptive.console import counted
 from receptive.files import read_csv, read_json, read_yaml, write_atomically
@@ -115,8 +116,7 @@ class Pages:
         done, of = source["jobs"]["done"], source["jobs"]["of"]
         runs = f"{done} runs" if done == of else f"{done} of {of} runs so far"
         seeds, epochs = (_span(source[key]) for key in ("seeds", "epochs"))
-        commits = ", ".join(commit[:7] for commit in source["commits"])
-        commits += " with uncommitted changes" if source["dirty"] else ""
+        commits = ", ".join(commit[:7] for commit in source["commits"]) + _changes(source)
         machines = ", ".join(f"{one['device']}, {counted(one['threads'], 'thread')}" for one in source["hardware"])
         dates = source["from"] if source["from"] == source["to"] else f"{source['from']} to {source['to']}"
         return (
@@ -135,7 +135,7 @@ class Pages:
         source = read_json(self.root / "results" / _CHECKS / "provenance.json")
         return (
             f"`{source['command']}`: {source['device']}, torch {source['versions']['torch'].partition('+')[0]}; "
-            f"{source['day']}, commit {source['code']['commit'][:7]}."
+            f"{source['day']}, commit {source['code']['commit'][:7]}{_changes(source['code'])}."
         )
 
     def _headline(self, _: str, place: Path) -> str:
@@ -172,6 +172,10 @@ def _spread(row: Row, metric: str) -> str:
     deviation = row[f"{metric} deviation"]
     spread = f" ± {metric_text(metric, float(deviation))}" if deviation else ""
     return f"{mean.removesuffix(' %') if spread and mean.endswith('%') else mean}{spread} (n={count})"
+
+
+def _changes(source: dict[str, Any]) -> str:
+    return " with uncommitted changes" if source["dirty"] else ""
 
 
 def _span(values: list[int]) -> str:

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
+from tests.conftest import train
 from torch import Tensor, nn
 
-from receptive.cli import main
 from receptive.inference import Predictor
 from receptive.optimizers import schedules
 from receptive.runs import Run
@@ -20,23 +19,16 @@ from receptive.tasks.classification import ClassificationTask
 from receptive.trainer import TrainerOptions
 
 DIGITS = (
+    "hydra.run.dir=run",
     *("model.channels=[4,6]", "model.norm=batch", "trainer.max_epochs=1", "trainer.limit_train_batches=20"),
     *("trainer.precision=32-true", "data.validation=100"),
 )
 PHANTOMS = (
+    "hydra.run.dir=run",
     *("data=phantoms", "model=unet", "model.base_channels=2", "model.depth=1", "data.source.image_size=32"),
     *("data.source.train_images=10", "data.source.test_images=3", "data.validation=2", "data.batch_size=4"),
     *("trainer.max_epochs=1", "trainer.precision=32-true"),
 )
-
-
-def _trained(folder: Path, *options: str) -> Path:
-    GlobalHydra.instance().clear()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("RECEPTIVE_DATA_DIR", raising=False)
-        assert main(("train", "hydra.run.dir=run", *options)) == 0
-    return folder / "run"
 
 
 @pytest.fixture(autouse=True)
@@ -46,25 +38,15 @@ def _coarse(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def _trained_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _trained(tmp_path_factory.mktemp("digits"), *DIGITS)
+def trained_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `digit_run` copies: Conv2d, BatchNorm2d, ReLU and MaxPool2d twice, Flatten, Linear."""
+    return train(tmp_path_factory.mktemp("digits"), *DIGITS)
 
 
 @pytest.fixture(scope="session")
-def _trained_phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _trained(tmp_path_factory.mktemp("phantoms"), *PHANTOMS)
-
-
-@pytest.fixture
-def digit_run(_trained_digits: Path, tmp_path: Path) -> Run:
-    """A finished run of digits in `run`: Conv2d, BatchNorm2d, ReLU and MaxPool2d twice, Flatten, Linear."""
-    return Run(Path(shutil.copytree(_trained_digits, tmp_path / "run")))
-
-
-@pytest.fixture
-def phantom_run(_trained_phantoms: Path, tmp_path: Path) -> Run:
-    """A finished run of a small U-Net in `run`."""
-    return Run(Path(shutil.copytree(_trained_phantoms, tmp_path / "run")))
+def trained_phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `phantom_run` copies: a small U-Net."""
+    return train(tmp_path_factory.mktemp("phantoms"), *PHANTOMS)
 
 
 Sibling = Callable[..., Run]

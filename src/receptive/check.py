@@ -22,8 +22,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from receptive.config import did_you_mean, plain
 from receptive.errors import InputError
+from receptive.model_check import model_faults, unweighted
 from receptive.signatures import TARGET_PREFIXES, guilty, target_faults
-from receptive.trial import model_faults, unweighted
 
 if TYPE_CHECKING:
     from torch import nn

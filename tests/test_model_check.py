@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from receptive.data.source import Facts
+from receptive.model_check import model_faults, unweighted
 from receptive.models.mnist_net import MnistNet
-from receptive.trial import model_faults, unweighted
 
 ONE = Facts(1, (28, 28), tuple("0123456789"), (0.5,), (0.5,))
 SEVERAL = dataclasses.replace(ONE, image_size=(64, 64), image_sizes=((32, 32), (48, 48), (64, 64)))

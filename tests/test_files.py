@@ -1,5 +1,7 @@
 """Files are replaced whole, and what is damaged is told with its name."""
 
+import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from receptive.errors import InputError
-from receptive.files import read_csv, read_json, read_yaml, write_atomically, write_csv
+from receptive.files import read_csv, read_json, read_yaml, try_lock, wait_for_lock, write_atomically, write_csv
 from receptive.runs import Run
 
 
@@ -57,3 +59,18 @@ def test_a_damaged_json_is_named(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(InputError, match=r"status\.json is damaged"):
         read_json(path)
+
+
+def test_where_the_file_system_refuses_locks_everybody_gets_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open(tmp_path / "lock", "a") as mine, open(tmp_path / "lock", "a") as theirs:
+        assert try_lock(mine.fileno())
+        assert not try_lock(theirs.fileno())
+
+        def refuse(descriptor: int, kind: int) -> None:
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr(fcntl, "flock", refuse)
+        assert try_lock(theirs.fileno())
+        wait_for_lock(theirs.fileno())

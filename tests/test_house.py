@@ -70,7 +70,7 @@ HOUSE = {
     "journal": "files runs signatures",
     "slurm": "files signals",
     "runs": "files lease",
-    "lease": "",
+    "lease": "files",
     "provenance": "config",
     "config": "",
     "signals": "",

@@ -62,6 +62,17 @@ def wait_for_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> None:
             raise
 
 
+def try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
+    """Get a lock on an open file at once, if nobody holds it; where the file system refuses locks everybody gets it."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The content of a JSON file of a run or sweep; InputError when it is not a JSON object."""
     try:

@@ -6,7 +6,6 @@ Optuna is imported within: only searches need it.
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import os
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from annotated_types import Ge
 
 from receptive.errors import InputError
-from receptive.files import read_json, write_atomically
+from receptive.files import read_json, wait_for_lock, write_atomically
 from receptive.runs import Run
 from receptive.signatures import option_faults
 
@@ -152,7 +151,7 @@ class _KernelLock:
 
     def acquire(self) -> bool:
         self._handle = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o644)
-        fcntl.flock(self._handle, fcntl.LOCK_EX)
+        wait_for_lock(self._handle)
         return True
 
     def release(self) -> None:

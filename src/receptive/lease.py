@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from receptive.files import try_lock
+
 BEAT = 10.0  # seconds between two
 DEAD = 45.0  # seconds without one after which nobody is there; clocks of the nodes may differ by some
 _PATIENCE = 0.5  # seconds; a reader of the state holds the lock for microseconds
@@ -32,7 +34,7 @@ def leased(path: Path) -> Iterator[None]:
     """
     with open(path, "a") as file:
         deadline = time.monotonic() + _PATIENCE
-        while not _locked(file.fileno(), fcntl.LOCK_EX):
+        while not try_lock(file.fileno()):
             if time.monotonic() > deadline:
                 raise Taken(str(path))
             time.sleep(0.02)
@@ -50,7 +52,7 @@ def is_leased(path: Path) -> bool:
     """Whether a process that this machine's kernel knows of holds the lock."""
     try:
         with open(path) as file:
-            return not _locked(file.fileno(), fcntl.LOCK_SH)
+            return not try_lock(file.fileno(), fcntl.LOCK_SH)
     except FileNotFoundError:
         return False
 
@@ -73,17 +75,6 @@ def is_beating(path: Path) -> bool:
         return time.time() - path.stat().st_mtime < DEAD
     except OSError:
         return False
-
-
-def _locked(descriptor: int, kind: int) -> bool:
-    """Try to get a lock; where the file system knows none everybody gets it."""
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass
-    return True
 
 
 def _beat(path: Path, ended: threading.Event) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from receptive.files import locked, wait_for_lock, write_atomically
+from receptive.files import locked, try_lock, wait_for_lock, write_atomically
 
 _LOCK, _LIST = "driver.lock", "drivers"  # the list: a line a driver, its machine and process
 
@@ -34,12 +34,9 @@ def is_driven(root: Path) -> bool:
     """Whether any driver of this sweep is alive."""
     try:
         with open(root / _LOCK) as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+            return not try_lock(file.fileno())
     except OSError:
         return False
-    return False
 
 
 def drivers(root: Path) -> list[tuple[str, int]]:

@@ -6,7 +6,6 @@ runs. A command that goes on finds out from these three what is still to be run 
 
 from __future__ import annotations
 
-import fcntl
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from receptive.errors import InputError
+from receptive.files import try_lock, wait_for_lock
 from receptive.journal import NAME, TrialFile
 from receptive.manifest import Manifest
 from receptive.metrics import metric_text
@@ -287,9 +287,7 @@ def _start_over(root: Path) -> None:
 def _alone(root: Path, console: Console) -> Iterator[None]:
     """Be the only command that searches in a folder; wait for another one."""
     with open(root / "search.lock", "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(file.fileno()):
             console.print(f"another command searches in {shown(root)}: waiting for it", highlight=False, soft_wrap=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            wait_for_lock(file.fileno())
         yield

@@ -5,6 +5,7 @@
 <!-- results: source STUDY -->   command, runs, epochs, minutes, commits, machine
 <!-- results: figures STUDY -->  the study's figures
 <!-- results: checks -->         where the rows of `checks` come from
+<!-- results: tally -->          a row a report: how many verdicts of each kind
 <!-- results: headline -->       README's table
 <!-- /results -->
 """
@@ -12,6 +13,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,7 @@ class Pages:
             "source": self._source,
             "figures": self._figures,
             "checks": self._checks,
+            "tally": self._tally,
             "headline": self._headline,
         }
 
@@ -137,6 +140,17 @@ class Pages:
             f"`{source['command']}`: {source['device']}, torch {source['versions']['torch'].partition('+')[0]}; "
             f"{source['day']}, commit {source['code']['commit'][:7]}{_changes(source['code'])}."
         )
+
+    def _tally(self, _: str, place: Path) -> str:
+        counts: dict[str, Counter[str]] = {}
+        for name in self.claims:
+            verdicts = [row["verdict"] for row in self.verdicts(name)] or ["open"]
+            counts.setdefault(name.partition(".")[0], Counter()).update(["claims", *verdicts])
+        titles = ("claims", "holds", "does not hold", "undecided", "not judged", "open")
+        rows = [[report, *(str(count[title] or "") for title in titles)] for report, count in counts.items()]
+        total = sum(counts.values(), Counter())
+        assert set(total) <= set(titles)
+        return markdown_table(("report", *titles), [*rows, ["all", *(str(total[title]) for title in titles)]])
 
     def _headline(self, _: str, place: Path) -> str:
         titles = ("claim", "what", "report", "ours", "n", "epochs", "STUDY")

@@ -17,7 +17,7 @@ PYTEST := OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test coverage slow browser slurm check actionlint format lock wheel docs linkcheck reference clean
+.PHONY: help environment demo test coverage slow browser shells slurm check actionlint format lock wheel docs linkcheck reference clean
 
 help:  ## this list
 	@echo "make TARGET, one of:"
@@ -49,6 +49,9 @@ slow: $(STAMP)  ## the proofs that take minutes; with RECEPTIVE_DATA_DIR those o
 
 browser: $(STAMP)  ## the HTML report in a real browser: chromium of the system, or CHROMIUM=/path/to/it
 	$(PYTEST) -m browser tests/report </dev/null
+
+shells: $(STAMP)  ## completion in zsh and fish, which have to be installed; that in bash is of the suite
+	$(PYTEST) -m shells tests/test_completion.py </dev/null
 
 slurm: $(STAMP)  ## the launchers on a real Slurm of one node, for root: scripts/slurm_test_cluster.sh install
 	$(PYTEST) -m slurm --durations=8 tests/cluster </dev/null

@@ -26,6 +26,7 @@ from receptive.report.statistics import ALPHA, difference, holm, spread
 
 STUDY = "cifar10_batch_norm"
 _TABLES = ("layers.csv", "probe.csv", "correlation.csv", "batch_norm.csv")
+_CORRELATION = (-1, 1)
 Rows = list[dict[str, str]]
 Tables = dict[str, Rows]
 
@@ -44,8 +45,7 @@ class Asked:
         above: the mean is claimed to be more.
         below: the mean is claimed to be less.
         nets: whose the values and the rival's are.
-        least: what a value can be; an interval ends there.
-        most: the same.
+        bounds: from where to where a value can be; an interval ends there.
     """
 
     claim: str
@@ -57,8 +57,7 @@ class Asked:
     above: float = -math.inf
     below: float = math.inf
     nets: tuple[str, str] = ("a", "b")
-    least: float = -math.inf
-    most: float = math.inf
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
 
 def claims(output: Path, console: Console) -> list[tuple[str, ...]]:
@@ -114,9 +113,8 @@ def _histories(net: str) -> list[Rows]:
 
 def _epochs() -> str:
     """Of how many epochs the nets are: `30`."""
-    return " or ".join(
-        map(str, sorted({read_json(job / "result.json")["epochs"] for net in "ab" for job in _jobs(net)}))
-    )
+    known = {read_json(job / "result.json")["epochs"] for net in "ab" for job in _jobs(net)}
+    return " or ".join(map(str, sorted(known)))
 
 
 def _values(rows: Rows, key: str, kind: str = "ReLU") -> list[float]:
@@ -132,19 +130,18 @@ def _depths(nets: Mapping[str, list[Tables]]) -> Iterator[Asked]:
     what = "rank correlation with depth"
     for net, networks in nets.items():
         name = f"Net {net.upper()}"
-        for text, reported, key in (("zeros", "sparser", "zeros"), ("blank maps", "more abstract", "blank")):
+        for more, reported, key in (("zeros", "sparser", "zeros"), ("blank maps", "more abstract", "blank")):
             values = [_with_depth(_values(tables["layers.csv"], key)) for tables in networks]
-            yield Asked(
-                "R0.6", f"{name}: deeper ReLUs have more {text}", reported, what, values, above=0, least=-1, most=1
-            )
+            text = f"{name}: deeper ReLUs have more {more}"
+            yield Asked("R0.6", text, reported, what, values, above=0, bounds=_CORRELATION)
         picture, classes = (
             [_with_depth([float(row[key]) for row in tables["probe.csv"]]) for tables in networks]
             for key in ("picture_r2", "class_accuracy")
         )
         text = f"{name}: probes of deeper layers tell less of the picture"
-        yield Asked("R1.12", text, "less picture", what, picture, below=0, least=-1, most=1)
+        yield Asked("R1.12", text, "less picture", what, picture, below=0, bounds=_CORRELATION)
         text = f"{name}: probes of deeper layers tell more of the class"
-        yield Asked("R1.12", text, "more class", what, classes, above=0, least=-1, most=1)
+        yield Asked("R1.12", text, "more class", what, classes, above=0, bounds=_CORRELATION)
         values = [fmean(_known(tables["correlation.csv"], "mean_absolute")) for tables in networks]
         text = f"{name}: the channels of a layer correlate by less than 0.3 (our reading)"
         yield Asked("R1.12", text, "fairly independent", "mean |correlation| of two channels", values, below=0.3)
@@ -199,8 +196,9 @@ def _judged(asked: Sequence[Asked]) -> Iterator[tuple[str, ...]]:
     """Comparisons by Welch's test, corrected together (Holm); single nets by the 95 % interval of the mean."""
     gaps = {one.text: difference(one.values, one.rival) for one in asked if one.rival is not None}
     corrected = dict(zip(gaps, holm([gap.p for gap in gaps.values()]), strict=True))
+    epochs = _epochs()
     for one in asked:
-        what = f"{one.what}, after {_epochs()} epochs"
+        what = f"{one.what}, after {epochs} epochs"
         if one.rival is not None:
             first, second = one.nets
             ours = f"{first}: {_shown(one.values)}; {second}: {_shown(one.rival)}"
@@ -212,7 +210,7 @@ def _judged(asked: Sequence[Asked]) -> Iterator[tuple[str, ...]]:
             inside = one.above < known.low and known.high < one.below
             outside = known.high <= one.above or known.low >= one.below
             verdict = "holds" if inside else "does not hold" if outside else "undecided"
-            low, high = max(known.low, one.least), min(known.high, one.most)
+            low, high = max(known.low, one.bounds[0]), min(known.high, one.bounds[1])
             why = f"{what}; 95 % interval of the mean {low:.3g} to {high:.3g}"
         yield one.claim, one.text, one.reported, ours, verdict, why
 

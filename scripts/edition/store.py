@@ -144,8 +144,9 @@ def command_of(study: str, seeds: list[int]) -> str:
     """What runs all of it: the study as its file has it, or what reproduce.sh makes of it."""
     name = study.removesuffix("_full")
     path = Path("conf/study") / f"{name}.yaml"
-    known = re.search(r"seed: \W*range\((\d+)\)", path.read_text(encoding="utf-8")) if path.is_file() else None
-    more = f"SEEDS={len(seeds)} " if known and len(seeds) > int(known[1]) else ""
+    known = read_yaml(path)["hydra"]["sweeper"]["params"]["seed"] if path.is_file() else ""
+    its = re.fullmatch(r"range\((\d+)\)", known)
+    more = f"SEEDS={len(seeds)} " if its and len(seeds) > int(its[1]) else ""
     if name == study and not more:
         return f"receptive train study={name} hydra/launcher=packed"
     return f"{more}{'FULL=1 ' if name != study else ''}scripts/reproduce.sh {name}"

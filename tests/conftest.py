@@ -1,6 +1,7 @@
 """Tiny data sets in the real on-disk formats, all below one folder."""
 
 import csv
+import gc
 import hashlib
 import os
 import pickle
@@ -40,6 +41,12 @@ if profile := os.environ.get("HYPOTHESIS_PROFILE"):
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background: processes of tests would never stop
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: no collection of garbage looks at it again (each would, for a tenth of a second)."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

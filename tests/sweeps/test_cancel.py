@@ -36,6 +36,7 @@ def started(*arguments: str, folder: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_sweep_is_stopped_and_goes_on(cli: Cli, tmp_path: Path) -> None:
     """Its command first, else it would give the next jobs to its workers."""
     options = (

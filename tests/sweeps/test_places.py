@@ -55,6 +55,7 @@ def test_gpus_keep_the_names_that_they_were_given(
     assert visible_gpus() == names
 
 
+@pytest.mark.slow
 def test_a_system_that_pins_no_processes_packs_too(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """As macOS."""
     for name in ("sched_getaffinity", "sched_setaffinity"):

@@ -44,9 +44,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background
 
 
 def pytest_collection_finish() -> None:
-    """What is imported by now stays: no collection of garbage looks at it again (each would, for a tenth of a second)."""
+    """What is imported by now stays: no collection of garbage looks at it again, for a tenth of a second each."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """It goes in the end, or its libraries would tell of leaks."""
+    gc.unfreeze()
 
 
 @pytest.fixture

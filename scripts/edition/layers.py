@@ -22,6 +22,7 @@ from scipy import stats
 
 from receptive.files import read_csv, read_json
 from receptive.manifest import Manifest
+from receptive.metrics import UNBOUNDED
 from receptive.report.statistics import ALPHA, difference, holm, spread
 
 STUDY = "cifar10_batch_norm"
@@ -57,7 +58,7 @@ class Asked:
     above: float = -math.inf
     below: float = math.inf
     nets: tuple[str, str] = ("a", "b")
-    bounds: tuple[float, float] = (-math.inf, math.inf)
+    bounds: tuple[float, float] = UNBOUNDED
 
 
 def claims(output: Path, console: Console) -> list[tuple[str, ...]]:
@@ -206,12 +207,11 @@ def _judged(asked: Sequence[Asked]) -> Iterator[tuple[str, ...]]:
             sign = "holds" if gaps[one.text].value > 0 else "does not hold"
             verdict, why = (sign if p < ALPHA else "undecided"), f"{what}; p={p:.2g}"
         else:
-            ours, known = _shown(one.values), spread(one.values)
+            ours, known = _shown(one.values), spread(one.values, one.bounds)
             inside = one.above < known.low and known.high < one.below
             outside = known.high <= one.above or known.low >= one.below
             verdict = "holds" if inside else "does not hold" if outside else "undecided"
-            low, high = max(known.low, one.bounds[0]), min(known.high, one.bounds[1])
-            why = f"{what}; 95 % interval of the mean {low:.3g} to {high:.3g}"
+            why = f"{what}; 95 % interval of the mean {known.low:.3g} to {known.high:.3g}"
         yield one.claim, one.text, one.reported, ours, verdict, why
 
 

@@ -20,6 +20,7 @@ from receptive.config import fingerprint  # noqa: E402
 from receptive.errors import InputError  # noqa: E402
 from receptive.files import read_csv, read_json  # noqa: E402
 from receptive.manifest import Manifest  # noqa: E402
+from receptive.report.figures import FIGURES  # noqa: E402
 from receptive.runs import Run  # noqa: E402
 from receptive.sweeps.jobs import JobComposer  # noqa: E402
 
@@ -62,7 +63,7 @@ def _counts(row: dict[str, str]) -> Iterator[str]:
 
 def test_nothing_but_tables_and_their_figures() -> None:
     """No checkpoint, no picture of a data set, no mask: a figure is one of those that a report draws of tables."""
-    drawn = {"curves", "points", "heatmap", "parallel", "importance"}
+    drawn = set(FIGURES)
     texts = {".json", ".yaml", ".csv"}
     paths = [path for path in RESULTS.rglob("*") if path.is_file()]
     odd = [path for path in paths if path.suffix not in texts and path.parent.name != "figures"]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from receptive.console import short_titles
-from receptive.metrics import smaller_is_better
+from receptive.metrics import bounds, smaller_is_better
 from receptive.report.collection import Collection, Group, Record
 from receptive.report.statistics import Spread, spread
 
@@ -83,15 +83,17 @@ class Points:
     Args:
         group: the runs.
         runs: (seed, value) of each.
+        bounds: from where to where the metric can be.
     """
 
     group: Group
     runs: tuple[tuple[str, float], ...]
+    bounds: tuple[float, float]
 
     @functools.cached_property
     def spread(self) -> Spread:
         """Their mean and its interval."""
-        return spread([value for _, value in self.runs])
+        return spread([value for _, value in self.runs], self.bounds)
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,7 @@ def points(collection: Collection, metric: str) -> list[Points]:
     for group in ranked(collection):
         runs = tuple((record.seed, value) for record, value in _finite(group.records, metric))
         if runs:
-            found.append(Points(group, runs))
+            found.append(Points(group, runs, bounds(metric)))
     return found
 
 

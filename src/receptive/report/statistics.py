@@ -10,6 +10,8 @@ from statistics import fmean, stdev
 
 from scipy import stats
 
+from receptive.metrics import UNBOUNDED
+
 CONFIDENCE = 0.95
 ALPHA = 0.05  # after Holm's correction
 
@@ -22,7 +24,7 @@ class Spread:
         values: one a run.
         mean: NaN of no run.
         deviation: with ddof 1; NaN of fewer than two runs, or where one of them has no finite value.
-        low: of the 95 % interval of the mean (Student's t); NaN as the deviation is.
+        low: of the 95 % interval of the mean (Student's t), which ends where the metric does; NaN as the deviation is.
         high: of it.
     """
 
@@ -60,15 +62,16 @@ class Difference:
     p: float
 
 
-def spread(values: Sequence[float]) -> Spread:
-    """Mean, deviation and 95 % interval of values that scatter."""
+def spread(values: Sequence[float], bounds: tuple[float, float] = UNBOUNDED) -> Spread:
+    """Mean, deviation and 95 % interval of values that scatter; what is beyond `bounds` is cut off the interval."""
     kept = tuple(float(value) for value in values)
     mean = fmean(kept) if kept else math.nan
     if len(kept) < 2 or not all(math.isfinite(value) for value in kept):
         return Spread(kept, mean, math.nan, math.nan, math.nan)
     deviation = stdev(kept)
     half = deviation / math.sqrt(len(kept)) * float(stats.t.ppf((1 + CONFIDENCE) / 2, len(kept) - 1))
-    return Spread(kept, mean, deviation, mean - half, mean + half)
+    low, high = max(mean - half, min(bounds[0], mean)), min(mean + half, max(bounds[1], mean))
+    return Spread(kept, mean, deviation, low, high)
 
 
 def difference(first: Sequence[float], second: Sequence[float]) -> Difference:

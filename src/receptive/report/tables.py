@@ -15,7 +15,7 @@ from rich.text import Text
 from receptive.config import code_hash
 from receptive.console import STATE_COLORS, print_unfolded, short_titles
 from receptive.files import write_atomically, write_csv
-from receptive.metrics import metric_text, smaller_is_better
+from receptive.metrics import bounds, metric_text, smaller_is_better
 from receptive.report.collection import Collection, Group, Record
 from receptive.report.statistics import Spread, difference, holm, spread
 from receptive.report.verdicts import Judged
@@ -67,7 +67,7 @@ def write_tables(collection: Collection, judged: Sequence[Judged]) -> None:
 def summary_lines(collection: Collection) -> list[Line]:
     """The statistics of every group, in the order in which they came."""
     monitor, smaller = collection.monitor, smaller_is_better(collection.monitor)
-    spreads = [{m: spread(group.values(m)) for m in collection.metrics} for group in collection.groups]
+    spreads = [{m: spread(group.values(m), bounds(m)) for m in collection.metrics} for group in collection.groups]
     known = [one[monitor] for one in spreads if monitor in one and math.isfinite(one[monitor].mean)]
     best = (min if smaller else max)(known, key=lambda one: one.mean, default=None)
     rivals = [one.get(monitor) for one in spreads]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from receptive.errors import InputError
-from receptive.metrics import metric_text
+from receptive.metrics import UNBOUNDED, bounds, metric_text
 from receptive.report.claims import Claim, parse_claims
 from receptive.report.collection import Collection, Group
 from receptive.report.curves import Measure
@@ -122,7 +122,7 @@ def _judge_figure(claim: Claim, collection: Collection) -> _Evidence:
 
 
 def _within(measure: Measure, values: Sequence[float], low: float, high: float) -> tuple[Verdict, str]:
-    known = spread(values)
+    known = spread(values, UNBOUNDED if measure.function else bounds(measure.metric))
     if math.isnan(known.low):
         return "undecided", "fewer than two finished runs with a finite value of it: no interval"
     words = (("at least", low), ("at most", high))

@@ -13,6 +13,14 @@
 # results/STUDY (and outputs/studies/STUDY), and all of it is run anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+case ${1:-} in
+  -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' scripts/reproduce.sh; exit 0 ;;
+esac
+for study in "$@"; do
+  [ -f "conf/study/$study.yaml" ] && continue
+  echo "reproduce: no study: $study; the studies are $(basename -s .yaml conf/study/*.yaml | paste -sd ' ')" >&2
+  exit 2
+done
 python=${PYTHON:-.venv/bin/python}
 [ -x "$python" ] || python=python3
 

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout,
 from scripts.edition import pages, store
 
 from receptive.errors import InputError
+from receptive.report.places import STUDIES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -58,7 +59,7 @@ def main() -> int:
 
 
 def _move(what: str, asked: list[str], known: list[str], console: Console) -> None:
-    place = store.RESULTS if what == "restore" else store.STUDIES
+    place = store.RESULTS if what == "restore" else STUDIES
     for study in asked or [study for study in known if (place / study).is_dir()]:
         if what == "restore":
             print(f"{study}: {store.restore(study)} runs restored")

@@ -44,7 +44,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background
 
 
 def pytest_collection_finish() -> None:
-    """What is imported by now stays: no collection of garbage looks at it again, for a tenth of a second each."""
+    """What is imported by now stays: no collection of garbage looks at it again (each: a tenth of a second)."""
     gc.collect()
     gc.freeze()
 

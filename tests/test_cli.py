@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,9 @@ def test_completion_of_verbs_groups_and_keys(cli: Cli, monkeypatch: pytest.Monke
     assert "model=net_a" in complete(cli, monkeypatch, "receptive train model=")
     assert complete(cli, monkeypatch, "receptive train optimizer.l") == ["optimizer.lr="]
     assert complete(cli, monkeypatch, "receptive evaluate spl") == ["split="]
+    assert complete(cli, monkeypatch, "receptive evaluate ") == [
+        *("run=", "split=", "checkpoint=", "images=", "paths.data_dir="),
+    ]
 
 
 def test_completion_of_ones_own_options_and_of_paths(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -84,6 +88,10 @@ def test_completion_of_studies(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_pa
         assert complete(cli, monkeypatch, f"receptive {verb} d") == ["depth"], verb
     assert complete(cli, monkeypatch, "receptive report width ") == []
     assert complete(cli, monkeypatch, "receptive wandb dashboard --project ") == []
+
+
+def test_version_is_ours(cli: Cli) -> None:
+    assert cli("--version") == (0, f"receptive {metadata.version('receptive')}\n", "")
 
 
 def test_help_of_a_plain_verb(cli: Cli) -> None:

@@ -101,7 +101,7 @@ def test_a_bad_file_is_told_and_left_out(cli: Cli, tmp_path: Path, digit_run: Ru
         (["run=run", "input=nowhere"], "input=nowhere: does not exist"),
         (["run=run", "input=empty"], "there is no image in this folder"),
         (["run=nowhere", "input=in"], "run=nowhere: this folder does not exist"),
-        (["run=run", "input=in", "checkpoint=first"], "first.ckpt does not exist"),
+        (["run=run", "input=in", "checkpoint=first"], "checkpoint=first: give best or last"),
         (["run=run", "input=in", "output=in/000.png/x"], "cannot be written"),
         (["run=run", "input=in", "batch_size=0"], "batch_size=0: give a whole number from 1 on"),
         (["run=run", "input=in", "batch_size=-1"], "batch_size=-1: give a whole number from 1 on"),

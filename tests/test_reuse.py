@@ -130,7 +130,7 @@ def test_the_random_state_stays(digit_run: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"checkpoint": "first"}, "first.ckpt does not exist"),
+        ({"checkpoint": "first"}, "checkpoint=first: give best or last"),
         ({"device": "gpu"}, "device=gpu: must be 'auto', 'cpu'"),
         ({"precision": "fp8"}, "precision=fp8: must be 'auto'"),
         ({"batch_size": 0}, "batch_size=0: give a whole number"),
@@ -183,8 +183,11 @@ def test_what_is_no_image(digit_run: Run, image: Any, told: str) -> None:
 
 
 def test_no_image(digit_run: Run) -> None:
+    model = receptive.load(digit_run.folder)
     with pytest.raises(InputError, match="one image at least"):
-        receptive.load(digit_run.folder).predict([])
+        model.predict([])
+    with pytest.raises(InputError, match="int is no image"):
+        model.predict(3)  # type: ignore[arg-type]
 
 
 def test_importing_receptive_imports_nothing_heavy() -> None:

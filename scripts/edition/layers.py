@@ -23,6 +23,7 @@ from scipy import stats
 from receptive.files import read_csv, read_json
 from receptive.manifest import Manifest
 from receptive.metrics import UNBOUNDED
+from receptive.report.places import STUDIES
 from receptive.report.statistics import ALPHA, difference, holm, spread
 
 STUDY = "cifar10_batch_norm"
@@ -63,7 +64,7 @@ class Asked:
 
 def claims(output: Path, console: Console) -> list[tuple[str, ...]]:
     """A row a claim, of the columns of claims.csv; [] where the study was not run."""
-    survey(Path("outputs/studies") / STUDY, output / "layers", console)
+    survey(STUDIES / STUDY, output / "layers", console)
     nets = {net: _networks(output / "layers", net) for net in ("a", "b")}
     if not all(nets.values()):
         return []

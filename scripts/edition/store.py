@@ -26,12 +26,12 @@ from receptive.console import counted
 from receptive.errors import InputError
 from receptive.files import read_json, read_yaml, write_atomically
 from receptive.manifest import Manifest
+from receptive.report.places import STUDIES
 from receptive.report.report import write_report
 from receptive.report.selections import NOTED
 from receptive.runs import Run
 
 RESULTS = Path("results")
-STUDIES = Path("outputs/studies")
 _OF_A_JOB = ("config.yaml", "status.json", "result.json", "metrics.csv", "activations.csv", "test_images.csv")
 _OF_A_STUDY = ("summary.csv", "claims.csv")
 _PLACES = {"data_dir": "data", "output_dir": "outputs"}  # as they are where nobody says otherwise

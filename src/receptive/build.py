@@ -144,7 +144,13 @@ def rebuild(config: DictConfig, result: dict[str, Any]) -> Experiment:
 
 
 def load_weights(task: Task, run: Run, checkpoint: str = "best") -> int:
-    """Put the weights of a run's checkpoint into `task`; gives the epoch (counted from 1) that they are from."""
+    """Put the weights of a run's checkpoint into `task`; gives the epoch (counted from 1) that they are from.
+
+    Raises:
+        InputError: there is no such checkpoint, or it cannot be read or does not fit.
+    """
+    if checkpoint not in ("best", "last"):
+        raise InputError(f"checkpoint={checkpoint}: give best or last")
     state = load_state(run.checkpoints / f"{checkpoint}.ckpt")
     try:
         task.load_state_dict(state["state_dict"])

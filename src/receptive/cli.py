@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from typing import Any
 
 from receptive import config as configs
@@ -142,14 +143,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(_help())
         return 0
+    if argv[0] == "--version":  # Hydra would tell its own
+        print(f"receptive {metadata.version('receptive')}")
+        return 0
     verb, *rest = argv
     if verb == "-sc" or verb.startswith("-"):  # Hydra's own options without a verb
         verb, rest = "train", argv
     if verb not in VERBS:
-        print(
-            f"receptive: unknown verb {verb!r}{configs.did_you_mean(verb, VERBS)}\n\n{_help()}",
-            file=sys.stderr,
-        )
+        print(f"receptive: unknown verb {verb!r}{configs.did_you_mean(verb, VERBS)}\n\n{_help()}", file=sys.stderr)
         return 2
     if verb in _PLAIN:
         return _run_plain(verb, rest)
@@ -169,12 +170,8 @@ def _help() -> str:
 def quote_path(argument: str) -> str:
     """Quote the value of an override whose key names a path or a list of paths, unless the user has."""
     key, separator, value = argument.partition("=")
-    if (
-        not separator
-        or not _PATH_KEYS.match(key.lstrip("+"))
-        or value[:1] in ("'", '"')
-        or value in ("", "null", "???")
-    ):
+    as_it_is = value[:1] in ("'", '"') or value in ("", "null", "???")
+    if not separator or as_it_is or not _PATH_KEYS.match(key.lstrip("+")):
         return argument
     if key == "compare" and value[:1] == "[" and value[-1:] == "]":
         parts = [part.strip() for part in value[1:-1].split(",")]
@@ -209,6 +206,10 @@ def _complete(argv: list[str]) -> int:
         print("\n".join(_PLAIN[words[1]].completions(words[1], words[2:])))
         return 0
     verb = words[1] if words[1] in VERBS else "train"
+    if verb not in _OF_GROUPS and "=" not in words[-1]:  # Hydra would name the groups of train too
+        names = (f"{key.name}=" for key in keys(configs.conf_dir() / f"{verb}.yaml"))
+        print("\n".join(name for name in names if name.startswith(words[-1])))
+        return 0
     line = " ".join(["receptive", *words[2:]])
     os.environ["COMP_LINE"], os.environ["COMP_POINT"] = line, str(len(line))
     typed = dict(itertools.pairwise(words[:-1]))

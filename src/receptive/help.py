@@ -48,6 +48,7 @@ ABOUT = {
             "train experiment=mnist_baseline seed=3": "an experiment of the reports",
             "train data=cifar10 model=net_b augment=[horizontal_flip,pad_crop]": "put together by yourself",
             "train -m optimizer.lr=0.01,0.001 seed=0,1": "a sweep of four runs",
+            "train -m seed=0,1,2 hydra/launcher=packed": "on all cores or GPUs; slurm: on a cluster",
             "train study=mnist_augmentation dry_run=true": "what would run, and how long it may take",
             "train resume=latest": "go on with the run that was interrupted last",
         },

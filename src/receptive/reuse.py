@@ -33,6 +33,7 @@ Picture = str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor
 Named = tuple[str, Image.Image]
 
 MOST_NAMES = 10  # class names that a repr tells
+NO_IMAGE = "{} is no image: give a file, a Pillow image, an array or a tensor"
 
 
 @dataclass(frozen=True)
@@ -222,12 +223,15 @@ def listed(images: Picture | Sequence[Picture]) -> list[Picture]:
     """The images one by one.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or they are neither an image nor several.
     """
     if isinstance(images, np.ndarray | Tensor):
         found = list(images) if images.ndim == 4 else [images]
     else:
-        found = [images] if isinstance(images, str | os.PathLike | Image.Image) else list(images)
+        try:
+            found = [images] if isinstance(images, str | os.PathLike | Image.Image) else list(images)
+        except TypeError:
+            raise InputError(NO_IMAGE.format(type(images).__name__)) from None
     if not found:
         raise InputError("give one image at least")
     return found
@@ -254,7 +258,7 @@ def picture(image: Picture, mode: Mode) -> Image.Image:
     elif isinstance(image, np.ndarray):
         pixels, form = image, "an array (H, W) or (H, W, C)"
     else:
-        raise InputError(f"{type(image).__name__} is no image: give a file, a Pillow image, an array or a tensor")
+        raise InputError(NO_IMAGE.format(type(image).__name__))
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4)) or 0 in pixels.shape:
         raise InputError(f"an image of shape {tuple(image.shape)}: give {form} with C 1, 3 or 4")
     return Image.fromarray(_bytes(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels))

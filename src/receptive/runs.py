@@ -281,7 +281,7 @@ def open_run(folder: str | Path, key: str = "run") -> Run:
     Raises:
         InputError: the folder does not exist or holds no run.
     """
-    run = Run(Path(folder))
+    run = Run(Path(folder).expanduser())
     if not run.config_path.is_file():
         reason = "holds no config.yaml" if run.folder.is_dir() else "does not exist"
         remedy = "give the folder of a run, as `receptive train` prints it"

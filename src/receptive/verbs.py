@@ -119,12 +119,12 @@ def predict(config: DictConfig) -> None:
     if not isinstance(config.overlays, bool):
         raise InputError(f"overlays={config.overlays}: give true or false")
     run, console = open_run(config.run), Console(markup=False)
-    output = Path(config.output) if config.output is not None else run.folder / "predictions"
+    output = Path(config.output).expanduser() if config.output is not None else run.folder / "predictions"
     warn_of_unfinished(run, "predictions")
     with _starting_over():
         predictions = predict_images(
             run,
-            Path(config.input),
+            Path(config.input).expanduser(),
             output,
             console,
             checkpoint=config.checkpoint,
@@ -149,7 +149,7 @@ def export(config: DictConfig) -> None:
     from receptive.signatures import option_faults
 
     values = {key: value for key, value in plain(config).items() if key not in ("run", "output", "paths")}
-    run, output = open_run(config.run), None if config.output is None else Path(config.output)
+    run, output = open_run(config.run), None if config.output is None else Path(config.output).expanduser()
     if found := option_faults(Options, values):
         raise InputError("\n".join(found))
     warn_of_unfinished(run, "weights")
@@ -174,9 +174,9 @@ def activations(config: DictConfig) -> None:
         raise InputError("\n".join(found))
     if (config.run is None) == (config.compare is None):
         raise InputError("give run=FOLDER, or compare=[FOLDER,FOLDER,...]")
-    values["input"] = None if config.input is None else Path(config.input)
+    values["input"] = None if config.input is None else Path(config.input).expanduser()
     options, console = Options(**values), Console(markup=False)
-    output = None if config.output is None else Path(config.output)
+    output = None if config.output is None else Path(config.output).expanduser()
     with _starting_over():
         if config.compare is not None:
             named = plain(config)["compare"]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import signal
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,8 @@ def test_a_file_and_what_stands_beside_it(cli: Cli, digit_run: Run, kind: str) -
     assert told["class_names"] == list("0123456789")
     assert told["source"]["fingerprint"] == digit_run.status().fingerprint
     assert (told["source"]["checkpoint"], told["source"]["epoch"]) == ("best", 1)
+    assert told["source"]["versions"] == digit_run.result()["versions"]
+    assert told["written_by"]["torch"] == metadata.version("torch")
     assert told["parity"]["difference"] <= told["parity"]["tolerance"]
     assert (told["parity"]["images"], told["parity"]["count"], told["parity"]["batches"]) == ("test images", 8, [1, 7])
     assert f"{len(content):,} bytes" in out

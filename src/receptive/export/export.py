@@ -23,6 +23,7 @@ from receptive.export.formats import FORMATS, Format, Opened, Subject, reason_of
 from receptive.export.parity import Parity, compare
 from receptive.export.specification import specification
 from receptive.files import write_atomically
+from receptive.provenance import versions
 from receptive.reuse import TrainedModel, load_run
 from receptive.runs import Run, shown
 
@@ -138,9 +139,9 @@ def _statistics(data: ImageData) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _of_the_file(part: Path, form: Format, parity: Parity) -> dict[str, Any]:
-    content = part.read_bytes()
+    content, known = part.read_bytes(), versions()
     return {
-        "written_by": form.versions(),
+        "written_by": {name: known[name] for name in ("receptive", "torch")} | form.versions(),
         "parity": dataclasses.asdict(parity),
         "file": {"name": part.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()},
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from receptive import provenance
 from receptive.config import fingerprint, plain
 from receptive.data.image_folder import ImageFolder
 from receptive.data.source import Facts, Source
@@ -122,5 +121,5 @@ def _source(model: TrainedModel) -> dict[str, Any]:
         "metrics": result.get("metrics", {}),
         "commit": result.get("code", {}).get("commit"),
         "data_checksums": result.get("data", {}).get("checksums", {}),
-        "versions": {"receptive": provenance.versions()["receptive"], "torch": provenance.versions()["torch"]},
+        "versions": result.get("versions", {}),
     }

@@ -258,7 +258,8 @@ def pages() -> dict[str, str]:
     )
     written["experiment.md"] = list_page("experiment", "Experiments", about)
     about = (
-        "A comparison of the reports each: `receptive train study=NAME`; [Studies](../studies.md) says what one holds."
+        "A comparison each, of the reports or of candidates for a better recipe (`search_`): "
+        "`receptive train study=NAME`; [Studies](../studies.md) says what one holds."
     )
     written["study.md"] = list_page("study", "Studies in conf/", about)
     told = {f"{group.removeprefix('hydra/')}.md": (f"`{group}=`", text) for group, (text, _) in GROUPS.items()}

@@ -23,6 +23,7 @@ for study in "$@"; do
 done
 python=${PYTHON:-.venv/bin/python}
 [ -x "$python" ] || python=python3
+"$python" -c "import receptive" 2>/dev/null || { echo "reproduce: $python has no receptive: make environment" >&2; exit 1; }
 
 declare -A full=( # the reports' epochs; where they give none, our reading
   [cifar10_augmentation]=200 [cifar10_batch_norm]=200 [cifar10_optimizers]=200

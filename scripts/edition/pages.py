@@ -120,6 +120,8 @@ class Pages:
         runs = f"{done} runs" if done == of else f"{done} of {of} runs so far"
         seeds, epochs = (_span(source[key]) for key in ("seeds", "epochs"))
         commits = ", ".join(commit[:7] for commit in source["commits"]) + _changes(source)
+        if len(source["code"]) > 1:  # code_hash
+            commits += f" ({len(source['code'])} states of the code that trains)"
         machines = ", ".join(f"{one['device']}, {counted(one['threads'], 'thread')}" for one in source["hardware"])
         dates = source["from"] if source["from"] == source["to"] else f"{source['from']} to {source['to']}"
         return (

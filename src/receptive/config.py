@@ -37,6 +37,8 @@ NOT_FINGERPRINTED = (
 _COUNTED_FROM_TWO = ("trainer.devices", "trainer.num_nodes")
 # Code that decides what a run computes: a change of it is a change of the experiment.
 _TRAINING_CODE = (
+    "build.py",
+    "metrics.py",
     "train.py",
     "trainer.py",
     "ranks/strategy.py",
@@ -46,6 +48,7 @@ _TRAINING_CODE = (
     "tasks",
     "callbacks",
     "optimizers",
+    "recording",
 )
 _SLUG_LENGTH = 80
 _NOT_IN_SWEEP_NAME = ("hydra/sweeper=grid", "hydra.sweeper.trials=", "hydra.sweeper.parallel=")

@@ -14,7 +14,7 @@ from receptive.config import PACKAGE, code_hash
 
 _PACKAGES = (
     *("receptive", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy"),
-    *("segmentation-models-pytorch", "timm"),
+    *("segmentation-models-pytorch", "timm", "scikit-learn", "scipy", "statsmodels"),
 )
 
 

@@ -94,8 +94,9 @@ def shown_mean(measure: Measure, values: Sequence[float], missed: int = 0) -> st
 
 
 def _text(measure: Measure, value: float) -> str:
-    plain = measure.function in ("epochs_to", "gradient_norm") or "/" not in measure.metric
-    return f"{value:.3g}" if plain else metric_text(measure.metric, value)
+    if measure.function not in ("epochs_to", "gradient_norm") and "/" in measure.metric:
+        return metric_text(measure.metric, value)
+    return f"{value:.3g} s" if measure.metric.startswith("seconds") else f"{value:.3g}"
 
 
 def _pair_text(claim: Claim, named: Sequence[tuple[Selection, list[float]]], missed: Sequence[int] = ()) -> str:

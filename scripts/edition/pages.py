@@ -146,6 +146,8 @@ class Pages:
     def _tally(self, _: str, place: Path) -> str:
         counts: dict[str, Counter[str]] = {}
         for name in self.claims:
+            if name.startswith("beyond."):  # a target of ours
+                continue
             verdicts = [row["verdict"] for row in self.verdicts(name)] or ["open"]
             counts.setdefault(name.partition(".")[0], Counter()).update(["claims", *verdicts])
         titles = ("claims", "holds", "does not hold", "undecided", "not judged", "open")

@@ -53,6 +53,11 @@ class Pages:
             "headline": self._headline,
         }
 
+    @property
+    def reported(self) -> list[str]:
+        """Ids of the reports' claims; `beyond.*` are targets of ours."""
+        return [name for name in self.claims if not name.startswith("beyond.")]
+
     def paths(self) -> Iterator[Path]:
         """The pages."""
         yield self.root / "README.md"
@@ -145,9 +150,7 @@ class Pages:
 
     def _tally(self, _: str, place: Path) -> str:
         counts: dict[str, Counter[str]] = {}
-        for name in self.claims:
-            if name.startswith("beyond."):  # a target of ours
-                continue
+        for name in self.reported:
             verdicts = [row["verdict"] for row in self.verdicts(name)] or ["open"]
             counts.setdefault(name.partition(".")[0], Counter()).update(["claims", *verdicts])
         titles = ("claims", "holds", "does not hold", "undecided", "not judged", "open")

@@ -78,6 +78,11 @@ def evaluate(config: DictConfig) -> None:
         console.print(f"{name:<22} {value:.6f}{before}", highlight=False)
 
 
+def _path(value: str | None) -> Path | None:
+    """A path of the command line; `~` is the home folder."""
+    return None if value is None else Path(value).expanduser()
+
+
 def _places(images: Any) -> list[int]:
     places = list(images) if isinstance(images, Sequence) and not isinstance(images, str) else [images]
     if not places or not all(type(place) is int for place in places):  # true and false are int too
@@ -119,7 +124,7 @@ def predict(config: DictConfig) -> None:
     if not isinstance(config.overlays, bool):
         raise InputError(f"overlays={config.overlays}: give true or false")
     run, console = open_run(config.run), Console(markup=False)
-    output = Path(config.output).expanduser() if config.output is not None else run.folder / "predictions"
+    output = _path(config.output) or run.folder / "predictions"
     warn_of_unfinished(run, "predictions")
     with _starting_over():
         predictions = predict_images(
@@ -149,7 +154,7 @@ def export(config: DictConfig) -> None:
     from receptive.signatures import option_faults
 
     values = {key: value for key, value in plain(config).items() if key not in ("run", "output", "paths")}
-    run, output = open_run(config.run), None if config.output is None else Path(config.output).expanduser()
+    run, output = open_run(config.run), _path(config.output)
     if found := option_faults(Options, values):
         raise InputError("\n".join(found))
     warn_of_unfinished(run, "weights")
@@ -174,9 +179,9 @@ def activations(config: DictConfig) -> None:
         raise InputError("\n".join(found))
     if (config.run is None) == (config.compare is None):
         raise InputError("give run=FOLDER, or compare=[FOLDER,FOLDER,...]")
-    values["input"] = None if config.input is None else Path(config.input).expanduser()
+    values["input"] = _path(config.input)
     options, console = Options(**values), Console(markup=False)
-    output = None if config.output is None else Path(config.output).expanduser()
+    output = _path(config.output)
     with _starting_over():
         if config.compare is not None:
             named = plain(config)["compare"]

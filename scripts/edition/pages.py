@@ -86,13 +86,17 @@ class Pages:
         return "\n\n".join(texts)
 
     def verdicts(self, claim: str) -> list[Row]:
-        """What the results say to a claim: rows of claims.csv, and in `from` the study or `checks`."""
+        """What the results say to a claim: rows of claims.csv, and in `from` the study and its epochs, or `checks`."""
         rows = []
         for name in [*self.studies, _CHECKS]:
             path = self.root / "results" / name / "claims.csv"
             if path.is_file():
-                rows += [row | {"from": name} for row in read_csv(path) if row["claim"] == claim]
+                judge = f"`{name}`" if name == _CHECKS else f"`{name}`, {self._epochs(name)} epochs"
+                rows += [row | {"from": judge} for row in read_csv(path) if row["claim"] == claim]
         return rows
+
+    def _epochs(self, study: str) -> str:
+        return _span(read_json(self.root / "results" / study / "provenance.json")["epochs"])
 
     def _claims(self, report: str, place: Path) -> str:
         titles = ("claim", "the report", "what is judged", "ours", "verdict")
@@ -102,7 +106,7 @@ class Pages:
                 continue
             first = [name, f"{claim['text']}; reported: {claim['reported']}"]
             for row in self.verdicts(name):
-                verdict = f"**{row['verdict']}**: {row['why']} (`{row['from']}`)"
+                verdict = f"**{row['verdict']}**: {row['why']} ({row['from']})"
                 rows.append([*first, row["what it says"], row["ours"], verdict])
                 first = ["", ""]
             if first[0]:
@@ -123,7 +127,7 @@ class Pages:
         source = read_json(self.root / "results" / study / "provenance.json")
         done, of = source["jobs"]["done"], source["jobs"]["of"]
         runs = f"{done} runs" if done == of else f"{done} of {of} runs so far"
-        seeds, epochs = (_span(source[key]) for key in ("seeds", "epochs"))
+        seeds, epochs = _span(source["seeds"]), self._epochs(study)
         commits = ", ".join(commit[:7] for commit in source["commits"]) + _changes(source)
         if len(source["code"]) > 1:  # code_hash
             commits += f" ({len(source['code'])} states of the code that trains)"
@@ -166,10 +170,10 @@ class Pages:
             study = self.root / "results" / one["study"]
             if not (study / "summary.csv").is_file():
                 continue
-            source, groups = read_json(study / "provenance.json"), read_csv(study / "summary.csv")
+            groups = read_csv(study / "summary.csv")
             [row] = [row for row in groups if all(row[key] == str(value) for key, value in one["where"].items())]
             ours = _spread(row, one["metric"]).partition(" (n=")[0]
-            epochs = f"{_span(source['epochs'])}{one.get('epochs', '')}"
+            epochs = f"{self._epochs(one['study'])}{one.get('epochs', '')}"
             line = (one["claim"], one["what"], one["reported"], ours, row[f"{one['metric']} n"], epochs)
             rows.append([*line, f"`study={one['study']}`"])
         return markdown_table(titles, rows)

@@ -158,7 +158,7 @@ SPECIMENS = (
     Specimen(
         "R2.8",
         "roi_pool",
-        "loses the overlap of its bins, [0,3) [2,6) [5,8); rebuilt with [0,2) [2,5) [5,8)",
+        "loses the overlap of its bins, [0,3) [2,6) [5,8); rebuilt, as we read it, with [0,2) [2,5) [5,8)",
         reported.roi_pool,
     ),
     Specimen("R2.9", "batch_norm", "divides by sqrt(var - eps) and fills in sample 0 only", reported.batch_norm),

@@ -3,9 +3,18 @@ from typing import Any, get_args
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from receptive.models.layers import Activation, Norm, NormPosition, activation_layer, conv_block, norm_layers
+from receptive.models.layers import (
+    Activation,
+    GlobalMaxPool,
+    Norm,
+    NormPosition,
+    activation_layer,
+    conv_block,
+    norm_layers,
+)
 
 
 @pytest.mark.parametrize(
@@ -72,3 +81,23 @@ def test_unknown_name_is_refused_with_the_choices(option: dict[str, Any], remedy
     options: dict[str, Any] = {"activation": "relu", "norm": "none", "norm_position": "before"} | option
     with pytest.raises(ValueError, match=re.escape(remedy)):
         conv_block(1, 2, 3, padding=1, **options)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_global_maximum_is_on_gpus_what_it_is_here(dtype: torch.dtype, memory_format: torch.memory_format):
+    """One window over each map, the form for CUDA, has the adaptive form's values and gradients, equal ones too."""
+    maps = torch.randn(3, 5, 7, 6, generator=torch.Generator().manual_seed(0)).relu().round(decimals=1).to(dtype)
+    maps[0, 0] = 0  # all are the largest
+    found = []
+    for pool in (GlobalMaxPool(), lambda given: F.max_pool2d(given, given.shape[2:])):
+        given = maps.clone(memory_format=memory_format).requires_grad_()
+        pooled = pool(given)
+        assert pooled.shape == (3, 5, 1, 1)
+        pooled.backward(torch.arange(15, dtype=dtype).view_as(pooled) + 1)
+        found.append((pooled, given.grad))
+    (here, gradient), (there, other) = found
+    assert torch.equal(here, there)
+    assert torch.equal(gradient, other)
+    assert torch.equal(here, maps.amax((2, 3), keepdim=True))
+    assert (gradient[0, 0] != 0).sum() == 1

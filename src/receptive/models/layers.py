@@ -2,11 +2,26 @@
 
 from typing import Literal
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu"]
 Norm = Literal["none", "batch", "instance", "group"]
 NormPosition = Literal["before", "after"]
+
+
+class GlobalMaxPool(nn.AdaptiveMaxPool2d):
+    """The maximum of each feature map: (B, C, H, W) to (B, C, 1, 1); of equal values the first has the gradient."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Pool the maps."""
+        if maps.is_cuda:  # the adaptive form has no deterministic backward pass there; one window over all has
+            return F.max_pool2d(maps, maps.shape[2:])
+        pooled: Tensor = super().forward(maps)
+        return pooled
 
 
 def activation_layer(name: Activation) -> nn.Module:

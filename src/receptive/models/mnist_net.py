@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from receptive.models.layers import Activation, Norm, conv_block
+from receptive.models.layers import Activation, GlobalMaxPool, Norm, conv_block
 
 Head = Literal["flatten", "global_max", "global_avg"]
 
@@ -59,7 +59,7 @@ class MnistNet(nn.Module):
             case "flatten":
                 features = map_channels * _pooled_area(image_size, poolings=len(channels))
             case "global_max":
-                layers.append(nn.AdaptiveMaxPool2d(1))
+                layers.append(GlobalMaxPool())
                 features = map_channels
             case "global_avg":
                 layers.append(nn.AdaptiveAvgPool2d(1))

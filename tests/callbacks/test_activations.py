@@ -13,6 +13,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from PIL import Image
+from pytorch_lightning.plugins import MixedPrecision
 from tests.conftest import Cli
 from torch import Tensor, nn
 
@@ -190,12 +191,12 @@ def test_a_run_that_goes_on_keeps_its_rows(tmp_path: Path) -> None:
 
 
 def test_the_mean_of_gradient_norms_is_over_the_steps(tmp_path: Path) -> None:
-    """Gradients are given: norms 5 and 13 for one layer's weight and bias together, then none at all."""
+    """Gradients are given: norms 5 and 13 for one layer's weight and bias together, none at all, then ones to skip."""
     net = nn.Sequential(nn.Linear(1, 1))
     module: Any = SimpleNamespace(get_submodule=lambda _: net, device=torch.device("cpu"))
     records = ActivationRecords(tmp_path / "a.csv")
     records.rows = [{}]
-    trainer: Any = None
+    trainer: Any = SimpleNamespace(precision_plugin=None)
     records.on_train_start(trainer, module)
     records.on_train_epoch_start(trainer, module)
     for weight, bias in ((3.0, 4.0), (5.0, 12.0)):
@@ -203,7 +204,24 @@ def test_the_mean_of_gradient_norms_is_over_the_steps(tmp_path: Path) -> None:
         records.on_before_optimizer_step(trainer, module, trainer)
     net.zero_grad()
     records.on_before_optimizer_step(trainer, module, trainer)
-    assert (records._norms / records._steps).tolist() == pytest.approx([18 / 3])
+    for spoilt in (float("inf"), float("nan")):
+        net[0].weight.grad = torch.full((1, 1), spoilt)
+        records.on_before_optimizer_step(trainer, module, trainer)
+    assert (records._sums[0] / records._sums[1]).tolist() == pytest.approx([18 / 3])
+
+
+def test_the_scale_of_float16_does_not_count(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Linear(1, 1))
+    net[0].weight.grad, net[0].bias.grad = torch.full((1, 1), 24.0), torch.full((1,), 32.0)
+    module: Any = SimpleNamespace(get_submodule=lambda _: net, device=torch.device("cpu"))
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    scaler.scale(torch.ones(()))  # it comes into being with the first loss
+    trainer: Any = SimpleNamespace(precision_plugin=MixedPrecision("16-mixed", "cpu", scaler))
+    records = ActivationRecords(tmp_path / "a.csv")
+    records.rows = [{}]
+    records.on_train_start(trainer, module)
+    records.on_before_optimizer_step(trainer, module, torch.optim.Adam(net.parameters(), fused=True))
+    assert records._sums.tolist() == [[5.0], [1.0]]
 
 
 def test_of_several_processes_the_first_alone_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

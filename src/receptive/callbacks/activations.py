@@ -11,6 +11,7 @@ from pydantic import PositiveInt
 from torch import nn
 from torch.optim import Optimizer
 
+from receptive.callbacks.gradients import unscaled
 from receptive.files import write_csv
 from receptive.recording.layers import chosen_layers, kind_of, label_of, watching
 from receptive.recording.statistics import NetworkStatistics
@@ -22,8 +23,10 @@ class ActivationRecords(pl.Callback):
     """Keeps for each layer and epoch mean, deviation and zeros of its activations, and the norm of its gradient.
 
     The activations are those of the same held-out images at the end of every epoch, and once before the first (epoch
-    0), computed as in validation; on several devices those of the first device's share of them. The gradient norm (L2,
-    over all weights of a layer) is the mean over the epoch's steps. The training itself goes as it would without.
+    0), in evaluation mode, with the weights that train (not their average, where trainer.ema_decay keeps one); on
+    several devices those of the first device's share of them. The gradient norm (L2, over all weights of a layer) is
+    the mean over the epoch's steps, without those where it is infinite or NaN: float16 skips them. The training itself
+    goes as it would without.
 
     Args:
         path: of the table.
@@ -40,16 +43,16 @@ class ActivationRecords(pl.Callback):
         self.wanted = layers
         self.rows: list[dict[str, Any]] = []
         self._layers: dict[str, nn.Module] = {}
-        self._norms, self._steps = torch.zeros(0), 0
+        self._sums = torch.zeros(2, 0)  # of each layer's norms, and of the steps that have one
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far and the sums of the epoch that runs, in plain containers."""
-        return {"rows": self.rows, "norms": self._norms.cpu(), "steps": self._steps}
+        return {"rows": self.rows, "sums": self._sums.cpu()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the rows of a checkpoint."""
         self.rows = list(state_dict["rows"])
-        self._norms, self._steps = state_dict["norms"], state_dict["steps"]
+        self._sums = state_dict["sums"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the layers, and look at them before the first step."""
@@ -59,8 +62,8 @@ class ActivationRecords(pl.Callback):
         owners = [(weight, places[layer]) for layer in places for weight in layer.parameters(recurse=False)]
         self._weights = [weight for weight, _ in owners]
         self._owners = torch.tensor([place for _, place in owners], dtype=torch.long, device=pl_module.device)
-        if self._steps:  # of a checkpoint within an epoch
-            self._norms = self._norms.to(pl_module.device)
+        if self._sums.any():  # of a checkpoint within an epoch
+            self._sums = self._sums.to(pl_module.device)
         else:
             self._begin(pl_module)
         if not self.rows:
@@ -71,21 +74,21 @@ class ActivationRecords(pl.Callback):
         self._begin(pl_module)
 
     def _begin(self, pl_module: pl.LightningModule) -> None:
-        self._norms = torch.zeros(len(self._layers), device=pl_module.device)
-        self._steps = 0
+        self._sums = torch.zeros(2, len(self._layers), device=pl_module.device)
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
         """Add the gradient norms of a step; nothing is waited for."""
-        self._steps += 1
         held = [place for place, weight in enumerate(self._weights) if weight.grad is not None]
         if not held:  # layers without weights, or frozen ones
+            self._sums[1] += 1
             return
         norms = torch._foreach_norm([gradient for place in held if (gradient := self._weights[place].grad) is not None])
         squares = torch.stack(norms).square().float()
         owners = self._owners if len(held) == len(self._weights) else self._owners[held]
-        self._norms += torch.zeros_like(self._norms).index_add_(0, owners, squares).sqrt()
+        layers = torch.zeros_like(self._sums[0]).index_add_(0, owners, squares).sqrt()
+        self._sums += torch.stack(unscaled(layers, trainer, optimizer))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the epoch's rows."""
@@ -104,7 +107,7 @@ class ActivationRecords(pl.Callback):
             for images in self._batches(trainer):
                 pl_module(images.to(pl_module.device))
         pl_module.train(training)
-        norms = (self._norms / max(self._steps, 1)).tolist()
+        norms = (self._sums[0] / self._sums[1].clamp(min=1)).tolist()
         trained = {name for name, layer in self._layers.items() if [*layer.parameters(recurse=False)]}
         places = {name: place for place, name in enumerate(self._layers)}
         for name, found in statistics.summaries().items():

@@ -7,8 +7,24 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins import MixedPrecision
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
+
+
+def unscaled(norms: Tensor, trainer: pl.Trainer, optimizer: Optimizer) -> tuple[Tensor, Tensor]:
+    """Norms of gradients without float16's scale, 0 of infinite and NaN ones, and which are finite (1 or 0).
+
+    Args:
+        norms: (N,) or (), as they are before the optimizer's step.
+        trainer: that trains.
+        optimizer: a fused one takes the scale off within its step; others are handed gradients without it.
+    """
+    precision = trainer.precision_plugin
+    scaler = precision.scaler if isinstance(precision, MixedPrecision) else None
+    if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):  # torch.amp asks for the same
+        norms = norms / scaler._get_scale_async()
+    finite = norms.isfinite()
+    return torch.where(finite, norms, 0.0), finite.float()
 
 
 class GradientNorm(pl.Callback):
@@ -47,13 +63,7 @@ class GradientNorm(pl.Callback):
         if not gradients:
             return
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)).float())
-        precision = trainer.precision_plugin
-        scaler = precision.scaler if isinstance(precision, MixedPrecision) else None
-        # a fused one takes the scale off within its step; torch.amp asks for the same attribute
-        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
-            norm = norm / scaler._get_scale_async()
-        finite = norm.isfinite()
-        self._sums += torch.stack([torch.where(finite, norm, 0.0), finite.float()])
+        self._sums += torch.stack(unscaled(norm, trainer, optimizer))
 
     def mean(self) -> float | None:
         """Of the epoch so far; None where no step has a norm."""

@@ -24,10 +24,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from receptive.config import code_hash
 from receptive.manifest import Manifest
 from receptive.runs import Run
 from receptive.slurm.submissions import assigned, submissions
+from receptive.source_code import code_hash
 from scripts import chaos
 
 CLUSTER = Path(__file__).resolve().parent / "slurm_test_cluster.sh"

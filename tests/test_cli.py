@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from receptive import source_code
 from receptive.cli import _PLAIN, flags_first, main, quote_path
 from receptive.errors import InputError
+from receptive.runs import Run
+from receptive.source_code import code_hash
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -226,6 +229,8 @@ def test_users_own_configs_and_classes(cli: Cli, tmp_path: Path, monkeypatch: py
         .replace("LazyLinear(width)", "Linear(64, width)")
         .replace("LazyLinear(num", "Linear(width, num")
     )
+    source_code._hash.cache_clear()  # other tests may have had a `mine` too
     code, out, err = cli("train", *options, "target_prefixes=[mine]")
     assert (code, err) == (0, "")
     assert "Flat: 310 parameters" in out
+    assert Run(tmp_path / "run").status().code == code_hash(["mine"]) != code_hash()

@@ -29,10 +29,11 @@ HOUSE = {
     "verbs": "activations config console evaluate export operators predict report runs signals signatures single "
     "summary sweeps tracking",
     # build, check and job within functions
-    "sweeps": "build check config console files job journal manifest metrics report runs signals slurm tracking",
-    "report": "config console figures files manifest metrics runs",
+    "sweeps": "build check config console files job journal manifest metrics report runs signals slurm source_code "
+    "tracking",
+    "report": "config console figures files manifest metrics runs source_code",
     "single": "check config files job metrics ranks runs signals tracking",
-    "job": "callbacks checkpoints config logs ranks runs signals slurm tracking train",
+    "job": "callbacks checkpoints config logs ranks runs signals slurm source_code tracking train",
     "evaluate": "build figures illustrate inference logs runs train trainer",
     "predict": "data figures files reuse runs",
     "reuse": "build data inference metrics runs signatures trainer",
@@ -71,7 +72,8 @@ HOUSE = {
     "slurm": "files signals",
     "runs": "files lease",
     "lease": "files",
-    "provenance": "config",
+    "provenance": "config source_code",
+    "source_code": "",
     "config": "",
     "signals": "",
     "signatures": "config",
@@ -95,7 +97,18 @@ TORCH_FREE = {
     "runs",
     "verbs",
 }
-TORCH_FREE |= {"console", "journal", "lease", "logs", "manifest", "metrics", "signals", "slurm", "sweeps"}
+TORCH_FREE |= {
+    "console",
+    "journal",
+    "lease",
+    "logs",
+    "manifest",
+    "metrics",
+    "signals",
+    "slurm",
+    "source_code",
+    "sweeps",
+}
 TORCH = ("torch", "torchvision", "torchmetrics", "pytorch_lightning", "lightning_fabric", "timm")
 LIGHTNING_FREE = {"models", "operators", "optimizers"}
 LIGHTNING = {"pytorch_lightning", "lightning", "lightning_fabric"}

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from receptive import config, provenance
+from receptive import provenance
+from receptive.source_code import code_hash
 
 Git = Callable[..., str]
 HASH = "0123456789ab"
@@ -17,8 +18,8 @@ HASH = "0123456789ab"
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No answer from a test before, none for a test after."""
-    monkeypatch.setattr(provenance, "code_hash", lambda: HASH)
-    cached = (provenance.code, provenance.versions, provenance.cpu_name)
+    monkeypatch.setattr(provenance, "code_hash", lambda _: HASH)
+    cached = (provenance._checkout, provenance.versions, provenance.cpu_name)
     for function in cached:
         function.cache_clear()
     yield
@@ -62,7 +63,7 @@ def test_a_clean_checkout_is_its_commit(git: Git) -> None:
 def test_changed_files_are_told_and_new_ones_are_not(git: Git, package: Path) -> None:
     (package / "new.py").write_text("")
     assert provenance.code()["dirty"] is False
-    provenance.code.cache_clear()
+    provenance._checkout.cache_clear()
     (package / "train.py").write_text("changed\n")
     assert provenance.code() == {"commit": git("rev-parse", "HEAD"), "dirty": True, "hash": HASH}
 
@@ -94,7 +95,8 @@ def test_a_git_that_hangs_is_not_waited_for(git: Git, monkeypatch: pytest.Monkey
 
 def test_this_checkouts_hash_is_the_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert provenance.code()["hash"] == config.code_hash()
+    assert provenance.code()["hash"] == code_hash()
+    assert provenance.code(["tests"])["hash"] == code_hash(["tests"])
 
 
 def test_versions_are_those_installed(monkeypatch: pytest.MonkeyPatch) -> None:

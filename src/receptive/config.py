@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import hashlib
 import json
 import re
@@ -35,21 +34,6 @@ NOT_FINGERPRINTED = (
 )
 # Left out where they are 1: with them runs were named before there was a choice.
 _COUNTED_FROM_TWO = ("trainer.devices", "trainer.num_nodes")
-# Code that decides what a run computes: a change of it is a change of the experiment.
-_TRAINING_CODE = (
-    "build.py",
-    "metrics.py",
-    "train.py",
-    "trainer.py",
-    "ranks/strategy.py",
-    "ranks/collectives.py",
-    "data",
-    "models",
-    "tasks",
-    "callbacks",
-    "optimizers",
-    "recording",
-)
 _SLUG_LENGTH = 80
 _NOT_IN_SWEEP_NAME = ("hydra/sweeper=grid", "hydra.sweeper.trials=", "hydra.sweeper.parallel=")
 
@@ -129,18 +113,6 @@ def fingerprint(config: DictConfig | dict[str, Any], swept: Iterable[str] = ()) 
     inside = _dotted(swept)
     kept = {key: value for key, value in _literal(config).items() if _lies_in(key, inside) or decides(key, value)}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
-
-
-@functools.cache
-def code_hash() -> str:
-    """12 hexadecimal digits over the source of all that decides what a run computes."""
-    digest = hashlib.sha256()
-    for name in _TRAINING_CODE:
-        place = PACKAGE / name
-        for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            digest.update(file.relative_to(PACKAGE).as_posix().encode())
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 def differences(old: DictConfig, new: DictConfig | dict[str, Any]) -> list[str]:

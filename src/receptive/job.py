@@ -28,6 +28,7 @@ from receptive.ranks.world import World, end_with_leader
 from receptive.runs import ENDED_WELL, Run, State, Status, open_run
 from receptive.signals import Interrupted, hold, listening
 from receptive.slurm.inside import may_requeue, requeue, slurm_job
+from receptive.source_code import code_hash
 from receptive.tracking.identity import id_of_agent, new_id
 from receptive.tracking.mirrors import MIRRORS
 from receptive.tracking.options import wandb_options
@@ -60,7 +61,7 @@ def _lead(run: Run, console: Console, world: World) -> State:
         status = Status(
             state="running",
             fingerprint=before.fingerprint or configs.fingerprint(config),
-            code=configs.code_hash(),
+            code=code_hash(config.get("target_prefixes")),
             attempts=before.attempts + 1,
             started=time.time(),
             pid=os.getpid(),

@@ -6,11 +6,13 @@ import functools
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from receptive.config import PACKAGE, code_hash
+from receptive.config import PACKAGE
+from receptive.source_code import code_hash
 
 _PACKAGES = (
     *("receptive", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy"),
@@ -28,13 +30,21 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+def code(prefixes: Iterable[str] | None = None) -> dict[str, Any]:
+    """Git commit and whether tracked files differ from it (None outside a checkout), and the hash of the code.
+
+    Args:
+        prefixes: the config's `target_prefixes`, whose code the hash is of too; commit and changes are of ours alone.
+    """
+    return _checkout() | {"hash": code_hash(prefixes)}
+
+
 @functools.cache
-def code() -> dict[str, Any]:
-    """Git commit and whether tracked files differ from it (None outside a checkout), and the hash of the code."""
+def _checkout() -> dict[str, Any]:
     in_checkout = (PACKAGE.parents[1] / "pyproject.toml").is_file()
     commit = _git("rev-parse", "HEAD") if in_checkout else None
     changes = _git("status", "--porcelain", "--untracked-files=no") if commit else None
-    return {"commit": commit, "dirty": bool(changes) if changes is not None else None, "hash": code_hash()}
+    return {"commit": commit, "dirty": bool(changes) if changes is not None else None}
 
 
 @functools.cache

@@ -6,6 +6,7 @@ import logging
 import sys
 import traceback
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ def _judge(
         "seed": config.seed,
         "seconds": round(resume.seconds, 2),
         "seconds_per_epoch": round(sum(row["seconds"] for row in rows) / len(rows), 3),
-        **_origin(experiment, ranks),
+        **_origin(experiment, ranks, config.target_prefixes),
         "details": details,
         **({"pruned": len(rows)} if pruned else {}),
     }
@@ -214,7 +215,7 @@ def _start_from(folder: str, experiment: Experiment, console: Console) -> None:
     console.print(f"init     {folder}" + (f"; fresh: {', '.join(fresh)}" if fresh else ""), highlight=False)
 
 
-def _origin(experiment: Experiment, ranks: int) -> dict[str, Any]:
+def _origin(experiment: Experiment, ranks: int, prefixes: Iterable[str]) -> dict[str, Any]:
     """What the figures were computed with."""
     device = experiment.trainer.device()
     return {
@@ -230,7 +231,7 @@ def _origin(experiment: Experiment, ranks: int) -> dict[str, Any]:
             "images": experiment.data.counts(),
             "facts": experiment.data.facts.plain(),
         },
-        "code": provenance.code(),
+        "code": provenance.code(prefixes),
         "versions": provenance.versions(),
     }
 

@@ -10,11 +10,11 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from receptive.config import code_hash
 from receptive.files import write_csv
 from receptive.manifest import Entry, Manifest
 from receptive.report.collection import Collection, collect
 from receptive.runs import Run, Status
+from receptive.source_code import code_hash
 
 CLASSES = ("cat", "dog", "owl")
 STARTED = 1_790_000_000.0

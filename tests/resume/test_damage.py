@@ -90,7 +90,7 @@ def test_a_run_of_other_code_starts_anew_and_says_so(
     half: Run, changed: str, monkeypatch: pytest.MonkeyPatch, first_batches: list[int]
 ) -> None:
     if changed == "code":
-        monkeypatch.setattr("receptive.config.code_hash", lambda: "new")
+        monkeypatch.setattr("receptive.job.code_hash", lambda _: "new")
     elif changed == "torch":
         monkeypatch.setattr("torch.__version__", "9.9")
     else:

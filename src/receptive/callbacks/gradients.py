@@ -22,7 +22,9 @@ def unscaled(norms: Tensor, trainer: pl.Trainer, optimizer: Optimizer) -> tuple[
     precision = trainer.precision_plugin
     scaler = precision.scaler if isinstance(precision, MixedPrecision) else None
     if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):  # torch.amp asks for the same
-        norms = norms / scaler._get_scale_async()
+        scale = scaler._get_scale_async()
+        assert scale is not None  # there has been a loss
+        norms = norms / scale
     finite = norms.isfinite()
     return torch.where(finite, norms, 0.0), finite.float()
 

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from receptive.config import code_hash
 from receptive.console import STATE_COLORS, print_unfolded, short_titles
 from receptive.files import write_atomically, write_csv
 from receptive.metrics import bounds, metric_text, smaller_is_better
@@ -20,6 +19,7 @@ from receptive.report.collection import Collection, Group, Record
 from receptive.report.statistics import Spread, difference, holm, spread
 from receptive.report.verdicts import Judged
 from receptive.runs import shown
+from receptive.source_code import code_hash
 
 LEGEND = (
     "Mean ± deviation (ddof 1) over seeds; the interval is of the mean (Student's t); p of Welch's test, corrected "
@@ -95,9 +95,12 @@ def _run_row(record: Record) -> dict[str, Any]:
 
 
 def code_age(record: Record) -> str:
-    """Whether the run was computed by the code as it is: "current", "older", or "" of one that never began."""
+    """Whether the run was computed by the code as it is: "current", "older", or "" of one that never began.
+
+    Code of one's own that is not on the Python path counts as older.
+    """
     code = record.status.code
-    return "" if not code else "current" if code == code_hash() else "older"
+    return "" if not code else "current" if code == code_hash(record.config.get("target_prefixes")) else "older"
 
 
 def _summary_row(line: Line) -> dict[str, Any]:

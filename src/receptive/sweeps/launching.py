@@ -15,6 +15,7 @@ from receptive import config as configs
 from receptive.console import counted
 from receptive.errors import InputError
 from receptive.runs import ENDED_WELL, Run, State, shown
+from receptive.source_code import code_hash
 from receptive.sweeps.endings import tally
 from receptive.sweeps.jobs import Job, freeze
 
@@ -113,7 +114,8 @@ def drop_damaged_results(jobs: Sequence[Job], console: Console) -> None:
 
 
 def _warn_of_old_code(jobs: Sequence[Job], console: Console) -> None:
-    old = [job for job in jobs if job.run.state() == "done" and job.run.status().code != configs.code_hash()]
+    done = [job for job in jobs if job.run.state() == "done"]
+    old = [job for job in done if job.run.status().code != code_hash(job.config["target_prefixes"])]
     if old:
         console.print(
             f"{len(old)} done jobs were computed by older code (rerun=all computes them anew)", style="yellow"

@@ -20,6 +20,7 @@ from receptive.data.loaders import ArrayLoader, FileLoader, ImageLoader
 from receptive.data.mnist import MNIST
 from receptive.data.module import ImageData
 from receptive.data.source import ArraySplit, Source
+from receptive.data.variable import VariableResolution
 from receptive.errors import InputError
 
 
@@ -160,6 +161,18 @@ class TestLoaders:
         images, targets = _epoch(loader)
         assert images.shape == (17, 3, 8, 8) and sorted(set(targets.tolist())) == [0, 1, 2]
         assert data.class_counts().sum() == 17
+
+
+@pytest.mark.parametrize("source", [Digits(), VariableResolution(Digits(), sizes=[16, 24], seed=0)])
+def test_all_loaders_share_one_copy_on_the_device(source: Source) -> None:
+    """The device without memory stands for an accelerator."""
+    data = _data(source, device="meta")
+    loaders = [data.train_dataloader(), data.val_dataloader(), data.ordered_loader("val"), data.ordered_loader("train")]
+    assert all(loader.targets is loaders[0].targets for loader in loaders)  # type: ignore[union-attr]
+    assert loaders[0].targets.device.type == "meta"  # type: ignore[union-attr]
+    assert data.test_dataloader().targets is not loaders[0].targets  # type: ignore[attr-defined]
+    here = _data(source)
+    assert here.train_dataloader().targets is here._split("train").targets  # type: ignore[attr-defined, union-attr]
 
 
 def test_files_and_arrays_of_one_set_agree(image_folder_root: Path) -> None:

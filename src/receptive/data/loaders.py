@@ -144,11 +144,10 @@ class ArrayLoader(_MemoryLoader):
     """Batches gathered from arrays in memory, in the caller's process.
 
     Args:
-        split: images and targets.
+        split: images and targets; the batches are made on their device.
         indices: (n,) int64, the rows of `split` that are served.
         sampler: their order.
         transform: turns gathered images into the model's input.
-        device: where the arrays are kept and the batches are made.
     """
 
     def __init__(
@@ -157,11 +156,10 @@ class ArrayLoader(_MemoryLoader):
         indices: Tensor,
         sampler: EpochSampler,
         transform: BatchTransform,
-        device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(indices, sampler, transform)
-        self.images = split.images.to(device)
-        self.targets = split.targets.to(device)
+        self.images = split.images
+        self.targets = split.targets
 
     def _gathered(self, rows: Tensor, rows_there: Tensor) -> Tensor:
         return self.images.index_select(0, rows_there)
@@ -171,11 +169,10 @@ class SizedLoader(_MemoryLoader):
     """Batches of one size each, gathered from arrays in memory, in the caller's process.
 
     Args:
-        split: images of several sizes, and targets.
+        split: images of several sizes, and targets; the batches are made on their device.
         indices: (n,) int64, the rows of `split` that are served.
         sampler: their order, whose kinds are the sizes.
         transform: turns gathered images into the model's input.
-        device: where the arrays are kept and the batches are made.
     """
 
     def __init__(
@@ -184,12 +181,11 @@ class SizedLoader(_MemoryLoader):
         indices: Tensor,
         sampler: EpochSampler,
         transform: BatchTransform,
-        device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(indices, sampler, transform)
         self.kinds, self.places = split.kinds, split.places
-        self.stacks = [stack.to(device) for stack in split.stacks]
-        self.targets = split.targets.to(device)
+        self.stacks = split.stacks
+        self.targets = split.targets
 
     def _gathered(self, rows: Tensor, rows_there: Tensor) -> Tensor:
         places = self.places.index_select(0, rows).to(rows_there.device, non_blocking=True)

@@ -234,8 +234,8 @@ class ImageData(pl.LightningDataModule):
         if isinstance(split, FileSplit):
             return FileLoader(split, rows, sampler, transform, self.num_workers, self.device)
         if isinstance(split, SizedSplit):
-            return SizedLoader(split, rows, sampler, transform, self.device)
-        return ArrayLoader(split, rows, sampler, transform, self.device)
+            return SizedLoader(split.on(self.device), rows, sampler, transform)
+        return ArrayLoader(split.on(self.device), rows, sampler, transform)
 
     def _sampler(self, split: Split, rows: Tensor, *, train: bool, batch_size: int) -> EpochSampler:
         rank, ranks = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)

@@ -3,7 +3,8 @@
 import functools
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -62,6 +63,19 @@ class SizedSplit:
         """Return images uint8, B times (C, H, W) where their sizes differ, and their labels (B,)."""
         images = [self.stacks[kind][place] for kind, place in zip(self.kinds[rows], self.places[rows], strict=True)]
         return stacked(images), self.targets[rows]
+
+    def on(self, device: str) -> Self:
+        """Return the split with images and labels on a device; all that ask share one copy."""
+        if device == "cpu":
+            return self
+        if device not in self._copies:
+            stacks = tuple(stack.to(device) for stack in self.stacks)
+            self._copies[device] = replace(self, stacks=stacks, targets=self.targets.to(device))
+        return self._copies[device]
+
+    @functools.cached_property
+    def _copies(self) -> dict[str, Self]:
+        return {}
 
     def checksum(self) -> str:
         """Return 16 hexadecimal digits of the SHA-256 of images, sizes and labels."""

@@ -5,9 +5,9 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from PIL import Image
@@ -97,6 +97,18 @@ class ArraySplit:
     def batch(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return images (B, C, H, W) uint8 and their targets."""
         return self.images[list(rows)], self.targets[list(rows)]
+
+    def on(self, device: str) -> Self:
+        """Return the split with images and targets on a device; all that ask share one copy."""
+        if device == "cpu":
+            return self
+        if device not in self._copies:
+            self._copies[device] = replace(self, images=self.images.to(device), targets=self.targets.to(device))
+        return self._copies[device]
+
+    @functools.cached_property
+    def _copies(self) -> dict[str, Self]:
+        return {}
 
     def checksum(self) -> str:
         """Return 16 hexadecimal digits of the SHA-256 of images and targets."""

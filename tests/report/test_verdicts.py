@@ -187,7 +187,18 @@ def test_flatter_compares_ranges_over_a_key_seed_by_seed() -> None:
     assert "flat: 1.00 % ± 1.00 % (n=3)" in judged.ours
 
 
-@pytest.mark.parametrize("says", [{"flatter": "a", "than": "b", "over": "lr"}, {"agree": ["a", "b"], "below": 0.1}])
+@pytest.mark.parametrize(
+    "says",
+    [
+        {"flatter": "a", "than": "b", "over": "lr"},
+        {"agree": ["a", "b"], "below": 0.1},
+        {"of": "a", "at_least": 0.1},
+        {"better": "a", "than": "b"},
+        {"best": "a"},
+        {"close": ["a", "b"], "tolerance": 0.5},
+        {"steadier": "a", "than": "b"},
+    ],
+)
 def test_groups_that_are_several_are_not_mixed(says: dict[str, Any]) -> None:
     records = [
         record_of({"variant": name, "lr": lr, "width": width}, 0, 0.9)
@@ -195,6 +206,22 @@ def test_groups_that_are_several_are_not_mixed(says: dict[str, Any]) -> None:
     ]
     [judged] = judge(Collection(Path("sweep"), "", tuple(records), (claim(**says),)))
     assert judged.verdict == "undecided" and judged.why.startswith("a: ") and "labels too" in judged.why
+
+
+def test_runs_of_another_command_in_the_folder_are_no_seeds_of_a_variant() -> None:
+    """As after `train study=NAME trainer.max_epochs=1`: what the study itself gives is named by that too."""
+    epochs = "trainer.max_epochs"
+    records = [
+        replace(one, config=one.config | {epochs: number})
+        for number, values in ((1, LOW), (20, HIGH))
+        for one in collection_of({"plain": values}, ()).records
+    ]
+    asked = [claim(of=of, at_least=0.85) for of in ("plain", {"variant": "plain", epochs: 20})]
+    mixed, named = judge(Collection(Path("sweep"), "study", tuple(records), tuple(asked)))
+    names = "plain, max_epochs=1; plain, max_epochs=20"
+    assert mixed.verdict == "undecided" and mixed.ours == ""
+    assert mixed.why == f"plain: is several groups of runs ({names}): name their other labels too"
+    assert (named.verdict, named.ours) == ("holds", "90.42 % ± 0.43 % (n=4)")
 
 
 def test_masks_agree_where_they_differ_in_few_pixels(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ Values = Mapping[str, Sequence[float]]
 
 HIGH, LOW = [0.90, 0.91, 0.905, 0.902], [0.80, 0.81, 0.79, 0.805]
 WIDE = [0.70, 0.95, 0.80, 0.99]
+NO_SCATTER = "fewer than two finished runs with a finite value of it on a side, or no scatter on either"
 
 
 def record_of(labels: dict[str, str], seed: int, value: float, root: Path = Path("sweep")) -> Record:
@@ -169,7 +170,7 @@ def test_best_is_undecided_while_a_rival_cannot_be_judged(rival: list[float]) ->
         records.append(replace(record_of({"variant": "c"}, 0, 0.5), state="waiting"))
     best, worst = judge(Collection(Path("sweep"), "", tuple(records), (claim(best="a"), claim(best="b"))))
     assert best.verdict == "undecided"
-    assert best.why.endswith("fewer than two finished runs of c")
+    assert f"; against c: {NO_SCATTER}" in best.why
     assert worst.verdict == "does not hold"  # whatever c will give
 
 
@@ -268,6 +269,30 @@ def test_a_best_of_single_runs_is_told_without_a_p_value() -> None:
     [judged] = judge(collection_of({"a": [0.8], "b": [0.9], "c": [math.nan]}, [claim(best="a")]))
     assert judged.verdict == "undecided"
     assert judged.why.startswith("fewer than two finished runs") and "p=" not in judged.why
+
+
+def test_the_reason_of_a_best_is_the_group_that_decides() -> None:
+    """Of the others the best mean may be one that scatters too much to say anything."""
+    wild = [0.80, 0.99, 0.99, 0.99]
+    [judged] = judge(collection_of({"a": LOW, "b": HIGH, "c": wild}, [claim(best="a")]))
+    assert judged.verdict == "does not hold"
+    assert judged.why.startswith("the best of the others that can be told from it is b: 90.42 %")
+    [judged] = judge(collection_of({"a": LOW, "b": HIGH}, [claim(best="a")]))
+    assert judged.why.startswith("the best of the others is b: 90.42 %")
+
+
+@pytest.mark.parametrize(
+    ("values", "says", "why"),
+    [
+        ({"a": HIGH}, {"best": "a"}, "there is no other group"),
+        ({"a": [0.9] * 3, "b": [0.8] * 3}, {"best": "a"}, NO_SCATTER),
+        ({"a": [0.9] * 3, "b": [0.8] * 3}, {"steadier": "a", "than": "b"}, NO_SCATTER.replace("two", "three")),
+        ({"a": [0.9, math.nan, 0.8], "b": HIGH}, {"steadier": "a", "than": "b"}, NO_SCATTER.replace("two", "three")),
+    ],
+)
+def test_a_reason_is_true_of_runs_that_do_not_scatter(values: Values, says: dict[str, Any], why: str) -> None:
+    [judged] = judge(collection_of(values, [claim(**says)]))
+    assert (judged.verdict, judged.why) == ("undecided", why)
 
 
 def test_the_tests_of_a_study_are_corrected_together() -> None:

@@ -19,7 +19,8 @@ from receptive.report.statistics import ALPHA, difference, holm, spread, spread_
 Verdict = Literal["holds", "does not hold", "undecided"]
 
 _EPOCHS = "trainer.max_epochs"
-_NO_SCATTER = "fewer than two finished runs with a finite value of it on a side, or no scatter on either"
+_LACKING = "finished runs with a finite value of it on a side, or no scatter on either"
+_NO_SCATTER, _NO_SCATTER_OF_THREE = f"fewer than two {_LACKING}", f"fewer than three {_LACKING}"
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _early(claim: Claim, collection: Collection, evidence: _Evidence) -> _Eviden
 
 
 def shown_mean(measure: Measure, values: Sequence[float], missed: int = 0) -> str:
-    """`97.83 ± 0.12 % (n=3)`: mean, deviation, number of runs, and how many of them never reached what is asked for."""
+    """`97.83 % ± 0.12 % (n=3)`: mean, deviation, number of runs; how many of them never reached what is asked for."""
     if not values:
         return "no finished run has it"
     known = spread(values)
@@ -198,17 +199,19 @@ def _judge_best(claim: Claim, collection: Collection) -> _Evidence:
             if not math.isnan(p)
         ]
         if not judged:
-            return "undecided", _NO_SCATTER
-        lead, p, group, values = max(judged, key=lambda one: one[0])
-        told = f"the best of the others is {group.name}: {shown_mean(claim.measure, values)}, p={p:.2g}"
-        if any(lead > 0 and p < ALPHA for lead, p, *_ in judged):
+            return "undecided", _NO_SCATTER if rivals else "there is no other group"
+        beaten_by = [one for one in judged if one[0] > 0 and one[1] < ALPHA]
+        lead, p, group, values = max(beaten_by or judged, key=lambda one: one[0])
+        which = "others" if lead == max(one[0] for one in judged) else "others that can be told from it"
+        told = f"the best of the {which} is {group.name}: {shown_mean(claim.measure, values)}, p={p:.2g}"
+        if beaten_by:
             return "does not hold", told
         near = [group.name for lead, p, group, _ in judged if p >= ALPHA]
         if near:
             place = "the best" if lead <= 0 else "not the best"
             told += f"; the mean claimed is {place}, and cannot be told from {_listed(near)}"
         if unknown := [group.name for (group, _), p in zip(rivals, corrected, strict=True) if math.isnan(p)]:
-            told += f"; fewer than two finished runs of {_listed(unknown)}"
+            told += f"; against {_listed(unknown)}: {_NO_SCATTER}"
         return ("undecided" if near or unknown else "holds"), told
 
     return _Evidence(shown_mean(claim.measure, own), decide, tuple(gap.p for gap in found))
@@ -254,7 +257,7 @@ def _judge_steadier(claim: Claim, collection: Collection) -> _Evidence:
     def decide(corrected: Sequence[float]) -> tuple[Verdict, str]:
         [p] = corrected
         if math.isnan(p):
-            return "undecided", "fewer than three finished runs that have it on a side"
+            return "undecided", _NO_SCATTER_OF_THREE
         told = f"deviations {ratio:.2g} to 1, p={p:.2g}"
         return ("undecided" if p >= ALPHA else "holds" if ratio < 1 else "does not hold"), told
 

@@ -57,6 +57,9 @@ def test_the_files_hold_a_row_a_run_a_row_a_group_and_a_row_a_claim(tmp_path: Pa
     assert "| a\\|b | 3 | 91.00 % ± 1.00 % |" in text
     assert "| X1 | a is better |" in text
     assert "| holds |" in text
+    assert len(pd.read_csv(tmp_path / "claims.csv")) == 1
+    write_tables(collection, ())  # the study has none any more
+    assert not (tmp_path / "claims.csv").exists()
 
 
 def test_a_run_of_a_damaged_config_stays_in_its_group(folders: RunFolders) -> None:

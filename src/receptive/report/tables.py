@@ -60,6 +60,8 @@ def write_tables(collection: Collection, judged: Sequence[Judged]) -> None:
     write_csv(collection.root / "summary.csv", list(dict.fromkeys(key for row in rows for key in row)), rows)
     if judged:
         write_csv(collection.root / "claims.csv", CLAIM_TITLES, claim_rows(judged))
+    else:  # of an earlier report
+        (collection.root / "claims.csv").unlink(missing_ok=True)
     write_atomically(collection.root / "summary.md", _markdown(collection, lines, judged))
 
 

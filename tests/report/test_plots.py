@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from tests.report.conftest import CLASSES, RunFolders
 
 from receptive.report.collection import Collection
@@ -52,6 +53,14 @@ def test_beyond_the_best_eight_the_legend_shows_groups(folders: RunFolders) -> N
     folders.add_grid({"model.width": [str(width) for width in range(20)]}, seeds=1)
     found = traces(made(folders.collection())["curves"])
     assert [trace["visible"] for trace in found] == [True] * 8 + ["legendonly"] * 8
+
+
+def test_an_interval_that_ends_at_a_bound_is_shorter_on_that_side(folders: RunFolders) -> None:
+    for seed, score in enumerate((0.97, 0.99, 0.999)):
+        folders.add(seed=seed, score=score)
+    [_, mean] = traces(made(folders.collection())["points"], "val/accuracy")
+    [center], [high], [low] = mean["x"], mean["error_x"]["array"], mean["error_x"]["arrayminus"]
+    assert center + high == pytest.approx(1.0, abs=1e-4) and low > 2 * high
 
 
 def test_a_learning_rate_has_a_logarithmic_axis(folders: RunFolders) -> None:

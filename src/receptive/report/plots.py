@@ -129,7 +129,11 @@ def _dots(metric: str, found: Sequence[Points]) -> list[Any]:
     mean = go.Scatter(
         x=[rounded(one.mean) for one in spreads], y=list(range(len(found))), mode="markers",
         name="mean and its 95 % interval", marker={"size": 9, "color": COLORS[0]},
-        error_x={"array": [rounded(one.high - one.mean) if one.n > 1 else None for one in spreads], "width": 0},
+        error_x={  # not symmetric where a bound of the metric cuts the interval off
+            "array": [rounded(one.high - one.mean) if one.n > 1 else None for one in spreads],
+            "arrayminus": [rounded(one.mean - one.low) if one.n > 1 else None for one in spreads],
+            "width": 0,
+        },
         text=[f"{plain_text(one.group.name, _LONGEST_HOVER)}<br>{_spread_text(metric, one.spread)}" for one in found],
         hovertemplate="%{text}<extra></extra>",
     )  # fmt: skip

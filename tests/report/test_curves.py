@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from receptive.errors import InputError
-from receptive.report.collection import Record
+from receptive.report.collection import Collection, Record
 from receptive.report.curves import Measure
 from receptive.runs import Run, Status
 
@@ -47,8 +47,19 @@ def record_of(tmp_path: Path, **changes: object) -> Record:
 def test_a_measure(tmp_path: Path, text: str, value: float | None, smaller: bool) -> None:
     measure = Measure.parse(text)
     assert measure.of(record_of(tmp_path)) == value
-    assert measure.smaller is smaller
+    assert measure.smaller(Collection(tmp_path, "", ())) is smaller
     assert Measure.parse(str(measure)) == measure
+
+
+def test_a_run_says_whether_less_of_its_monitored_metric_is_better(tmp_path: Path) -> None:
+    """A task of one's own may choose by an error; a name tells nothing."""
+    history = [{"epoch": epoch, "val/error": error} for epoch, error in enumerate((0.9, 0.4, 0.2), 1)]
+    result = {"metrics": {"val/error": 0.2}, "monitor": "val/error"}
+    record = record_of(tmp_path, config={"trainer.monitor_mode": "min"}, result=result, history=history)
+    collection = Collection(tmp_path, "", (record,))
+    assert Measure.parse("epochs_to(val/error, 0.4)").of(record) == 2
+    assert [Measure.parse(f"last({part}/error)").smaller(collection) for part in ("val", "test")] == [True, True]
+    assert not Measure.parse("last(val/accuracy)").smaller(collection)
 
 
 def test_the_norm_of_gradients_is_of_the_layers_of_a_kind(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from receptive.config import decides, leaves
 from receptive.errors import InputError
 from receptive.files import read_yaml
 from receptive.manifest import Manifest
+from receptive.metrics import smaller_is_better
 from receptive.runs import Run, State, Status
 
 _MONITOR = "val/accuracy"  # of a collection without a single result
@@ -52,6 +53,14 @@ class Record:
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         return value
+
+    def smaller(self, metric: str) -> bool:
+        """Whether less of a metric is better: of that by which it chose its best epoch, on any part of the data, as
+        its config says (trainer.monitor_mode), else as the metric's name does.
+        """
+        mode = self.config.get("trainer.monitor_mode")
+        own = _without_part(str(self.result.get("monitor"))) == _without_part(metric)
+        return mode == "min" if mode and own else smaller_is_better(metric)
 
     @property
     def seed(self) -> str:
@@ -130,6 +139,18 @@ class Collection:
         """The metric by which most of its runs chose their best checkpoint."""
         known = _monitors(self.records)
         return known.most_common(1)[0][0] if known else _MONITOR
+
+    @functools.cached_property
+    def _monitoring(self) -> dict[str, Record]:
+        """Metric without the part of the data -> a run that chose its best epoch by it."""
+        return {
+            _without_part(record.result["monitor"]): record for record in self.records if record.result.get("monitor")
+        }
+
+    def smaller(self, metric: str) -> bool:
+        """Whether less of a metric is better, see `Record.smaller`."""
+        record = self._monitoring.get(_without_part(metric))
+        return record.smaller(metric) if record else smaller_is_better(metric)
 
     @functools.cached_property
     def metrics(self) -> list[str]:
@@ -266,6 +287,11 @@ def _told_apart(groups: list[Group]) -> list[Group]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _without_part(metric: str) -> str:
+    """`accuracy` of val/accuracy."""
+    return metric.partition("/")[2] or metric
 
 
 def _last(key: str) -> str:

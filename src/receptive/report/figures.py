@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from receptive.figures.style import COLORS, SMALL, WIDTH, new_figure
-from receptive.metrics import is_share, metric_text, smaller_is_better
+from receptive.metrics import is_share, metric_text
 from receptive.report.collection import Collection
 from receptive.report.importance import importance
 from receptive.report.series import (
@@ -132,7 +132,7 @@ def draw_heat_map(collection: Collection) -> Figure | None:
     height, width = len(found.rows.values), len(found.columns.values)
     figure = new_figure(min(8.0, 1.3 + 0.42 * height), min(WIDTH, 3.4 + 0.6 * width))
     axes = figure.subplots()
-    image = axes.imshow(means, cmap="viridis" + ("_r" if smaller_is_better(metric) else ""), aspect="auto")
+    image = axes.imshow(means, cmap="viridis" + ("_r" if collection.smaller(metric) else ""), aspect="auto")
     axes.set_facecolor("0.85")  # of a pair without a done run
     for setter, factor in ((axes.set_xticks, found.columns), (axes.set_yticks, found.rows)):
         names = [cut_middle(value, 24) for value in factor.values]
@@ -173,7 +173,7 @@ def draw_lines(collection: Collection) -> Figure | None:
     axes = figure.subplots()
     low, high = min(found.values), max(found.values)
     shares = [(value - low) / ((high - low) or 1.0) for value in found.values]
-    shades = colormaps["viridis" + ("_r" if smaller_is_better(metric) else "")]
+    shades = colormaps["viridis" + ("_r" if collection.smaller(metric) else "")]
     for places, share in zip(found.places, shares, strict=True):
         axes.plot([*places, share], color=shades(share), linewidth=1.1, alpha=0.75)
     for place, factor in enumerate(found.factors):

@@ -143,7 +143,7 @@ def _judge_ranking(claim: Claim, collection: Collection) -> _Evidence:
     order = claim.ranking or (claim.better, claim.than)
     named = [(one, figures(collection, one, claim.measure)) for one in order if one is not None]
     missed = [never(collection, one, claim.measure) for one, _ in named]
-    return _ordered(claim, named, _pair_text(claim, named, missed), claim.measure.smaller)
+    return _ordered(claim, named, _pair_text(claim, named, missed), claim.measure.smaller(collection))
 
 
 def _judge_flatter(claim: Claim, collection: Collection) -> _Evidence:
@@ -187,7 +187,7 @@ def _judge_best(claim: Claim, collection: Collection) -> _Evidence:
     assert claim.best is not None
     chosen = select(collection, claim.best)
     own = figures(collection, claim.best, claim.measure)
-    sign = -1 if claim.measure.smaller else 1
+    sign = -1 if claim.measure.smaller(collection) else 1
     field = collection.groups if claim.among is None else select(collection, claim.among)
     rivals = [(group, _of(claim, group)) for group in field if group not in chosen]
     found = [difference(values, own) for _, values in rivals]

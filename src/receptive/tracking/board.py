@@ -12,7 +12,6 @@ from pathlib import Path
 
 from receptive.errors import InputError
 from receptive.manifest import Entry, Manifest
-from receptive.metrics import smaller_is_better
 from receptive.report.collection import Collection, collect
 from receptive.report.series import curve_metrics, factors
 from receptive.report.tables import (
@@ -60,6 +59,7 @@ class Board:
         runs: how many there are.
         repeated: whether points were run several times, say with several seeds.
         metric: by which runs are compared: the monitored one's counterpart on the test set, where there is one.
+        smaller: whether less of the metric is better.
         monitor: the metric by which the best checkpoint was chosen.
         curves: metrics that there is a value of for each epoch, the monitored one first.
         own_curves: the same that are no metric: learning rate, norm of the gradients.
@@ -81,6 +81,7 @@ class Board:
     runs: int
     repeated: bool
     metric: str
+    smaller: bool
     monitor: str
     curves: tuple[str, ...]
     own_curves: tuple[str, ...]
@@ -93,11 +94,6 @@ class Board:
     commands: tuple[str, ...]
     project: str | None
     entity: str | None
-
-    @property
-    def smaller(self) -> bool:
-        """Whether less of the metric is better."""
-        return smaller_is_better(self.metric)
 
 
 def board_of(root: Path) -> Board:
@@ -116,6 +112,7 @@ def board_of(root: Path) -> Board:
     claims, trouble = _claims(collection)
     details = [record.told("details") or {} for record in collection.records]
     group = _named(collection, "group") or group_of(root)
+    metric = shown_metrics(collection)[-1]
     return Board(
         title=collection.title if collection.name else root.absolute().name,
         about=_about(collection),
@@ -123,7 +120,8 @@ def board_of(root: Path) -> Board:
         axes=axes,
         runs=len(collection.records),
         repeated=any(len(group.records) > 1 for group in collection.groups),
-        metric=shown_metrics(collection)[-1],
+        metric=metric,
+        smaller=collection.smaller(metric),
         monitor=collection.monitor,
         curves=tuple(curve_metrics(collection)) or (collection.monitor,),
         own_curves=tuple(key for key in _OWN_CURVES if _has_curve(collection, key)),

@@ -129,12 +129,12 @@ class Companion:
         with self._process.stdout as answers:
             for line in answers:
                 answer = json.loads(line)
-                if answer["event"] in ("closed", "lost"):
+                with contextlib.suppress(Exception):  # a console that is gone: what follows is to be heard all the same
+                    self._hear(answer)
+                if answer["event"] in ("closed", "lost"):  # only now: who waits for it looks at what was heard
                     with self._changed:
                         self._open.discard(answer["folder"])
                         self._changed.notify_all()
-                with contextlib.suppress(Exception):  # a console that is gone: what follows is to be heard all the same
-                    self._hear(answer)
         with self._changed:
             self._ended = True
             self._changed.notify_all()

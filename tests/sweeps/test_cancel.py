@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import Cli
 
+from receptive.files import locked
 from receptive.manifest import Manifest
 from receptive.runs import Run, Status
 from receptive.slurm import scheduler
@@ -168,10 +169,16 @@ def test_of_a_sweep_only_what_is_in_the_queue_is_cancelled(
 
 
 def test_drivers_that_were_killed_are_forgotten(tmp_path: Path) -> None:
-    (tmp_path / "driver.lock").touch()
-    (tmp_path / "drivers").write_text("node7 12\n")
-    assert drivers(tmp_path) == []
+    """Also beside one that lives: their numbers may be those of other processes by now."""
+    killed, another = (tmp_path / f"driver-a-node-{number}.lock" for number in (12, 13))
+    killed.touch()
+    assert drivers(tmp_path) == [] and not is_driven(tmp_path)
     me = (socket.gethostname(), os.getpid())
-    with driving(tmp_path):
-        assert drivers(tmp_path) == [me]
-    assert not (tmp_path / "drivers").exists()
+    with locked(another):
+        assert drivers(tmp_path) == [("a-node", 13)]
+        with driving(tmp_path):
+            assert set(drivers(tmp_path)) == {("a-node", 13), me}
+            assert not killed.exists()
+        assert drivers(tmp_path) == [("a-node", 13)]
+    assert drivers(tmp_path) == []
+    assert list(tmp_path.glob("driver-*")) == [another]

@@ -1,9 +1,10 @@
-"""`sweep.json`: the jobs of a sweep's folder, and what its study claims. Imports no torch."""
+"""`sweep.json`: the jobs of a sweep's folder, and what its study claims; what runs a folder holds. No torch."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,46 @@ class Manifest:
         jobs = [dataclasses.asdict(entry) for entry in self.entries.values()]
         content = {"name": self.name, "claims": list(self.claims), "jobs": jobs}
         write_atomically(root / NAME, json.dumps(content, indent=1) + "\n")
+
+
+@dataclass(frozen=True)
+class Content:
+    """The runs of a folder.
+
+    Args:
+        manifest: what its `sweep.json` holds; empty where it has none, or a damaged one.
+        runs: those of the manifest; where it lists none the run that the folder is, or those that lie in it.
+        labels: of each run, as the manifest has them; {} of those that it does not list.
+        note: why `sweep.json` was not read, a sentence; "" where it was.
+    """
+
+    manifest: Manifest
+    runs: tuple[Run, ...]
+    labels: tuple[dict[str, str], ...]
+    note: str = ""
+
+
+def runs_in(root: Path, read: Callable[[Path], Manifest] = Manifest.read) -> Content:
+    """The runs of a folder, whatever state it is in; nothing is raised for what is damaged.
+
+    Args:
+        root: of a sweep, of a run, or of runs that each have a folder in it.
+        read: gives the manifest of a folder; raises InputError or OSError.
+    """
+    manifest, note = Manifest(), ""
+    try:
+        manifest = read(root)
+    except InputError as error:
+        note = f"{error}. The runs were found by their folders instead"
+    except OSError as error:
+        note = f"{root / NAME} cannot be read ({error.strerror}). The runs were found by their folders instead"
+    if manifest.entries:
+        entries = manifest.entries.values()
+        return Content(manifest, tuple(entry.run(root) for entry in entries), tuple(entry.labels for entry in entries))
+    if (root / "config.yaml").is_file():
+        return Content(manifest, (Run(root),), ({},), note)
+    folders = {path.parent for name in ("config.yaml", "status.json") for path in root.glob(f"*/{name}")}
+    return Content(manifest, tuple(Run(folder) for folder in sorted(folders)), ({},) * len(folders), note)
 
 
 def _entry(job: dict[str, Any]) -> Entry:

@@ -168,6 +168,15 @@ def test_of_a_sweep_only_what_is_in_the_queue_is_cancelled(
     assert (code, err) == (1, "receptive: Unable to contact slurm controller\n")
 
 
+def test_a_damaged_list_of_jobs_keeps_no_run_alive(cli: Cli, elsewhere: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("receptive.sweeps.cancel._GRACE", 0.1)
+    sweep = elsewhere.folder.parent
+    (sweep / "sweep.json").write_text("{")
+    code, out, _ = cli("cancel", str(sweep))
+    assert code == 1
+    assert "sweep.json is damaged" in out and "a run goes on at node7" in out
+
+
 def test_drivers_that_were_killed_are_forgotten(tmp_path: Path) -> None:
     """Also beside one that lives: their numbers may be those of other processes by now."""
     killed, another = (tmp_path / f"driver-a-node-{number}.lock" for number in (12, 13))

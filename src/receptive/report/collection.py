@@ -13,7 +13,7 @@ from typing import Any
 from receptive.config import decides, leaves
 from receptive.errors import InputError
 from receptive.files import read_yaml
-from receptive.manifest import Manifest
+from receptive.manifest import runs_in
 from receptive.metrics import smaller_is_better
 from receptive.runs import Run, State, Status
 
@@ -161,7 +161,8 @@ class Collection:
 
 
 def collect(root: Path) -> Collection:
-    """The runs of a folder: those of its `sweep.json`, without one all folders in it that hold a config.
+    """The runs of a folder, see `receptive.manifest.runs_in`; those that no `sweep.json` lists are told apart by what
+    differs in their configs.
 
     What is damaged is told in `notes`, and left out or shown as failed; nothing is raised for it.
 
@@ -170,18 +171,14 @@ def collect(root: Path) -> Collection:
     """
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder")
-    notes: list[str] = []
-    try:
-        manifest = Manifest.read(root)
-    except InputError as error:
-        notes.append(f"{error}. The runs were found by their folders instead")
-        manifest = Manifest()
-    entries = list(manifest.entries.values())
-    gone = [entry for entry in entries if not entry.run(root).folder.is_dir()]
-    notes += [f"{entry.folder} has vanished: the same command runs it again" for entry in gone]
-    records = [_record(entry.run(root), entry.labels) for entry in entries if entry not in gone]
-    if not entries:
-        records = _found(root)
+    content = runs_in(root)
+    manifest, notes = content.manifest, [content.note] if content.note else []
+    gone = [run for run in content.runs if not run.folder.is_dir()]
+    notes += [f"{run.folder.name} has vanished: the same command runs it again" for run in gone]
+    found = zip(content.runs, content.labels, strict=True)
+    records = [_record(run, labels) for run, labels in found if run not in gone]
+    if not manifest.entries:
+        records = _labelled(records, _differing([record.config for record in records if record.config]))
     if not records:
         raise InputError(f"{root} holds no run; give the folder of a sweep, a study or a run")
     notes += [
@@ -232,14 +229,6 @@ def _record(run: Run, labels: Mapping[str, str]) -> Record:
         status = Status(**{**vars(status), "state": "failed", "error": "; ".join(faults)})
         state = "failed"
     return Record(run, dict(labels), state, status, config, result, history)
-
-
-def _found(root: Path) -> list[Record]:
-    """The run that a folder is, or those that lie in it, told apart by what differs in their configs."""
-    if (root / "config.yaml").is_file():
-        return [_record(Run(root), {})]
-    records = [_record(Run(path.parent), {}) for path in sorted(root.glob("*/config.yaml"))]
-    return _labelled(records, _differing([record.config for record in records if record.config]))
 
 
 def _labelled(records: Iterable[Record], keys: Sequence[str]) -> list[Record]:

@@ -79,7 +79,7 @@ def save_dashboard(root: Path, project: str | None, entity: str | None, console:
     if not any((root / name).is_file() for name in (MANIFEST, "config.yaml")):
         raise InputError(f"{shown(root)} is neither a sweep's folder nor a run's: single runs have no page in common")
     _require()
-    runs = runs_of(root)
+    runs = runs_of(root, console)
     os.environ |= keep_below(place_of_cache(root, runs))
     with _client() as api:
         entity = entity or entity_of(board.entity) or api.default_entity

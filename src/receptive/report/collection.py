@@ -113,7 +113,7 @@ class Collection:
     @property
     def title(self) -> str:
         """The study's name, else the folder's."""
-        return self.name or self.root.name
+        return self.name or self.root.resolve().name  # of `.` too
 
     @functools.cached_property
     def labels(self) -> list[str]:

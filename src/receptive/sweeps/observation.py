@@ -63,7 +63,7 @@ class Observer:
         for run, labels in zip(content.runs, content.labels, strict=True):
             listed = content.manifest.entries or run.folder == self.root
             jobs.append(self._job(run.folder, labels if listed else {"folder": run.folder.name}))
-        title = content.manifest.name or self.root.absolute().name
+        title = content.manifest.name or self.root.resolve().name
         self._ask({job.name for job in jobs if job.state == "waiting"})
         notes = (*([content.note] if content.note else []), *self._unsaid)
         return Snapshot(title, tuple(jobs), is_driven(self.root), now, notes, self._queued)

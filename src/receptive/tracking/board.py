@@ -114,7 +114,7 @@ def board_of(root: Path) -> Board:
     group = _named(collection, "group") or group_of(root)
     metric = shown_metrics(collection)[-1]
     return Board(
-        title=collection.title if collection.name else root.absolute().name,
+        title=collection.title,
         about=_about(collection),
         where={"ID": _id_of(collection)} if single else {"Group": group, "JobType": "train"},
         axes=axes,

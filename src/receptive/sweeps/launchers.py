@@ -7,12 +7,14 @@ import os
 import selectors
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
 
 from rich.console import Console
 
+from receptive.files import last_line
 from receptive.runs import Run
 from receptive.signals import Interrupted, signal_name
 from receptive.sweeps.endings import record_death, say_end
@@ -76,11 +78,13 @@ class _Pool:
         """Start a worker at a place and give it its first job, if there is one."""
         if (folder := next(self.queue, None)) is None:
             return
+        # what jobs say stands in their log.txt; this is what a worker dies of outside of them, closed when it has ended
+        complaints = tempfile.TemporaryFile()  # noqa: SIM115
         process = subprocess.Popen(
             [sys.executable, "-m", "receptive.job"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # what jobs say stands in their log.txt
+            stderr=complaints,
             text=True,
             bufsize=1,
             env=place.environment(),
@@ -88,7 +92,7 @@ class _Pool:
         )
         if pin := getattr(os, "sched_setaffinity", None):  # not on macOS
             pin(process.pid, place.cores)
-        worker = _Worker(process, place)
+        worker = _Worker(process, place, complaints)
         self.selector.register(worker.answers, selectors.EVENT_READ, worker)
         worker.give(folder)
 
@@ -138,9 +142,10 @@ class _Pool:
 class _Worker:
     """A process that runs one job after the other."""
 
-    def __init__(self, process: subprocess.Popen[str], place: Place) -> None:
+    def __init__(self, process: subprocess.Popen[str], place: Place, complaints: IO[bytes]) -> None:
         self.process = process
         self.place = place
+        self.complaints = complaints
         self.answers = cast(IO[str], process.stdout)
         self.job = Run(Path())
 
@@ -156,11 +161,14 @@ class _Worker:
 
     def cause_of_death(self) -> str:
         """How the process ended."""
-        code = self.process.wait()
+        code, said = self.process.wait(), last_line(self.complaints)
         self._close()
-        return f"the worker was killed by {signal_name(-code)}" if code < 0 else f"the worker ended with code {code}"
+        if code < 0:
+            return f"the worker was killed by {signal_name(-code)}"
+        return f"the worker ended with code {code}" + (f" ({said})" if said else "")
 
     def _close(self) -> None:
+        self.complaints.close()
         for pipe in (self.process.stdin, self.answers):
             assert pipe is not None
             with contextlib.suppress(BrokenPipeError):  # a folder that a dead worker never read

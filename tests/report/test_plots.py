@@ -7,7 +7,7 @@ import pytest
 from tests.report.conftest import CLASSES, RunFolders
 
 from receptive.report.collection import Collection
-from receptive.report.plots import PLOTS
+from receptive.report.plots import PLOTS, parameter_plot
 from receptive.report.plotting import Plot, plain_text
 
 LR = "optimizer.lr"
@@ -68,6 +68,17 @@ def test_a_learning_rate_has_a_logarithmic_axis(folders: RunFolders) -> None:
     figures = made(folders.collection())["parameter"].figures
     assert figures[LR]["layout"]["xaxis"]["type"] == "log"
     assert list(figures["act"]["layout"]["xaxis"]["ticktext"]) == ["relu", "elu"]
+
+
+def test_points_that_are_not_drawn_are_told(folders: RunFolders, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders.add_grid(TWO, seeds=3)
+    collection = folders.collection()
+    plot = parameter_plot(collection)
+    assert plot is not None and plot.caption.startswith("val/accuracy of every done run over")
+    monkeypatch.setattr("receptive.report.plots._MOST_SCATTERED", 4)
+    plot = parameter_plot(collection)
+    assert plot is not None and plot.caption.startswith("val/accuracy of 4 of 12 done runs, those of the best groups,")
+    assert len(traces(plot)[0]["x"]) == 4
 
 
 def test_lines_of_many_runs_are_few_traces(folders: RunFolders) -> None:

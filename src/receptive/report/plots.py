@@ -168,7 +168,9 @@ def parameter_plot(collection: Collection) -> Plot | None:
         )  # fmt: skip
         xaxis, yaxis = _parameter_axis(factor), metric_axis(metric)
         figures[factor.key] = figure_of([trace], xaxis=xaxis, yaxis=yaxis, height=380)
-    caption = f"{metric} of every done run over the values of one parameter."
+    many = f"{_MOST_SCATTERED:,} of {len(runs):,} done runs, those of the best groups,"
+    drawn = many if len(runs) > _MOST_SCATTERED else "every done run"
+    caption = f"{metric} of {drawn} over the values of one parameter."
     return Plot("parameter", "One parameter", caption, "parameter", figures) if figures else None
 
 

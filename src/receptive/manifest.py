@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+import math
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from receptive.files import read_json, write_atomically
 from receptive.runs import Run
 
 NAME = "sweep.json"
+_MOST_COMMANDS = 20  # runs whose commands are written out where no single one gives them all
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,36 @@ def runs_in(root: Path, read: Callable[[Path], Manifest] = Manifest.read) -> Con
         return Content(manifest, (Run(root),), ({},), note)
     folders = {path.parent for name in ("config.yaml", "status.json") for path in root.glob(f"*/{name}")}
     return Content(manifest, tuple(Run(folder) for folder in sorted(folders)), ({},) * len(folders), note)
+
+
+def commands_of(manifest: Manifest) -> tuple[str, ...]:
+    """What computes the runs of a sweep again: one command where they are a study or a grid, else one a run."""
+    entries = list(manifest.entries.values())
+    if not entries:
+        return ()
+    common = [line for line in entries[0].overrides if all(line in entry.overrides for entry in entries)]
+    if manifest.name:
+        given = [line for line in common if not line.startswith("study=")]
+        return (shlex.join(["receptive", "train", f"study={manifest.name}", *given]),)
+    if (lists := _lists(entries, common)) is not None:
+        return (shlex.join(["receptive", "train", *(["-m"] if lists else []), *common, *lists]),)
+    lines = [shlex.join(["receptive", "train", *entry.overrides]) for entry in entries[:_MOST_COMMANDS]]
+    more = len(entries) - len(lines)
+    return (*lines, *([f"# and {more} more"] if more else []))
+
+
+def _lists(entries: Sequence[Entry], common: Sequence[str]) -> list[str] | None:
+    """The lists whose product the runs are; None where they are none."""
+    values: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        own = [line.partition("=") for line in entry.overrides if line not in common]
+        if "variant" in entry.labels or entry.trial is not None or not all(sign for _, sign, _ in own):
+            return None
+        for key, _, value in own:
+            values.setdefault(key, {})[value] = None
+    if math.prod(map(len, values.values())) != len({entry.overrides for entry in entries}):
+        return None
+    return [f"{key}={','.join(found)}" for key, found in values.items()]
 
 
 def _entry(job: dict[str, Any]) -> Entry:

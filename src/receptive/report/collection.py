@@ -13,7 +13,7 @@ from typing import Any
 from receptive.config import decides, leaves
 from receptive.errors import InputError
 from receptive.files import read_yaml
-from receptive.manifest import runs_in
+from receptive.manifest import commands_of, runs_in
 from receptive.metrics import smaller_is_better
 from receptive.runs import Run, State, Status
 
@@ -102,6 +102,7 @@ class Collection:
         records: its runs.
         claims: of the study, as its file has them.
         notes: what could not be read, a sentence each.
+        command: what runs the study, with the options that it was run with; "" of other sweeps.
     """
 
     root: Path
@@ -109,6 +110,7 @@ class Collection:
     records: tuple[Record, ...]
     claims: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    command: str = ""
 
     @property
     def title(self) -> str:
@@ -191,7 +193,8 @@ def collect(root: Path) -> Collection:
         notes.append(
             "These runs saw a few batches an epoch alone (trainer.limit_train_batches): no verdict means anything"
         )
-    return Collection(root, manifest.name, tuple(records), manifest.claims, tuple(notes))
+    command = commands_of(manifest)[0] if manifest.name and manifest.entries else ""
+    return Collection(root, manifest.name, tuple(records), manifest.claims, tuple(notes), command)
 
 
 def _monitors(records: Iterable[Record]) -> Counter[str]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from receptive.errors import InputError
-from receptive.manifest import Entry, Manifest
+from receptive.manifest import Manifest, commands_of
 from receptive.report.collection import Collection, collect
 from receptive.report.series import curve_metrics, factors
 from receptive.report.tables import (
@@ -26,7 +25,6 @@ from receptive.report.tables import (
 from receptive.report.verdicts import judge
 from receptive.tracking.identity import group_of
 
-_MOST_COMMANDS = 20  # runs whose commands are written out where no single one gives them all
 _OWN_CURVES = ("lr", "gradient_norm")
 
 
@@ -207,33 +205,3 @@ def _named(collection: Collection, what: str) -> str | None:
     values = (record.config.get(f"logger.wandb.{what}") for record in collection.records)
     known = Counter(str(value) for value in values if value)
     return known.most_common(1)[0][0] if known else None
-
-
-def commands_of(manifest: Manifest) -> tuple[str, ...]:
-    """What computes the runs of a sweep again: one command where they are a study or a grid, else one a run."""
-    entries = list(manifest.entries.values())
-    if not entries:
-        return ()
-    common = [line for line in entries[0].overrides if all(line in entry.overrides for entry in entries)]
-    if manifest.name:
-        given = [line for line in common if not line.startswith("study=")]
-        return (shlex.join(["receptive", "train", f"study={manifest.name}", *given]),)
-    if (lists := _lists(entries, common)) is not None:
-        return (shlex.join(["receptive", "train", *(["-m"] if lists else []), *common, *lists]),)
-    lines = [shlex.join(["receptive", "train", *entry.overrides]) for entry in entries[:_MOST_COMMANDS]]
-    more = len(entries) - len(lines)
-    return (*lines, *([f"# and {more} more"] if more else []))
-
-
-def _lists(entries: Sequence[Entry], common: Sequence[str]) -> list[str] | None:
-    """The lists whose product the runs are; None where they are none."""
-    values: dict[str, dict[str, None]] = {}
-    for entry in entries:
-        own = [line.partition("=") for line in entry.overrides if line not in common]
-        if "variant" in entry.labels or entry.trial is not None or not all(sign for _, sign, _ in own):
-            return None
-        for key, _, value in own:
-            values.setdefault(key, {})[value] = None
-    if math.prod(map(len, values.values())) != len({entry.overrides for entry in entries}):
-        return None
-    return [f"{key}={','.join(found)}" for key, found in values.items()]

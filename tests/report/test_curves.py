@@ -18,7 +18,7 @@ def record_of(tmp_path: Path, **changes: object) -> Record:
         {"epoch": float(epoch), "val/accuracy": accuracy, "val/loss": loss}
         for epoch, (accuracy, loss) in enumerate(zip(ACCURACY, LOSS, strict=True), 1)
     ]
-    result = {"metrics": {"val/accuracy": 0.8}, "monitor": "val/accuracy", "seconds_per_epoch": 1.5, "seed": 3}
+    result = {"metrics": {"val/accuracy": 0.8}, "monitor": "val/accuracy", "seconds_per_epoch": 1.5, "best_epoch": 2}
     values = {"state": "done", "status": Status(state="done"), "config": {}, "result": result, "history": history}
     return Record(Run(tmp_path), {}, **{**values, **changes})  # type: ignore[arg-type]
 
@@ -28,6 +28,8 @@ def record_of(tmp_path: Path, **changes: object) -> Record:
     [
         ("val/accuracy", 0.8, False),
         ("seconds_per_epoch", 1.5, True),
+        ("best_epoch", 2, True),
+        ("epochs", None, True),
         ("last(val/loss)", 0.5, True),
         ("mean(val/loss)", 1.25, True),
         ("mean(val/loss, 3)", 1.5, True),
@@ -87,7 +89,10 @@ def test_a_run_that_is_not_done_has_no_figure(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "last(", "last val/loss", "middle(val/loss)", "epochs_to(val/loss)", "mean(val/loss, 1-2)", "val/loss, 3"],
+    [
+        *("", "last(", "last val/loss", "middle(val/loss)", "epochs_to(val/loss)", "mean(val/loss, 1-2)"),
+        *("val/loss, 3", "last(val/loss, 3)", "roughness(val/loss, 3)", "gradient_norm(Conv2d, 3)"),
+    ],
 )
 def test_what_is_no_measure_is_refused_with_its_text(text: str) -> None:
     with pytest.raises(InputError, match="metric="):

@@ -27,6 +27,7 @@ _EXPRESSION = re.compile(
     r"(?P<function>\w+)\(\s*(?P<argument>[\w/]+)\s*(?:,\s*(?P<number>[\d.eE+-]+)\s*)?\)|(?P<metric>[\w/]+)"
 )
 _SMALLER_IS_BETTER = {"epochs_to": True, "roughness": True, "drop": False, "gradient_norm": False}
+_WITH_NUMBER = ("mean", "epochs_to", "drop")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class Measure:
             raise InputError(f"metric={text}: {match['number']} is no number") from None
         if function == "epochs_to" and number is None:
             raise InputError(f"metric={text}: give the value to be reached, as in epochs_to(val/accuracy, 0.7)")
+        if number is not None and function not in _WITH_NUMBER:
+            raise InputError(f"metric={text}: {function} takes no number ({', '.join(_WITH_NUMBER)} do)")
         return Measure(match["argument"] or match["metric"], function or "", number)
 
     def __str__(self) -> str:
@@ -71,7 +74,8 @@ class Measure:
         """Whether less of it is better in the runs of a collection."""
         if self.function in _SMALLER_IS_BETTER:
             return _SMALLER_IS_BETTER[self.function]
-        return self.metric.startswith("seconds") or collection.smaller(self.metric)
+        effort = self.metric.startswith("seconds") or self.metric in ("epochs", "best_epoch")
+        return effort or collection.smaller(self.metric)
 
     def of(self, record: Record) -> float | None:
         """Its value; None where the run is not done or its files do not tell.

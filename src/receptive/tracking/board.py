@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from receptive.errors import InputError
+from receptive.manifest import NAME as MANIFEST
 from receptive.manifest import Manifest, commands_of
 from receptive.report.collection import Collection, collect
 from receptive.report.series import curve_metrics, factors
@@ -23,6 +24,7 @@ from receptive.report.tables import (
     summary_lines,
 )
 from receptive.report.verdicts import judge
+from receptive.runs import shown
 from receptive.tracking.identity import group_of
 
 _OWN_CURVES = ("lr", "gradient_norm")
@@ -98,14 +100,16 @@ def board_of(root: Path) -> Board:
     """The board of a folder.
 
     Raises:
-        InputError: there is no run in it, sweep.json is damaged, or W&B does not know a single run.
+        InputError: there is no run in it, it is the folder of single runs, sweep.json is damaged, or W&B does not know
+            a single run.
     """
     collection = collect(root)
+    if not any((root / name).is_file() for name in (MANIFEST, "config.yaml")):
+        raise InputError(f"{shown(root)} is neither a sweep's folder nor a run's: single runs have no page in common")
     single = (root / "config.yaml").is_file()
-    found = [factor for factor in factors(collection) if factor.key != "seed"]
     axes = tuple(
         Axis(_config_key(collection, factor.key), factor.title, factor.numbers is not None, factor.logarithmic)
-        for factor in found
+        for factor in factors(collection)
     )
     claims, trouble = _claims(collection)
     details = [record.told("details") or {} for record in collection.records]

@@ -28,7 +28,7 @@ class Entry:
         labels: what a table shows of them: the variant, and swept key -> value as typed.
         fingerprint: of its config.
         folder: its name below the sweep's folder.
-        trial: its number in a search; None in a grid.
+        trial: its number in a search or among drawn points; None in a grid.
     """
 
     overrides: tuple[str, ...]

@@ -8,7 +8,7 @@ import pytest
 
 from receptive.runs import Run, Status
 from receptive.sweeps.launchers import run_packed
-from receptive.sweeps.places import Place
+from receptive.sweeps.places import WorkerPlace
 
 
 @pytest.mark.parametrize(
@@ -29,5 +29,5 @@ def test_what_a_worker_has_died_of_is_told(
     run = Run(tmp_path / "job")
     run.folder.mkdir()
     run.write_status(Status(state="waiting"))
-    run_packed([run.folder], 1, [Place(tuple(os.sched_getaffinity(0)))])
+    run_packed([run.folder], 1, [WorkerPlace(tuple(os.sched_getaffinity(0)))])
     assert (run.state(), run.status().error) == ("failed", f"the worker {error}")

@@ -18,7 +18,7 @@ from tests.resume.conftest import CLASSIFIER, QUIET, folder_of, run_to_the_end
 from receptive.job import run_job
 from receptive.signals import hold, listening
 from receptive.sweeps.launchers import run_packed
-from receptive.sweeps.places import Place
+from receptive.sweeps.places import WorkerPlace
 from receptive.tracking.companion import Answer, Companion
 from receptive.tracking.mirror import RunMirror
 from receptive.tracking.mode import Mode
@@ -113,7 +113,7 @@ def test_workers_leave_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     script.write_text("\n".join((*lines, f"  {others} && touch $folder/left && exit", "  sleep 1", "done", "")))
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
-    run_packed(iter(folders), len(folders), [Place((0,))] * len(folders))
+    run_packed(iter(folders), len(folders), [WorkerPlace((0,))] * len(folders))
     assert all((folder / "left").exists() for folder in folders)
 
 

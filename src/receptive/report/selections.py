@@ -28,7 +28,7 @@ def select(collection: Collection, selection: Selection) -> list[Group]:
     return [group for group in collection.groups if matches(group.labels, wanted)]
 
 
-def shown(selection: Selection) -> str:
+def selection_name(selection: Selection) -> str:
     """A selection in a word or two: as its group is named."""
     return selection if isinstance(selection, str) else Group({k: str(v) for k, v in selection.items()}, ()).name
 
@@ -60,7 +60,9 @@ def figures_over(collection: Collection, selection: Selection, measure: Measure,
     """
     groups = select(collection, selection)
     if len({group.labels.get(key, "") for group in groups}) < len(groups):
-        raise InputError(f"{shown(selection)}: its groups differ in more than {key}: name the other labels too")
+        raise InputError(
+            f"{selection_name(selection)}: its groups differ in more than {key}: name the other labels too"
+        )
     by_seed: dict[str, dict[str, float]] = {}
     for group in groups:
         for record in group.records:
@@ -123,7 +125,9 @@ def _runs_of(collection: Collection, selection: Selection) -> tuple[Record, ...]
     groups = select(collection, selection)
     if len(groups) > 1:
         names = "; ".join([*(group.name for group in groups[:_MOST_NAMED]), *["…"] * (len(groups) > _MOST_NAMED)])
-        raise InputError(f"{shown(selection)}: is several groups of runs ({names}): name their other labels too")
+        raise InputError(
+            f"{selection_name(selection)}: is several groups of runs ({names}): name their other labels too"
+        )
     return groups[0].records if groups else ()
 
 

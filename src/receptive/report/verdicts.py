@@ -13,7 +13,7 @@ from receptive.metrics import UNBOUNDED, bounds, metric_text
 from receptive.report.claims import Claim, parse_claims
 from receptive.report.collection import Collection, Group
 from receptive.report.curves import Measure
-from receptive.report.selections import Selection, disagreements, figures, figures_over, never, select, shown
+from receptive.report.selections import Selection, disagreements, figures, figures_over, never, select, selection_name
 from receptive.report.statistics import ALPHA, difference, holm, spread, spread_ratio
 
 Verdict = Literal["holds", "does not hold", "undecided"]
@@ -103,7 +103,7 @@ def _text(measure: Measure, value: float) -> str:
 def _pair_text(claim: Claim, named: Sequence[tuple[Selection, list[float]]], missed: Sequence[int] = ()) -> str:
     counts = missed or [0] * len(named)
     texts = (shown_mean(claim.measure, values, count) for (_, values), count in zip(named, counts, strict=True))
-    return "; ".join(f"{shown(one)}: {text}" for (one, _), text in zip(named, texts, strict=True))
+    return "; ".join(f"{selection_name(one)}: {text}" for (one, _), text in zip(named, texts, strict=True))
 
 
 def _judge_figure(claim: Claim, collection: Collection) -> _Evidence:
@@ -165,11 +165,13 @@ def _ordered(claim: Claim, named: list[tuple[Selection, list[float]]], ours: str
         for ((one, _), (other, _)), gap, p in zip(pairs, found, corrected, strict=True):
             if math.isnan(p):
                 verdicts.append("undecided")
-                told.append(f"{shown(one)} against {shown(other)}: {_NO_SCATTER}")
+                told.append(f"{selection_name(one)} against {selection_name(other)}: {_NO_SCATTER}")
                 continue
             right = sign * gap.value > 0
             verdicts.append("undecided" if p >= ALPHA else "holds" if right else "does not hold")
-            told.append(f"{shown(one)} minus {shown(other)}: {_signed(claim.measure, gap.value)}, p={p:.2g}")
+            told.append(
+                f"{selection_name(one)} minus {selection_name(other)}: {_signed(claim.measure, gap.value)}, p={p:.2g}"
+            )
         verdict: Verdict = (
             "does not hold" if "does not hold" in verdicts else "undecided" if "undecided" in verdicts else "holds"
         )

@@ -18,7 +18,7 @@ from receptive.files import last_line
 from receptive.runs import Run
 from receptive.signals import Interrupted, signal_name
 from receptive.sweeps.endings import record_death, say_end
-from receptive.sweeps.places import Place, told
+from receptive.sweeps.places import WorkerPlace, dealt_out
 
 _GRACE = 30.0  # seconds that workers have to stop at the end of a batch
 
@@ -41,7 +41,7 @@ def run_local(folders: Iterable[Path], total: int) -> None:
         say_end(console, number, total, Run(folder))
 
 
-def run_packed(folders: Iterable[Path], total: int, places: Sequence[Place]) -> None:
+def run_packed(folders: Iterable[Path], total: int, places: Sequence[WorkerPlace]) -> None:
     """Run jobs in worker processes, one at each place.
 
     A worker that dies costs the job that it ran. When this process dies, workers finish their job and leave.
@@ -52,7 +52,7 @@ def run_packed(folders: Iterable[Path], total: int, places: Sequence[Place]) -> 
         places: where the workers run; the first `total` of them are used.
     """
     pool = _Pool(iter(folders), total)
-    if said := told(places[:total]):
+    if said := dealt_out(places[:total]):
         pool.console.print(said, highlight=False)
     try:
         for place in places[:total]:
@@ -74,7 +74,7 @@ class _Pool:
         self.selector = selectors.DefaultSelector()
         self.leaving: list[_Worker] = []
 
-    def start(self, place: Place) -> None:
+    def start(self, place: WorkerPlace) -> None:
         """Start a worker at a place and give it its first job, if there is one."""
         if (folder := next(self.queue, None)) is None:
             return
@@ -142,7 +142,7 @@ class _Pool:
 class _Worker:
     """A process that runs one job after the other."""
 
-    def __init__(self, process: subprocess.Popen[str], place: Place, complaints: IO[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[str], place: WorkerPlace, complaints: IO[bytes]) -> None:
         self.process = process
         self.place = place
         self.complaints = complaints

@@ -218,8 +218,6 @@ def verbs_page() -> str:
     ]
     for verb in VERBS:
         path = conf_dir() / f"{verb}.yaml"
-        if not path.is_file():
-            continue
         lines += [f"## `receptive {verb}`", "", *(_sentence(line) for line in _joined(header(path))), ""]
         pairs = [pair for each in read_yaml(path)["defaults"] if isinstance(each, dict) for pair in each.items()]
         chosen = [(key, value) for key, value in pairs if key.split()[0] not in ("override", "optional")]

@@ -41,7 +41,7 @@ def main() -> int:
         parser.error(f"no study: {', '.join(sorted(unknown))}; the studies are {', '.join(known)}")
     if arguments.studies and arguments.what in ("check", "write"):
         parser.error(f"{arguments.what} takes no study: it speaks of all")
-    console = Console(quiet=arguments.quiet)
+    console = Console(quiet=arguments.quiet, markup=False)  # claims may hold brackets
     try:
         if arguments.what == "write":
             for path in pages.write(Path()):

@@ -88,6 +88,7 @@ def collect(study: str, console: Console) -> int:
     if (source / NOTED).is_file():
         shutil.copyfile(source / NOTED, target / "jobs" / NOTED)
     for name in _OF_A_STUDY:
+        (target / name).unlink(missing_ok=True)
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
     shutil.rmtree(target / "figures", ignore_errors=True)

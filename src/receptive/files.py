@@ -12,13 +12,15 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
 from receptive.errors import InputError
 
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, ten times faster, where there is one
+
+_END, _LINE = 10_000, 200  # bytes, and characters, that are looked at of what a process has said at its end
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -82,6 +84,13 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path} is damaged (no JSON object): restore it or delete it")
     return content
+
+
+def last_line(file: IO[bytes]) -> str:
+    """The last line of a file that is open for reading, its beginning; "" of an empty one."""
+    file.seek(max(0, file.seek(0, os.SEEK_END) - _END))
+    lines = file.read().decode(errors="replace").splitlines()
+    return lines[-1][:_LINE] if lines else ""
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

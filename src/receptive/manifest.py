@@ -1,9 +1,12 @@
-"""`sweep.json`: the jobs of a sweep's folder, and what its study claims. Imports no torch."""
+"""`sweep.json`: the jobs of a sweep's folder, and what its study claims; what runs a folder holds. No torch."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from receptive.files import read_json, write_atomically
 from receptive.runs import Run
 
 NAME = "sweep.json"
+_MOST_COMMANDS = 20  # runs whose commands are written out where no single one gives them all
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Entry:
         labels: what a table shows of them: the variant, and swept key -> value as typed.
         fingerprint: of its config.
         folder: its name below the sweep's folder.
-        trial: its number in a search; None in a grid.
+        trial: its number in a search or among drawn points; None in a grid.
     """
 
     overrides: tuple[str, ...]
@@ -79,6 +83,76 @@ class Manifest:
         jobs = [dataclasses.asdict(entry) for entry in self.entries.values()]
         content = {"name": self.name, "claims": list(self.claims), "jobs": jobs}
         write_atomically(root / NAME, json.dumps(content, indent=1) + "\n")
+
+
+@dataclass(frozen=True)
+class Content:
+    """The runs of a folder.
+
+    Args:
+        manifest: what its `sweep.json` holds; empty where it has none, or a damaged one.
+        runs: those of the manifest; where it lists none the run that the folder is, or those that lie in it.
+        labels: of each run, as the manifest has them; {} of those that it does not list.
+        note: why `sweep.json` was not read, a sentence; "" where it was.
+    """
+
+    manifest: Manifest
+    runs: tuple[Run, ...]
+    labels: tuple[dict[str, str], ...]
+    note: str = ""
+
+
+def runs_in(root: Path, read: Callable[[Path], Manifest] = Manifest.read) -> Content:
+    """The runs of a folder, whatever state it is in; nothing is raised for what is damaged.
+
+    Args:
+        root: of a sweep, of a run, or of runs that each have a folder in it.
+        read: gives the manifest of a folder; raises InputError or OSError.
+    """
+    manifest, note = Manifest(), ""
+    try:
+        manifest = read(root)
+    except InputError as error:
+        note = f"{error}. The runs were found by their folders instead"
+    except OSError as error:
+        note = f"{root / NAME} cannot be read ({error.strerror}). The runs were found by their folders instead"
+    if manifest.entries:
+        entries = manifest.entries.values()
+        return Content(manifest, tuple(entry.run(root) for entry in entries), tuple(entry.labels for entry in entries))
+    if (root / "config.yaml").is_file():
+        return Content(manifest, (Run(root),), ({},), note)
+    folders = {path.parent for name in ("config.yaml", "status.json") for path in root.glob(f"*/{name}")}
+    return Content(manifest, tuple(Run(folder) for folder in sorted(folders)), ({},) * len(folders), note)
+
+
+def commands_of(manifest: Manifest) -> tuple[str, ...]:
+    """What computes the runs of a sweep again: one command where they are a study or a grid, else one a run."""
+    entries = list(manifest.entries.values())
+    if not entries:
+        return ()
+    common = [line for line in entries[0].overrides if all(line in entry.overrides for entry in entries)]
+    if manifest.name:
+        given = [line for line in common if not line.startswith("study=")]
+        return (shlex.join(["receptive", "train", f"study={manifest.name}", *given]),)
+    if (lists := _lists(entries, common)) is not None:
+        return (shlex.join(["receptive", "train", *(["-m"] if lists else []), *common, *lists]),)
+    lines = [shlex.join(["receptive", "train", *entry.overrides]) for entry in entries[:_MOST_COMMANDS]]
+    more = len(entries) - len(lines)
+    return (*lines, *([f"# and {more} more"] if more else []))
+
+
+def _lists(entries: Sequence[Entry], common: Sequence[str]) -> list[str] | None:
+    """The lists whose product the runs are; None where they are none."""
+    values: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        own = [line.partition("=") for line in entry.overrides if line not in common]
+        if "variant" in entry.labels or entry.trial is not None or not all(sign for _, sign, _ in own):
+            return None
+        for key, _, value in own:
+            values.setdefault(key, {})[value] = None
+    if math.prod(map(len, values.values())) != len({entry.overrides for entry in entries}):
+        return None
+    return [f"{key}={','.join(found)}" for key, found in values.items()]
 
 
 def _entry(job: dict[str, Any]) -> Entry:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from receptive.errors import InputError
-from receptive.report.collection import Record
+from receptive.report.collection import Collection, Record
 from receptive.report.curves import Measure
 from receptive.runs import Run, Status
 
@@ -18,7 +18,7 @@ def record_of(tmp_path: Path, **changes: object) -> Record:
         {"epoch": float(epoch), "val/accuracy": accuracy, "val/loss": loss}
         for epoch, (accuracy, loss) in enumerate(zip(ACCURACY, LOSS, strict=True), 1)
     ]
-    result = {"metrics": {"val/accuracy": 0.8}, "monitor": "val/accuracy", "seconds_per_epoch": 1.5, "seed": 3}
+    result = {"metrics": {"val/accuracy": 0.8}, "monitor": "val/accuracy", "seconds_per_epoch": 1.5, "best_epoch": 2}
     values = {"state": "done", "status": Status(state="done"), "config": {}, "result": result, "history": history}
     return Record(Run(tmp_path), {}, **{**values, **changes})  # type: ignore[arg-type]
 
@@ -28,6 +28,8 @@ def record_of(tmp_path: Path, **changes: object) -> Record:
     [
         ("val/accuracy", 0.8, False),
         ("seconds_per_epoch", 1.5, True),
+        ("best_epoch", 2, True),
+        ("epochs", None, True),
         ("last(val/loss)", 0.5, True),
         ("mean(val/loss)", 1.25, True),
         ("mean(val/loss, 3)", 1.5, True),
@@ -47,8 +49,19 @@ def record_of(tmp_path: Path, **changes: object) -> Record:
 def test_a_measure(tmp_path: Path, text: str, value: float | None, smaller: bool) -> None:
     measure = Measure.parse(text)
     assert measure.of(record_of(tmp_path)) == value
-    assert measure.smaller is smaller
+    assert measure.smaller(Collection(tmp_path, "", ())) is smaller
     assert Measure.parse(str(measure)) == measure
+
+
+def test_a_run_says_whether_less_of_its_monitored_metric_is_better(tmp_path: Path) -> None:
+    """A task of one's own may choose by an error; a name tells nothing."""
+    history = [{"epoch": epoch, "val/error": error} for epoch, error in enumerate((0.9, 0.4, 0.2), 1)]
+    result = {"metrics": {"val/error": 0.2}, "monitor": "val/error"}
+    record = record_of(tmp_path, config={"trainer.monitor_mode": "min"}, result=result, history=history)
+    collection = Collection(tmp_path, "", (record,))
+    assert Measure.parse("epochs_to(val/error, 0.4)").of(record) == 2
+    assert [Measure.parse(f"last({part}/error)").smaller(collection) for part in ("val", "test")] == [True, True]
+    assert not Measure.parse("last(val/accuracy)").smaller(collection)
 
 
 def test_the_norm_of_gradients_is_of_the_layers_of_a_kind(tmp_path: Path) -> None:
@@ -76,7 +89,10 @@ def test_a_run_that_is_not_done_has_no_figure(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "last(", "last val/loss", "middle(val/loss)", "epochs_to(val/loss)", "mean(val/loss, 1-2)", "val/loss, 3"],
+    [
+        *("", "last(", "last val/loss", "middle(val/loss)", "epochs_to(val/loss)", "mean(val/loss, 1-2)"),
+        *("val/loss, 3", "last(val/loss, 3)", "roughness(val/loss, 3)", "gradient_norm(Conv2d, 3)"),
+    ],
 )
 def test_what_is_no_measure_is_refused_with_its_text(text: str) -> None:
     with pytest.raises(InputError, match="metric="):

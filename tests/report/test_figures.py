@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 from tests.report.conftest import RunFolders
@@ -68,6 +69,23 @@ def test_the_curves_say_what_the_band_is_and_how_many_groups_are_left_out(folder
     assert "band from the smallest to the largest; the best 8 of 11 groups" in told
     assert "width=0 (n=2)" in told and "width=9" not in told
     assert len(figure.axes) == 2 and len(figure.axes[0].get_lines()) == 8
+
+
+def test_a_group_has_one_colour_and_stands_in_the_legend_where_its_task_has_another_metric(
+    folders: RunFolders,
+) -> None:
+    for name, metric, score in (("a", "f1_mean", 0.9), ("b", "accuracy", 0.5), ("c", "accuracy", 0.8)):
+        folders.add({"variant": name}, score=score, metric=metric)
+    folders.add({"variant": "b"}, seed=1, score=0.6)
+    figure = draw_curves(folders.collection())
+    assert figure is not None
+    accuracy, loss = ([line.get_color() for line in axes.get_lines()] for axes in figure.axes)
+    [legend] = figure.legends
+    named = dict(zip((text.get_text()[0] for text in legend.get_texts()), legend.get_lines(), strict=True))
+    assert {name: line.get_color() for name, line in named.items()} == dict(zip("cba", loss, strict=True))
+    assert len(set(loss)) == 3 and accuracy == loss[:2]
+    ends = {line.get_color(): line.get_ydata()[-1] for line in figure.axes[1].get_lines()}
+    assert ends[named["a"].get_color()] == pytest.approx(0.1)
 
 
 def test_points_are_in_percent_and_a_wide_interval_is_cut(folders: RunFolders) -> None:

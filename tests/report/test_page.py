@@ -5,6 +5,7 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -241,6 +242,30 @@ def test_pictures_keep_to_their_budget(folders: RunFolders) -> None:
     assert len(found) == 1 and notes == [
         "3 more pictures would make the page too large: they lie in the runs' figures/"
     ]
+
+
+def test_pictures_of_runs_beyond_the_best_are_no_matter_of_size(
+    folders: RunFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery, "MOST_ALBUMS", 1)
+    for name in ("a", "b"):
+        folders.add({"variant": name}, pictures=("history", "worst"))
+    found, notes = gallery.albums(folders.collection(), 10**6, interactive=True)
+    assert len(found) == 1 and notes == ["2 pictures of runs beyond the best 1 lie in the runs' figures/"]
+
+
+def test_the_commands_are_those_that_made_the_page(tmp_path: Path) -> None:
+    """With the folder as a shell takes it, and of a study in small not that of the whole."""
+    folders = RunFolders(tmp_path / "my sweep")
+    for seed in range(2):
+        folders.add(seed=seed)
+    options = ("study=table_9", "scale=smoke", "tags=[a b]")
+    folders.entries = {
+        key: replace(entry, overrides=(*entry.overrides, *options)) for key, entry in folders.entries.items()
+    }
+    shown = Text(page.render(folders.collection("table_9"), (), (), ()))
+    assert f"receptive report '{folders.root}'" in shown.text
+    assert "receptive train study=table_9 scale=smoke 'tags=[a b]'" in shown.text
 
 
 def test_pictures_are_made_small(folders: RunFolders) -> None:

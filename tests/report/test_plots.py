@@ -3,10 +3,11 @@
 import json
 from typing import Any
 
+import pytest
 from tests.report.conftest import CLASSES, RunFolders
 
 from receptive.report.collection import Collection
-from receptive.report.plots import PLOTS
+from receptive.report.plots import PLOTS, parameter_plot
 from receptive.report.plotting import Plot, plain_text
 
 LR = "optimizer.lr"
@@ -54,11 +55,30 @@ def test_beyond_the_best_eight_the_legend_shows_groups(folders: RunFolders) -> N
     assert [trace["visible"] for trace in found] == [True] * 8 + ["legendonly"] * 8
 
 
+def test_an_interval_that_ends_at_a_bound_is_shorter_on_that_side(folders: RunFolders) -> None:
+    for seed, score in enumerate((0.97, 0.99, 0.999)):
+        folders.add(seed=seed, score=score)
+    [_, mean] = traces(made(folders.collection())["points"], "val/accuracy")
+    [center], [high], [low] = mean["x"], mean["error_x"]["array"], mean["error_x"]["arrayminus"]
+    assert center + high == pytest.approx(1.0, abs=1e-4) and low > 2 * high
+
+
 def test_a_learning_rate_has_a_logarithmic_axis(folders: RunFolders) -> None:
     folders.add_grid(TWO, seeds=1)
     figures = made(folders.collection())["parameter"].figures
     assert figures[LR]["layout"]["xaxis"]["type"] == "log"
     assert list(figures["act"]["layout"]["xaxis"]["ticktext"]) == ["relu", "elu"]
+
+
+def test_points_that_are_not_drawn_are_told(folders: RunFolders, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders.add_grid(TWO, seeds=3)
+    collection = folders.collection()
+    plot = parameter_plot(collection)
+    assert plot is not None and plot.caption.startswith("val/accuracy of every done run over")
+    monkeypatch.setattr("receptive.report.plots._MOST_SCATTERED", 4)
+    plot = parameter_plot(collection)
+    assert plot is not None and plot.caption.startswith("val/accuracy of 4 of 12 done runs, those of the best groups,")
+    assert len(traces(plot)[0]["x"]) == 4
 
 
 def test_lines_of_many_runs_are_few_traces(folders: RunFolders) -> None:

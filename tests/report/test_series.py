@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from tests.report.conftest import RunFolders
 
+from receptive.report.contents import chosen_records
 from receptive.report.importance import importance
 from receptive.report.series import best_record, curve_metrics, curves, factors, grid, lines, points, ranked
+from receptive.report.tables import summary_lines
 
 LR = "optimizer.lr"
 
@@ -29,6 +31,25 @@ def test_of_a_loss_less_is_better(folders: RunFolders) -> None:
         folders.add({"variant": name}, metrics={"val/loss": loss}, result={"monitor": "val/loss"})
     collection = folders.collection()
     assert [group.name for group in ranked(collection)] == ["good", "bad"]
+
+
+def test_less_is_better_where_the_runs_were_told_so(folders: RunFolders) -> None:
+    minimized = {"trainer.monitor_mode": "min"}
+    for act, error in (("relu", 0.3), ("elu", 0.1)):
+        for lr, more in (("0.1", 0.0), ("0.01", 0.05)):
+            for seed in range(2):
+                score = error + more + 0.001 * seed
+                folders.add({LR: lr, "act": act}, seed=seed, score=score, metric="error", config=minimized)
+    collection = folders.collection()
+    assert [collection.smaller(f"{part}/error") for part in ("train", "val", "test")] == [True] * 3
+    assert not collection.smaller("val/accuracy")
+    groups = ranked(collection)
+    assert [group.labels["act"] for group in groups] == ["elu", "elu", "relu", "relu"]
+    found = lines(collection, "test/error")
+    assert found is not None and found.values[-1] == min(found.values)
+    assert [line.group for line in summary_lines(collection) if math.isnan(line.p_against_best)] == groups[:1]
+    assert chosen_records(collection, 1) == list(groups[0].records[:1])
+    assert best_record(collection, groups[0]) == groups[0].records[0]
 
 
 def test_a_factor_has_its_values_by_size_and_knows_orders_of_magnitude(folders: RunFolders) -> None:

@@ -48,6 +48,8 @@ def test_spread_of_one_and_of_none() -> None:
 def test_spread_and_difference_of_what_is_no_number(strange: float) -> None:
     found = spread([strange, 1.0, 2.0])
     assert found.n == 3 and math.isnan(found.deviation) and math.isnan(found.low)
+    assert (found.best(), found.best(smaller=True)) == (2.0, 1.0)
+    assert math.isnan(spread([strange]).best())
     assert math.isnan(difference([strange, 1.0], [1.0, 2.0]).p)
 
 

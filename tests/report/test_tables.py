@@ -10,6 +10,7 @@ from rich.console import Console
 from tests.report.conftest import RunFolders
 from tests.report.test_verdicts import collection_of
 
+from receptive.report.collection import collect
 from receptive.report.tables import print_tables, summary_lines, write_tables
 from receptive.report.verdicts import judge
 
@@ -57,6 +58,16 @@ def test_the_files_hold_a_row_a_run_a_row_a_group_and_a_row_a_claim(tmp_path: Pa
     assert "| a\\|b | 3 | 91.00 % ± 1.00 % |" in text
     assert "| X1 | a is better |" in text
     assert "| holds |" in text
+    assert len(pd.read_csv(tmp_path / "claims.csv")) == 1
+    write_tables(collection, ())  # the study has none any more
+    assert not (tmp_path / "claims.csv").exists()
+
+
+def test_the_folder_that_one_stands_in_has_its_name_as_title(
+    folders: RunFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folders.add().folder)
+    assert (collect(Path()).title, collect(Path("..")).title) == ("run-0000", "sweep")
 
 
 def test_a_run_of_a_damaged_config_stays_in_its_group(folders: RunFolders) -> None:

@@ -23,6 +23,7 @@ Values = Mapping[str, Sequence[float]]
 
 HIGH, LOW = [0.90, 0.91, 0.905, 0.902], [0.80, 0.81, 0.79, 0.805]
 WIDE = [0.70, 0.95, 0.80, 0.99]
+NO_SCATTER = "fewer than two finished runs with a finite value of it on a side, or no scatter on either"
 
 
 def record_of(labels: dict[str, str], seed: int, value: float, root: Path = Path("sweep")) -> Record:
@@ -169,7 +170,7 @@ def test_best_is_undecided_while_a_rival_cannot_be_judged(rival: list[float]) ->
         records.append(replace(record_of({"variant": "c"}, 0, 0.5), state="waiting"))
     best, worst = judge(Collection(Path("sweep"), "", tuple(records), (claim(best="a"), claim(best="b"))))
     assert best.verdict == "undecided"
-    assert best.why.endswith("fewer than two finished runs of c")
+    assert f"; against c: {NO_SCATTER}" in best.why
     assert worst.verdict == "does not hold"  # whatever c will give
 
 
@@ -187,7 +188,18 @@ def test_flatter_compares_ranges_over_a_key_seed_by_seed() -> None:
     assert "flat: 1.00 % ± 1.00 % (n=3)" in judged.ours
 
 
-@pytest.mark.parametrize("says", [{"flatter": "a", "than": "b", "over": "lr"}, {"agree": ["a", "b"], "below": 0.1}])
+@pytest.mark.parametrize(
+    "says",
+    [
+        {"flatter": "a", "than": "b", "over": "lr"},
+        {"agree": ["a", "b"], "below": 0.1},
+        {"of": "a", "at_least": 0.1},
+        {"better": "a", "than": "b"},
+        {"best": "a"},
+        {"close": ["a", "b"], "tolerance": 0.5},
+        {"steadier": "a", "than": "b"},
+    ],
+)
 def test_groups_that_are_several_are_not_mixed(says: dict[str, Any]) -> None:
     records = [
         record_of({"variant": name, "lr": lr, "width": width}, 0, 0.9)
@@ -195,6 +207,22 @@ def test_groups_that_are_several_are_not_mixed(says: dict[str, Any]) -> None:
     ]
     [judged] = judge(Collection(Path("sweep"), "", tuple(records), (claim(**says),)))
     assert judged.verdict == "undecided" and judged.why.startswith("a: ") and "labels too" in judged.why
+
+
+def test_runs_of_another_command_in_the_folder_are_no_seeds_of_a_variant() -> None:
+    """As after `train study=NAME trainer.max_epochs=1`: what the study itself gives is named by that too."""
+    epochs = "trainer.max_epochs"
+    records = [
+        replace(one, config=one.config | {epochs: number})
+        for number, values in ((1, LOW), (20, HIGH))
+        for one in collection_of({"plain": values}, ()).records
+    ]
+    asked = [claim(of=of, at_least=0.85) for of in ("plain", {"variant": "plain", epochs: 20})]
+    mixed, named = judge(Collection(Path("sweep"), "study", tuple(records), tuple(asked)))
+    names = "plain, max_epochs=1; plain, max_epochs=20"
+    assert mixed.verdict == "undecided" and mixed.ours == ""
+    assert mixed.why == f"plain: is several groups of runs ({names}): name their other labels too"
+    assert (named.verdict, named.ours) == ("holds", "90.42 % ± 0.43 % (n=4)")
 
 
 def test_masks_agree_where_they_differ_in_few_pixels(tmp_path: Path) -> None:
@@ -241,6 +269,30 @@ def test_a_best_of_single_runs_is_told_without_a_p_value() -> None:
     [judged] = judge(collection_of({"a": [0.8], "b": [0.9], "c": [math.nan]}, [claim(best="a")]))
     assert judged.verdict == "undecided"
     assert judged.why.startswith("fewer than two finished runs") and "p=" not in judged.why
+
+
+def test_the_reason_of_a_best_is_the_group_that_decides() -> None:
+    """Of the others the best mean may be one that scatters too much to say anything."""
+    wild = [0.80, 0.99, 0.99, 0.99]
+    [judged] = judge(collection_of({"a": LOW, "b": HIGH, "c": wild}, [claim(best="a")]))
+    assert judged.verdict == "does not hold"
+    assert judged.why.startswith("the best of the others that can be told from it is b: 90.42 %")
+    [judged] = judge(collection_of({"a": LOW, "b": HIGH}, [claim(best="a")]))
+    assert judged.why.startswith("the best of the others is b: 90.42 %")
+
+
+@pytest.mark.parametrize(
+    ("values", "says", "why"),
+    [
+        ({"a": HIGH}, {"best": "a"}, "there is no other group"),
+        ({"a": [0.9] * 3, "b": [0.8] * 3}, {"best": "a"}, NO_SCATTER),
+        ({"a": [0.9] * 3, "b": [0.8] * 3}, {"steadier": "a", "than": "b"}, NO_SCATTER.replace("two", "three")),
+        ({"a": [0.9, math.nan, 0.8], "b": HIGH}, {"steadier": "a", "than": "b"}, NO_SCATTER.replace("two", "three")),
+    ],
+)
+def test_a_reason_is_true_of_runs_that_do_not_scatter(values: Values, says: dict[str, Any], why: str) -> None:
+    [judged] = judge(collection_of(values, [claim(**says)]))
+    assert (judged.verdict, judged.why) == ("undecided", why)
 
 
 def test_the_tests_of_a_study_are_corrected_together() -> None:

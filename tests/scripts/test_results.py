@@ -98,7 +98,9 @@ def test_restored_runs_count_as_done(cli: Cli, tmp_path: Path) -> None:
     assert store.restore("tiny") == 2
     assert cli(*command)[0] == 0
     assert [run.status().attempts for run in (Run(sweep / job), Run(sweep / other))] == [1, 1]
+    (kept / "claims.csv").write_text("claim\nof an earlier report\n")
     assert store.collect("tiny", QUIET) == 2
+    assert not (kept / "claims.csv").exists()  # there are none any more
     assert read_json(kept / "provenance.json")["jobs"] == {"done": 2, "of": 2}
     assert store.restore("other") == 0
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import Cli
 
+from receptive.files import locked
 from receptive.manifest import Manifest
 from receptive.runs import Run, Status
 from receptive.slurm import scheduler
@@ -167,11 +168,26 @@ def test_of_a_sweep_only_what_is_in_the_queue_is_cancelled(
     assert (code, err) == (1, "receptive: Unable to contact slurm controller\n")
 
 
+def test_a_damaged_list_of_jobs_keeps_no_run_alive(cli: Cli, elsewhere: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("receptive.sweeps.cancel._GRACE", 0.1)
+    sweep = elsewhere.folder.parent
+    (sweep / "sweep.json").write_text("{")
+    code, out, _ = cli("cancel", str(sweep))
+    assert code == 1
+    assert "sweep.json is damaged" in out and "a run goes on at node7" in out
+
+
 def test_drivers_that_were_killed_are_forgotten(tmp_path: Path) -> None:
-    (tmp_path / "driver.lock").touch()
-    (tmp_path / "drivers").write_text("node7 12\n")
-    assert drivers(tmp_path) == []
+    """Also beside one that lives: their numbers may be those of other processes by now."""
+    killed, another = (tmp_path / f"driver-a-node-{number}.lock" for number in (12, 13))
+    killed.touch()
+    assert drivers(tmp_path) == [] and not is_driven(tmp_path)
     me = (socket.gethostname(), os.getpid())
-    with driving(tmp_path):
-        assert drivers(tmp_path) == [me]
-    assert not (tmp_path / "drivers").exists()
+    with locked(another):
+        assert drivers(tmp_path) == [("a-node", 13)]
+        with driving(tmp_path):
+            assert set(drivers(tmp_path)) == {("a-node", 13), me}
+            assert not killed.exists()
+        assert drivers(tmp_path) == [("a-node", 13)]
+    assert drivers(tmp_path) == []
+    assert list(tmp_path.glob("driver-*")) == [another]

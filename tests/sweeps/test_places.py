@@ -12,7 +12,7 @@ from tests.conftest import Cli
 
 from hydra_plugins.receptive_plugins import PackedLauncher
 from receptive.sweeps.launchers import run_packed
-from receptive.sweeps.places import Place, places, told, visible_gpus
+from receptive.sweeps.places import WorkerPlace, dealt_out, places, visible_gpus
 
 SWEEP = ("train", "-m", "trainer=debug", "hydra.sweep.dir=sweep", "seed=range(8)", "hydra/launcher=packed")
 
@@ -27,7 +27,7 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("receptive.sweeps.places.visible_gpus", lambda: ["0", "1"])
 
 
-def placed(found: list[Place]) -> list[tuple[tuple[int, ...], int, str | None, int]]:
+def placed(found: list[WorkerPlace]) -> list[tuple[tuple[int, ...], int, str | None, int]]:
     return [(place.cores, place.threads, place.gpu, place.sharing) for place in found]
 
 
@@ -110,9 +110,9 @@ class TestPlaces:
             assert cores == [1, 2, 3, 4, 5, 6, 7, 9]
 
     def test_what_is_told(self) -> None:
-        assert told(places(None, 1, [])) == ""
-        assert told(places(None, 1, ["0"])) == "1 worker on 1 GPU, 8 threads each"
-        assert told(places(None, 4, ["0", "1"])) == "8 workers on 2 GPUs, 1 thread and 1/4 of a GPU's memory each"
+        assert dealt_out(places(None, 1, [])) == ""
+        assert dealt_out(places(None, 1, ["0"])) == "1 worker on 1 GPU, 8 threads each"
+        assert dealt_out(places(None, 4, ["0", "1"])) == "8 workers on 2 GPUs, 1 thread and 1/4 of a GPU's memory each"
 
 
 class TestMemory:
@@ -124,22 +124,22 @@ class TestMemory:
             monkeypatch.delenv(name, raising=False)
 
     def test_one_that_has_the_gpu_alone_is_not_capped(self) -> None:
-        assert not any("ALLOC_CONF" in name for name in Place((0,), 1, "0", 1).environment())
+        assert not any("ALLOC_CONF" in name for name in WorkerPlace((0,), 1, "0", 1).environment())
 
     def test_an_equal_part(self) -> None:
-        assert Place((0,), 1, "0", 3).environment()["PYTORCH_ALLOC_CONF"] == "per_process_memory_fraction:0.3333"
+        assert WorkerPlace((0,), 1, "0", 3).environment()["PYTORCH_ALLOC_CONF"] == "per_process_memory_fraction:0.3333"
 
     @pytest.mark.parametrize("name", ["PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"])
     def test_beside_the_users_own_settings(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         monkeypatch.setenv(name, "expandable_segments:True")
-        made = Place((0,), 1, "0", 2).environment()
+        made = WorkerPlace((0,), 1, "0", 2).environment()
         assert {key: value for key, value in made.items() if "ALLOC_CONF" in key} == {
             name: "expandable_segments:True,per_process_memory_fraction:0.5000"
         }
 
     def test_the_users_own_cap_stays(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PYTORCH_ALLOC_CONF", "per_process_memory_fraction:0.2")
-        assert Place((0,), 1, "0", 2).environment()["PYTORCH_ALLOC_CONF"] == "per_process_memory_fraction:0.2"
+        assert WorkerPlace((0,), 1, "0", 2).environment()["PYTORCH_ALLOC_CONF"] == "per_process_memory_fraction:0.2"
 
     def test_torch_knows_the_key(self) -> None:
         known, unknown = "per_process_memory_fraction:1.0", "per_process_memory_part:1.0"

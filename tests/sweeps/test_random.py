@@ -134,6 +134,24 @@ def test_spaces_that_hold_nothing(overrides: list[str], told: str) -> None:
         parse(*overrides)
 
 
+def test_a_grid_in_steps_of_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^seed=range\(0,9,0\): holds no value"):
+        expand(None, ["seed=range(0,9,0)"], None, None)  # type: ignore[arg-type]
+
+
+def test_values_of_a_file_are_those_of_the_command_line() -> None:
+    params = {
+        "a": None, "b": [None, 1.5, True], "c": [["x y", None], [1, 2]], "d": {"e": [None], "f": "1"}, "g": "range(2)",
+    }  # fmt: skip
+    points = expand(None, [], params, None)  # type: ignore[arg-type]
+    lists = [["null"], ["null", "1.5", "True"], ["['x y',null]", "[1,2]"], ["{e:[null],f:'1'}"], ["0", "1"]]
+    seen = [
+        dict.fromkeys(line.partition("=")[2].replace(", ", ",").replace(": ", ":") for line in column)
+        for column in zip(*(point.overrides for point in points), strict=True)
+    ]
+    assert [list(column) for column in seen] == lists
+
+
 def test_a_sweep_is_extended_by_more_trials(cli: Cli, tmp_path: Path) -> None:
     arguments = ("-m", "trainer=debug", "hydra/sweeper=random", "optimizer.lr=tag(log,interval(1e-4,1e-1))")
     assert cli("train", *arguments, "hydra.sweeper.trials=2")[0] == 0

@@ -26,9 +26,9 @@ from receptive.cli import main
 from receptive.journal import NAME, STUDY, open_journal, require_optuna
 from receptive.manifest import Entry, Manifest
 from receptive.runs import Run
-from receptive.sweeps.jobs import JobComposer
+from receptive.sweeps.jobs import Goal, JobComposer
 from receptive.sweeps.search import _alone
-from receptive.sweeps.trials import Goal, SearchOptions, Trials
+from receptive.sweeps.trials import SearchOptions, Trials
 
 require_optuna()
 TINY = (

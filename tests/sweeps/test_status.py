@@ -219,7 +219,7 @@ def test_nothing_to_show(cli: Cli, root: Path) -> None:
 
 def test_a_driver_is_noticed(root: Path) -> None:
     assert not is_driven(root)
-    with driving(root), driving(root):
+    with driving(root):
         assert is_driven(root)
     assert not is_driven(root)
     assert Observer(root).look().driven is False

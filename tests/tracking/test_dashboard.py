@@ -334,6 +334,13 @@ def test_what_was_deleted_is_seen_whatever_the_title(folders: RunFolders, cli: C
     assert online.operations.count("SpecificReport") == 1
 
 
+def test_single_runs_have_no_page_in_common(folders: RunFolders, cli: Cli) -> None:
+    """What is printed would be filtered by a group that no run has."""
+    folders.add()
+    code, out, err = cli("wandb", "dashboard", "sweep", "--print")
+    assert (code, out) == (1, "") and "single runs have no page in common" in err
+
+
 def test_a_damaged_note_is_no_obstacle(study: RunFolders, cli: Cli, online: Backend) -> None:
     (study.root / "wandb").mkdir()
     (study.root / "wandb" / "dashboard.json").write_text("{")

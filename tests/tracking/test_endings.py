@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,20 +18,22 @@ from tests.resume.conftest import CLASSIFIER, QUIET, folder_of, run_to_the_end
 from receptive.job import run_job
 from receptive.signals import hold, listening
 from receptive.sweeps.launchers import run_packed
-from receptive.sweeps.places import Place
-from receptive.tracking.companion import Companion
+from receptive.sweeps.places import WorkerPlace
+from receptive.tracking.companion import Answer, Companion
 from receptive.tracking.mirror import RunMirror
 from receptive.tracking.mode import Mode
 
 
-def companion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, follower: str) -> Companion:
+def companion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, follower: str, hear: Callable[[Answer], None] = lambda answer: None
+) -> Companion:
     """One whose process does what a script says."""
     script = tmp_path / "follower.sh"
     script.write_text(f"#!/bin/sh\n{follower}\n")
     script.chmod(0o755)
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", str(script))
-        return Companion(tmp_path, lambda answer: None)
+        return Companion(tmp_path, hear)
 
 
 def test_what_a_mirror_has_died_of_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,6 +41,21 @@ def test_what_a_mirror_has_died_of_is_told(tmp_path: Path, monkeypatch: pytest.M
     mirror.ask("open", tmp_path, pid=1)
     assert mirror.dismiss() == [str(tmp_path)]
     assert mirror.fault == "the mirror has died (ImportError: no libfoo)"
+
+
+def test_an_end_is_heard_before_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = []
+
+    def hear(answer: Answer) -> None:
+        time.sleep(0.2)
+        heard.append(answer["event"])
+
+    answer = json.dumps({"event": "closed", "folder": str(tmp_path)})
+    mirror = companion(tmp_path, monkeypatch, f"read request; echo '{answer}'", hear)
+    mirror.ask("send", tmp_path)
+    assert mirror.wait_for(tmp_path, 30.0)
+    assert heard == ["closed"]
+    assert mirror.dismiss() == []
 
 
 def test_a_signal_ends_the_waiting_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +113,7 @@ def test_workers_leave_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     script.write_text("\n".join((*lines, f"  {others} && touch $folder/left && exit", "  sleep 1", "done", "")))
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
-    run_packed(iter(folders), len(folders), [Place((0,))] * len(folders))
+    run_packed(iter(folders), len(folders), [WorkerPlace((0,))] * len(folders))
     assert all((folder / "left").exists() for folder in folders)
 
 

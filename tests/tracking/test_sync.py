@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from tests.conftest import Cli
 from tests.report.conftest import RunFolders
 from tests.tracking.backend import Backend
@@ -16,6 +18,7 @@ from tests.tracking.recordings import Recording
 
 from receptive.runs import Run
 from receptive.tracking.record import Record
+from receptive.tracking.sync import runs_of
 
 pytestmark = pytest.mark.usefixtures("offline")
 
@@ -35,6 +38,14 @@ def switch(backend: Backend, home: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """From here on with a key and a server."""
     for name, value in backend.environment(home).items():
         monkeypatch.setenv(name, value)
+
+
+def test_a_damaged_list_of_jobs_keeps_no_run_back(folders: RunFolders) -> None:
+    run = folders.add()
+    (folders.root / "sweep.json").write_text("{")
+    console = Console(file=io.StringIO(), width=200)
+    assert runs_of(folders.root, console) == [run]
+    assert "sweep.json is damaged" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_sweep(

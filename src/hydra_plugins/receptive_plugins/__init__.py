@@ -20,7 +20,7 @@ from receptive.errors import InputError
 if TYPE_CHECKING:
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
-    from receptive.sweeps.places import Place
+    from receptive.sweeps.places import WorkerPlace
     from receptive.sweeps.sweep import Plan
 
 register_resolvers()
@@ -179,7 +179,7 @@ class PackedLauncher(FolderLauncher):
         """Jobs that run at a time; raises InputError for a number that is none."""
         return len(self._places())
 
-    def _places(self) -> list[Place]:
+    def _places(self) -> list[WorkerPlace]:
         from receptive.sweeps.places import places, visible_gpus
 
         if self.workers is not None and (type(self.workers) is not int or self.workers < 1):

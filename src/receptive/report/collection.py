@@ -13,7 +13,8 @@ from typing import Any
 from receptive.config import decides, leaves
 from receptive.errors import InputError
 from receptive.files import read_yaml
-from receptive.manifest import Manifest
+from receptive.manifest import commands_of, runs_in
+from receptive.metrics import smaller_is_better
 from receptive.runs import Run, State, Status
 
 _MONITOR = "val/accuracy"  # of a collection without a single result
@@ -52,6 +53,14 @@ class Record:
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         return value
+
+    def smaller(self, metric: str) -> bool:
+        """Whether less of a metric is better: of that by which it chose its best epoch, on any part of the data, as
+        its config says (trainer.monitor_mode), else as the metric's name does.
+        """
+        mode = self.config.get("trainer.monitor_mode")
+        own = _without_part(str(self.result.get("monitor"))) == _without_part(metric)
+        return mode == "min" if mode and own else smaller_is_better(metric)
 
     @property
     def seed(self) -> str:
@@ -93,6 +102,7 @@ class Collection:
         records: its runs.
         claims: of the study, as its file has them.
         notes: what could not be read, a sentence each.
+        command: what runs the study, with the options that it was run with; "" of other sweeps.
     """
 
     root: Path
@@ -100,11 +110,12 @@ class Collection:
     records: tuple[Record, ...]
     claims: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    command: str = ""
 
     @property
     def title(self) -> str:
         """The study's name, else the folder's."""
-        return self.name or self.root.name
+        return self.name or self.root.resolve().name  # of `.` too
 
     @functools.cached_property
     def labels(self) -> list[str]:
@@ -132,6 +143,18 @@ class Collection:
         return known.most_common(1)[0][0] if known else _MONITOR
 
     @functools.cached_property
+    def _monitoring(self) -> dict[str, Record]:
+        """Metric without the part of the data -> a run that chose its best epoch by it."""
+        return {
+            _without_part(record.result["monitor"]): record for record in self.records if record.result.get("monitor")
+        }
+
+    def smaller(self, metric: str) -> bool:
+        """Whether less of a metric is better, see `Record.smaller`."""
+        record = self._monitoring.get(_without_part(metric))
+        return record.smaller(metric) if record else smaller_is_better(metric)
+
+    @functools.cached_property
     def metrics(self) -> list[str]:
         """All metrics of all results, `monitor` and its test first."""
         first = [self.monitor, self.monitor.replace("val/", "test/")]
@@ -140,7 +163,8 @@ class Collection:
 
 
 def collect(root: Path) -> Collection:
-    """The runs of a folder: those of its `sweep.json`, without one all folders in it that hold a config.
+    """The runs of a folder, see `receptive.manifest.runs_in`; those that no `sweep.json` lists are told apart by what
+    differs in their configs.
 
     What is damaged is told in `notes`, and left out or shown as failed; nothing is raised for it.
 
@@ -149,18 +173,14 @@ def collect(root: Path) -> Collection:
     """
     if not root.is_dir():
         raise InputError(f"{root}: there is no such folder")
-    notes: list[str] = []
-    try:
-        manifest = Manifest.read(root)
-    except InputError as error:
-        notes.append(f"{error}. The runs were found by their folders instead")
-        manifest = Manifest()
-    entries = list(manifest.entries.values())
-    gone = [entry for entry in entries if not entry.run(root).folder.is_dir()]
-    notes += [f"{entry.folder} has vanished: the same command runs it again" for entry in gone]
-    records = [_record(entry.run(root), entry.labels) for entry in entries if entry not in gone]
-    if not entries:
-        records = _found(root)
+    content = runs_in(root)
+    manifest, notes = content.manifest, [content.note] if content.note else []
+    gone = [run for run in content.runs if not run.folder.is_dir()]
+    notes += [f"{run.folder.name} has vanished: the same command runs it again" for run in gone]
+    found = zip(content.runs, content.labels, strict=True)
+    records = [_record(run, labels) for run, labels in found if run not in gone]
+    if not manifest.entries:
+        records = _labelled(records, _differing([record.config for record in records if record.config]))
     if not records:
         raise InputError(f"{root} holds no run; give the folder of a sweep, a study or a run")
     notes += [
@@ -173,7 +193,8 @@ def collect(root: Path) -> Collection:
         notes.append(
             "These runs saw a few batches an epoch alone (trainer.limit_train_batches): no verdict means anything"
         )
-    return Collection(root, manifest.name, tuple(records), manifest.claims, tuple(notes))
+    command = commands_of(manifest)[0] if manifest.name and manifest.entries else ""
+    return Collection(root, manifest.name, tuple(records), manifest.claims, tuple(notes), command)
 
 
 def _monitors(records: Iterable[Record]) -> Counter[str]:
@@ -211,14 +232,6 @@ def _record(run: Run, labels: Mapping[str, str]) -> Record:
         status = Status(**{**vars(status), "state": "failed", "error": "; ".join(faults)})
         state = "failed"
     return Record(run, dict(labels), state, status, config, result, history)
-
-
-def _found(root: Path) -> list[Record]:
-    """The run that a folder is, or those that lie in it, told apart by what differs in their configs."""
-    if (root / "config.yaml").is_file():
-        return [_record(Run(root), {})]
-    records = [_record(Run(path.parent), {}) for path in sorted(root.glob("*/config.yaml"))]
-    return _labelled(records, _differing([record.config for record in records if record.config]))
 
 
 def _labelled(records: Iterable[Record], keys: Sequence[str]) -> list[Record]:
@@ -266,6 +279,11 @@ def _told_apart(groups: list[Group]) -> list[Group]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _without_part(metric: str) -> str:
+    """`accuracy` of val/accuracy."""
+    return metric.partition("/")[2] or metric
 
 
 def _last(key: str) -> str:

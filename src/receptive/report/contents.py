@@ -12,7 +12,7 @@ from typing import Any
 
 from receptive.config import leaves
 from receptive.console import short_titles
-from receptive.metrics import metric_text, smaller_is_better
+from receptive.metrics import metric_text
 from receptive.report.collection import Collection, Record
 from receptive.report.tables import code_age
 
@@ -64,7 +64,7 @@ def chosen_records(collection: Collection, most: int) -> list[Record]:
     """The runs that the page has a row for, in their order: all, or the best."""
     if len(collection.records) <= most:
         return list(collection.records)
-    sign = 1 if smaller_is_better(collection.monitor) else -1
+    sign = 1 if collection.smaller(collection.monitor) else -1
 
     def place(record: Record) -> tuple[bool, float]:
         value = sign * record.metrics.get(collection.monitor, math.inf * sign)

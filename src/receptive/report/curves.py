@@ -21,13 +21,13 @@ from dataclasses import dataclass
 
 from receptive.errors import InputError
 from receptive.files import read_csv
-from receptive.metrics import smaller_is_better
-from receptive.report.collection import Record
+from receptive.report.collection import Collection, Record
 
 _EXPRESSION = re.compile(
     r"(?P<function>\w+)\(\s*(?P<argument>[\w/]+)\s*(?:,\s*(?P<number>[\d.eE+-]+)\s*)?\)|(?P<metric>[\w/]+)"
 )
 _SMALLER_IS_BETTER = {"epochs_to": True, "roughness": True, "drop": False, "gradient_norm": False}
+_WITH_NUMBER = ("mean", "epochs_to", "drop")
 
 
 @dataclass(frozen=True)
@@ -62,18 +62,20 @@ class Measure:
             raise InputError(f"metric={text}: {match['number']} is no number") from None
         if function == "epochs_to" and number is None:
             raise InputError(f"metric={text}: give the value to be reached, as in epochs_to(val/accuracy, 0.7)")
+        if number is not None and function not in _WITH_NUMBER:
+            raise InputError(f"metric={text}: {function} takes no number ({', '.join(_WITH_NUMBER)} do)")
         return Measure(match["argument"] or match["metric"], function or "", number)
 
     def __str__(self) -> str:
         number = "" if self.number is None else f", {self.number:g}"
         return f"{self.function}({self.metric}{number})" if self.function else self.metric
 
-    @property
-    def smaller(self) -> bool:
-        """Whether less of it is better."""
+    def smaller(self, collection: Collection) -> bool:
+        """Whether less of it is better in the runs of a collection."""
         if self.function in _SMALLER_IS_BETTER:
             return _SMALLER_IS_BETTER[self.function]
-        return self.metric.startswith("seconds") or smaller_is_better(self.metric)
+        effort = self.metric.startswith("seconds") or self.metric in ("epochs", "best_epoch")
+        return effort or collection.smaller(self.metric)
 
     def of(self, record: Record) -> float | None:
         """Its value; None where the run is not done or its files do not tell.
@@ -88,7 +90,7 @@ class Measure:
         if self.function == "gradient_norm":
             return _gradient_norm(record, self.metric)
         curve = [(row["epoch"], row[self.metric]) for row in record.history if {"epoch", self.metric} <= row.keys()]
-        return CURVES[self.function](curve, self) if curve else None
+        return CURVES[self.function](curve, self, record.smaller(self.metric)) if curve else None
 
     def missed(self, record: Record) -> bool:
         """Whether it is an epoch that the finished run did not come to, which counts as one more than it has."""
@@ -116,27 +118,27 @@ def _gradient_norm(record: Record, kind: str) -> float | None:
 Curve = Sequence[tuple[float, float]]  # epoch, value
 
 
-def _last(curve: Curve, measure: Measure) -> float:
+def _last(curve: Curve, measure: Measure, smaller: bool) -> float:
     return curve[-1][1]
 
 
-def _mean(curve: Curve, measure: Measure) -> float:
+def _mean(curve: Curve, measure: Measure, smaller: bool) -> float:
     part = curve[: _count(measure, len(curve))]
     return math.fsum(value for _, value in part) / len(part)
 
 
-def _epochs_to(curve: Curve, measure: Measure) -> float:
+def _epochs_to(curve: Curve, measure: Measure, smaller: bool) -> float:
     assert measure.number is not None
-    sign = -1 if smaller_is_better(measure.metric) else 1
+    sign = -1 if smaller else 1
     return next((epoch for epoch, value in curve if sign * value >= sign * measure.number), curve[-1][0] + 1)
 
 
-def _roughness(curve: Curve, measure: Measure) -> float | None:
+def _roughness(curve: Curve, measure: Measure, smaller: bool) -> float | None:
     steps = [abs(after - before) for (_, before), (_, after) in itertools.pairwise(curve)]
     return math.fsum(steps) / len(steps) if steps else None
 
 
-def _drop(curve: Curve, measure: Measure) -> float | None:
+def _drop(curve: Curve, measure: Measure, smaller: bool) -> float | None:
     count = _count(measure, len(curve))
     return curve[0][1] - curve[count - 1][1] if count > 1 else None
 
@@ -145,7 +147,8 @@ def _count(measure: Measure, epochs: int) -> int:
     return max(1, min(int(measure.number or epochs), epochs))
 
 
-CURVES: dict[str, Callable[[Curve, Measure], float | None]] = {
+# Of a curve, the expression, and whether less of the metric is better.
+CURVES: dict[str, Callable[[Curve, Measure, bool], float | None]] = {
     "last": _last,
     "mean": _mean,
     "epochs_to": _epochs_to,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from receptive.figures.style import COLORS, SMALL, WIDTH, new_figure
-from receptive.metrics import is_share, metric_text, smaller_is_better
+from receptive.metrics import is_share, metric_text
 from receptive.report.collection import Collection
 from receptive.report.importance import importance
 from receptive.report.series import (
@@ -26,6 +26,7 @@ from receptive.report.series import (
     grid,
     lines,
     points,
+    ranked,
 )
 from receptive.report.tables import shown_metrics
 
@@ -46,31 +47,35 @@ def draw_curves(collection: Collection) -> Figure | None:
     panels = [(metric, found) for metric in wanted if (found := curves(collection, metric))]
     if not panels:
         return None
-    rows = -(-min(MOST_CURVES, len(panels[0][1])) // 2)
-    figure = new_figure(2.7 + 0.15 * rows)
-    for axes, (metric, bands) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        for band, (dashes, color) in zip(bands, _STYLES, strict=False):
-            _draw_band(axes, metric, band, dashes, color)
+    known_bands = {id(band.group): band for _, found in reversed(panels) for band in found}  # of runs of several tasks
+    bands = [known_bands[id(group)] for group in ranked(collection) if id(group) in known_bands]  # not all in a panel
+    styles = {id(band.group): style for band, style in zip(bands, _STYLES, strict=False)}
+    figure = new_figure(2.7 + 0.15 * -(-len(styles) // 2))
+    handles: dict[int, Any] = {}
+    for axes, (metric, found) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for band in found:
+            if id(band.group) in styles:
+                handles[id(band.group)] = _draw_band(axes, metric, band, *styles[id(band.group)])
         _tidy(axes, "epoch", _axis_title(metric))
         axes.xaxis.get_major_locator().set_params(integer=True)
-    bands = panels[0][1]
     cut = f"; the best {MOST_CURVES} of {len(bands)} groups" if len(bands) > MOST_CURVES else ""
-    several = any(band.runs > 1 for _, found in panels for band in found[:MOST_CURVES])
+    several = any(band.runs > 1 for _, found in panels for band in found if id(band.group) in styles)
     what = "mean over the runs of a group, band from the smallest to the largest" if several else "a line a run"
     figure.suptitle(f"Learning curves: {what}{cut}", fontsize=SMALL + 2)
-    handles = figure.axes[0].get_lines()[: len(bands[:MOST_CURVES])]
-    names = cut_names([f"{band.name} (n={band.runs})" for band in bands[:MOST_CURVES]], 60)
-    _legend(figure, handles, names)
+    shown = bands[: len(styles)]
+    names = cut_names([f"{band.name} (n={band.runs})" for band in shown], 60)
+    _legend(figure, [handles[id(band.group)] for band in shown], names)
     return figure
 
 
-def _draw_band(axes: Axes, metric: str, band: Band, dashes: str, color: str) -> None:
+def _draw_band(axes: Axes, metric: str, band: Band, dashes: str, color: str) -> Any:
     scale = 100 if is_share(metric) else 1
     mean, low, high = ([scale * value for value in values] for values in (band.mean, band.low, band.high))
     marker = "o" if len(mean) == 1 else None
-    axes.plot(band.epochs, mean, color=color, linestyle=dashes, linewidth=1.2, marker=marker, markersize=3)
+    [line] = axes.plot(band.epochs, mean, color=color, linestyle=dashes, linewidth=1.2, marker=marker, markersize=3)
     if band.runs > 1:
         axes.fill_between(band.epochs, low, high, color=color, alpha=0.15, linewidth=0)
+    return line
 
 
 def draw_points(collection: Collection) -> Figure | None:
@@ -132,7 +137,7 @@ def draw_heat_map(collection: Collection) -> Figure | None:
     height, width = len(found.rows.values), len(found.columns.values)
     figure = new_figure(min(8.0, 1.3 + 0.42 * height), min(WIDTH, 3.4 + 0.6 * width))
     axes = figure.subplots()
-    image = axes.imshow(means, cmap="viridis" + ("_r" if smaller_is_better(metric) else ""), aspect="auto")
+    image = axes.imshow(means, cmap="viridis" + ("_r" if collection.smaller(metric) else ""), aspect="auto")
     axes.set_facecolor("0.85")  # of a pair without a done run
     for setter, factor in ((axes.set_xticks, found.columns), (axes.set_yticks, found.rows)):
         names = [cut_middle(value, 24) for value in factor.values]
@@ -173,7 +178,7 @@ def draw_lines(collection: Collection) -> Figure | None:
     axes = figure.subplots()
     low, high = min(found.values), max(found.values)
     shares = [(value - low) / ((high - low) or 1.0) for value in found.values]
-    shades = colormaps["viridis" + ("_r" if smaller_is_better(metric) else "")]
+    shades = colormaps["viridis" + ("_r" if collection.smaller(metric) else "")]
     for places, share in zip(found.places, shares, strict=True):
         axes.plot([*places, share], color=shades(share), linewidth=1.1, alpha=0.75)
     for place, factor in enumerate(found.factors):

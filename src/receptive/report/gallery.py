@@ -67,7 +67,7 @@ def albums(collection: Collection, budget: int, interactive: bool) -> tuple[list
     own = collection.root / "figures"  # of the report, where the folder is that of a single run
     files = [(record, _files(record, interactive, record.run.figures == own)) for record in chosen]
     files = [(record, paths) for record, paths in files if paths]
-    found, notes, left_out = [], [], sum(len(paths) for _, paths in files[MOST_ALBUMS:])
+    found, notes, left_out = [], [], 0
     names = {id(record): f"{group.name}, seed {record.seed}" for group in collection.groups for record in group.records}
     for record, paths in files[:MOST_ALBUMS]:
         pictures = []
@@ -86,6 +86,8 @@ def albums(collection: Collection, budget: int, interactive: bool) -> tuple[list
             found.append(Album(names[id(record)], tuple(pictures)))
     if left_out:
         notes.append(f"{left_out} more pictures would make the page too large: they lie in the runs' figures/")
+    if beyond := sum(len(paths) for _, paths in files[MOST_ALBUMS:]):
+        notes.append(f"{beyond} pictures of runs beyond the best {MOST_ALBUMS} lie in the runs' figures/")
     return found, notes
 
 

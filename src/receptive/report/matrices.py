@@ -8,7 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from receptive.metrics import is_share, smaller_is_better
+from receptive.metrics import is_share
 from receptive.report.collection import Collection
 from receptive.report.figures import MOST_CELLS
 from receptive.report.plotting import (
@@ -31,19 +31,21 @@ _MOST_WRITTEN = 15  # classes of a matrix whose cells say their share
 def heat_map_plot(collection: Collection) -> Plot | None:
     """A metric over two parameters, a metric at a time."""
     found = {metric: grid(collection, metric) for metric in collection.metrics[:MOST_CHOICES]}
-    figures = {metric: _heat_map(metric, one) for metric, one in found.items() if one is not None}
+    figures = {
+        metric: _heat_map(metric, one, collection.smaller(metric)) for metric, one in found.items() if one is not None
+    }
     caption = "Mean of the runs of each pair of values; empty where none is done."
     return Plot("heat_map", "Two parameters", caption, "metric", figures) if figures else None
 
 
-def _heat_map(metric: str, found: Grid) -> dict[str, Any]:
+def _heat_map(metric: str, found: Grid, smaller: bool) -> dict[str, Any]:
     rows, columns = len(found.rows.values), len(found.columns.values)
     written = "%{z:.1%}" if is_share(metric) else "%{z:.3f}"
     told = f"{plain_text(found.rows.title)} %{{y}}, {plain_text(found.columns.title)} %{{x}}"
     trace = go.Heatmap(
         z=[[None if math.isnan(value) else rounded(value) for value in row] for row in found.means],
         x=list(range(columns)), y=list(range(rows)), customdata=found.counts, xgap=2, ygap=2, hoverongaps=False,
-        colorscale="Viridis", reversescale=smaller_is_better(metric),
+        colorscale="Viridis", reversescale=smaller,
         colorbar={"tickformat": tick_format(metric), "thickness": 14},
         texttemplate=written if rows * columns <= MOST_CELLS else None,
         hovertemplate=f"{told}<br>%{{z{hover_format(metric)}}}, n=%{{customdata}}<extra></extra>",

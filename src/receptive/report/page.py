@@ -9,6 +9,7 @@ import base64
 import functools
 import hashlib
 import re
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -98,7 +99,7 @@ def _fill(
         plotly=Markup(plotly),
         taken=_MAP_STYLE.findall(plotly),
         collection=collection,
-        folder=shown(collection.root),
+        folder=shlex.quote(shown(collection.root)),
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         states=contents.states(collection),
         period=contents.period(collection),

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from receptive.figures.style import COLORS
-from receptive.metrics import is_share, metric_text, smaller_is_better
+from receptive.metrics import is_share, metric_text
 from receptive.report.collection import Collection
 from receptive.report.figures import cut_names, limits, shown_values
 from receptive.report.importance import importance
@@ -129,7 +129,11 @@ def _dots(metric: str, found: Sequence[Points]) -> list[Any]:
     mean = go.Scatter(
         x=[rounded(one.mean) for one in spreads], y=list(range(len(found))), mode="markers",
         name="mean and its 95 % interval", marker={"size": 9, "color": COLORS[0]},
-        error_x={"array": [rounded(one.high - one.mean) if one.n > 1 else None for one in spreads], "width": 0},
+        error_x={  # not symmetric where a bound of the metric cuts the interval off
+            "array": [rounded(one.high - one.mean) if one.n > 1 else None for one in spreads],
+            "arrayminus": [rounded(one.mean - one.low) if one.n > 1 else None for one in spreads],
+            "width": 0,
+        },
         text=[f"{plain_text(one.group.name, _LONGEST_HOVER)}<br>{_spread_text(metric, one.spread)}" for one in found],
         hovertemplate="%{text}<extra></extra>",
     )  # fmt: skip
@@ -164,7 +168,9 @@ def parameter_plot(collection: Collection) -> Plot | None:
         )  # fmt: skip
         xaxis, yaxis = _parameter_axis(factor), metric_axis(metric)
         figures[factor.key] = figure_of([trace], xaxis=xaxis, yaxis=yaxis, height=380)
-    caption = f"{metric} of every done run over the values of one parameter."
+    many = f"{_MOST_SCATTERED:,} of {len(runs):,} done runs, those of the best groups,"
+    drawn = many if len(runs) > _MOST_SCATTERED else "every done run"
+    caption = f"{metric} of {drawn} over the values of one parameter."
     return Plot("parameter", "One parameter", caption, "parameter", figures) if figures else None
 
 
@@ -178,7 +184,11 @@ def _parameter_axis(factor: Factor) -> dict[str, Any]:
 def lines_plot(collection: Collection) -> Plot | None:
     """Parallel coordinates: a line a run, over the parameters to the metric."""
     known = {metric: lines(collection, metric) for metric in collection.metrics[:2]}
-    figures = {metric: _parallel(metric, found) for metric, found in known.items() if found is not None}
+    figures = {
+        metric: _parallel(metric, found, collection.smaller(metric))
+        for metric, found in known.items()
+        if found is not None
+    }
     left_out = max((found.left_out for found in known.values() if found is not None), default=0)
     caption = (
         "A line a run, from its parameters to the metric; bright where the metric is good. Runs of one value lie side "
@@ -187,9 +197,10 @@ def lines_plot(collection: Collection) -> Plot | None:
     return Plot("lines", "All parameters", caption, "metric", figures) if figures else None
 
 
-def _parallel(metric: str, found: Lines) -> dict[str, Any]:
+def _parallel(metric: str, found: Lines, smaller: bool) -> dict[str, Any]:
     low, high = min(found.values), max(found.values)
     shares = [(value - low) / ((high - low) or 1.0) for value in found.values]
+    shades = sorted({_shade(share) for share in shares})
     last = len(found.factors)
     marks = [
         (place, factor.place(value), value)
@@ -199,7 +210,7 @@ def _parallel(metric: str, found: Lines) -> dict[str, Any]:
     marks += [(last, share, metric_text(metric, low + share * (high - low))) for share in (0.0, 0.5, 1.0)]
     shared = {"showarrow": False, "xanchor": "left", "xshift": 3}
     return figure_of(
-        [_lines_of_shade(metric, found, shares, shade) for shade in sorted({_shade(share) for share in shares})],
+        [_lines_of_shade(metric, found, shares, shade, smaller) for shade in shades],
         xaxis=word_axis([*(factor.title for factor in found.factors), metric], range=[-0.1, last + 0.45], side="top"),
         yaxis={"visible": False, "range": [-0.06, 1.06]},
         annotations=[{"x": place, "y": share, "text": plain_text(text, 18), **shared} for place, share, text in marks],
@@ -211,7 +222,7 @@ def _shade(share: float) -> int:
     return round(share * (_SHADES - 1))
 
 
-def _lines_of_shade(metric: str, found: Lines, shares: Sequence[float], shade: int) -> Any:
+def _lines_of_shade(metric: str, found: Lines, shares: Sequence[float], shade: int, smaller: bool) -> Any:
     """The lines of one colour as a single trace, interrupted between runs: many traces would be slow."""
     chosen = [number for number, share in enumerate(shares) if _shade(share) == shade]
     y: list[float | None] = []
@@ -220,7 +231,7 @@ def _lines_of_shade(metric: str, found: Lines, shares: Sequence[float], shade: i
         y += [round(place, 4) for place in (*found.places[number], shares[number])] + [None]
         text = f"{metric_text(metric, found.values[number])}<br>{plain_text(found.names[number], _LONGEST_HOVER)}"
         texts += [text] * (len(found.factors) + 2)
-    bright = 1 - shade / (_SHADES - 1) if smaller_is_better(metric) else shade / (_SHADES - 1)
+    bright = 1 - shade / (_SHADES - 1) if smaller else shade / (_SHADES - 1)
     [color] = sample_colorscale("Viridis", [bright])
     return go.Scatter(
         x=[*range(len(found.factors) + 1), None] * len(chosen), y=y, mode="lines", opacity=0.8, showlegend=False,

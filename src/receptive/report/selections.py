@@ -18,6 +18,7 @@ from receptive.report.curves import Measure
 from receptive.runs import Run
 
 NOTED = "mask_disagreements.csv"
+_MOST_NAMED = 3  # groups that a selection mixes
 Selection = str | dict[str, str | int | float | bool]  # a variant's name, or labels
 
 
@@ -27,7 +28,7 @@ def select(collection: Collection, selection: Selection) -> list[Group]:
     return [group for group in collection.groups if matches(group.labels, wanted)]
 
 
-def shown(selection: Selection) -> str:
+def selection_name(selection: Selection) -> str:
     """A selection in a word or two: as its group is named."""
     return selection if isinstance(selection, str) else Group({k: str(v) for k, v in selection.items()}, ()).name
 
@@ -38,15 +39,17 @@ def matches(labels: Mapping[str, str], wanted: Mapping[str, object]) -> bool:
 
 
 def figures(collection: Collection, selection: Selection, measure: Measure) -> list[float]:
-    """The measure of every finished run of a selection."""
-    records = [record for group in select(collection, selection) for record in group.records]
-    return [value for record in records if (value := measure.of(record)) is not None]
+    """The measure of every finished run of a selection.
+
+    Raises:
+        InputError: the selection is several groups: runs of several configs are no seeds of one.
+    """
+    return [value for record in _runs_of(collection, selection) if (value := measure.of(record)) is not None]
 
 
 def never(collection: Collection, selection: Selection, measure: Measure) -> int:
-    """How many finished runs of a selection never reached what an `epochs_to` asks for."""
-    records = [record for group in select(collection, selection) for record in group.records]
-    return sum(measure.missed(record) for record in records)
+    """How many finished runs of a selection never reached what an `epochs_to` asks for; raises as `figures`."""
+    return sum(measure.missed(record) for record in _runs_of(collection, selection))
 
 
 def figures_over(collection: Collection, selection: Selection, measure: Measure, key: str) -> list[float]:
@@ -57,7 +60,9 @@ def figures_over(collection: Collection, selection: Selection, measure: Measure,
     """
     groups = select(collection, selection)
     if len({group.labels.get(key, "") for group in groups}) < len(groups):
-        raise InputError(f"{shown(selection)}: its groups differ in more than {key}: name the other labels too")
+        raise InputError(
+            f"{selection_name(selection)}: its groups differ in more than {key}: name the other labels too"
+        )
     by_seed: dict[str, dict[str, float]] = {}
     for group in groups:
         for record in group.records:
@@ -76,10 +81,10 @@ def disagreements(collection: Collection, one: Selection, other: Selection) -> d
     Raises:
         InputError: a selection has several groups, or masks cannot be compared.
     """
-    for each in (one, other):
-        if len(select(collection, each)) > 1:
-            raise InputError(f"{shown(each)}: is several groups of runs: name their other labels too")
-    runs = [{record.seed: record.run for record in _done(collection, each)} for each in (one, other)]
+    runs = [
+        {record.seed: record.run for record in _runs_of(collection, each) if record.state == "done"}
+        for each in (one, other)
+    ]
     shares = {}
     for first, second in ((runs[0][seed], runs[1][seed]) for seed in runs[0] if seed in runs[1]):
         if first.test_masks_path.is_file() and second.test_masks_path.is_file():
@@ -115,9 +120,15 @@ def _noted(root: Path) -> dict[tuple[str, str], float]:
         return {}
 
 
-def _done(collection: Collection, selection: Selection) -> list[Record]:
-    records = [record for group in select(collection, selection) for record in group.records]
-    return [record for record in records if record.state == "done"]
+def _runs_of(collection: Collection, selection: Selection) -> tuple[Record, ...]:
+    """The runs of the one group that a selection is; () of none; raises InputError for several."""
+    groups = select(collection, selection)
+    if len(groups) > 1:
+        names = "; ".join([*(group.name for group in groups[:_MOST_NAMED]), *["…"] * (len(groups) > _MOST_NAMED)])
+        raise InputError(
+            f"{selection_name(selection)}: is several groups of runs ({names}): name their other labels too"
+        )
+    return groups[0].records if groups else ()
 
 
 def _share(first: Path, second: Path) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from receptive.console import short_titles
-from receptive.metrics import bounds, smaller_is_better
+from receptive.metrics import bounds
 from receptive.report.collection import Collection, Group, Record
 from receptive.report.statistics import Spread, spread
 
@@ -149,7 +149,7 @@ def factors(collection: Collection) -> list[Factor]:
 
 def ranked(collection: Collection) -> list[Group]:
     """The groups, those with the best mean of the monitored metric first, those without it last."""
-    sign = 1 if smaller_is_better(collection.monitor) else -1
+    sign = 1 if collection.smaller(collection.monitor) else -1
 
     def place(group: Group) -> float:
         found = [value for value in group.values(collection.monitor) if math.isfinite(value)]
@@ -229,7 +229,7 @@ def lines(collection: Collection, metric: str) -> Lines | None:
     ]
     if len(axes) < 2 or len(labelled) < FEWEST_LINES:
         return None
-    labelled.sort(key=lambda one: one[0], reverse=smaller_is_better(metric))
+    labelled.sort(key=lambda one: one[0], reverse=collection.smaller(metric))
     kept = labelled[-MOST_LINES:]
     columns = [_side_by_side(axis, [labels.get(axis.key, "") for _, labels, _ in kept]) for axis in axes]
     return Lines(
@@ -267,7 +267,7 @@ def _numbers(values: Sequence[str]) -> tuple[float, ...] | None:
 def best_record(collection: Collection, group: Group) -> Record | None:
     """The done run of a group with the best monitored metric; without that metric the first one; None of none."""
     done = [record for record in group.records if record.state == "done"]
-    best = (min if smaller_is_better(collection.monitor) else max)(
+    best = (min if collection.smaller(collection.monitor) else max)(
         _finite(group.records, collection.monitor), key=lambda one: one[1], default=None
     )
     return best[0] if best else done[0] if done else None

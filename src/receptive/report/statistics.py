@@ -40,8 +40,9 @@ class Spread:
         return len(self.values)
 
     def best(self, smaller: bool = False) -> float:
-        """The best run's value; NaN of no run."""
-        return (min if smaller else max)(self.values, default=math.nan)
+        """The best run's value, of those that are finite; NaN of none."""
+        finite = (value for value in self.values if math.isfinite(value))
+        return (min if smaller else max)(finite, default=math.nan)
 
 
 @dataclass(frozen=True)

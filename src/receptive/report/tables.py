@@ -14,7 +14,7 @@ from rich.text import Text
 
 from receptive.console import STATE_COLORS, print_unfolded, short_titles
 from receptive.files import write_atomically, write_csv
-from receptive.metrics import bounds, metric_text, smaller_is_better
+from receptive.metrics import bounds, metric_text
 from receptive.report.collection import Collection, Group, Record
 from receptive.report.statistics import Spread, difference, holm, spread
 from receptive.report.verdicts import Judged
@@ -56,17 +56,19 @@ def write_tables(collection: Collection, judged: Sequence[Judged]) -> None:
     last = ["error", "folder"]
     write_csv(collection.root / "runs.csv", [key for key in columns if key not in last] + last, records)
     lines = summary_lines(collection)
-    rows = [_summary_row(line) for line in lines]
+    rows = [_summary_row(collection, line) for line in lines]
     write_csv(collection.root / "summary.csv", list(dict.fromkeys(key for row in rows for key in row)), rows)
     if judged:
         write_csv(collection.root / "claims.csv", CLAIM_TITLES, claim_rows(judged))
+    else:  # of an earlier report
+        (collection.root / "claims.csv").unlink(missing_ok=True)
     write_atomically(collection.root / "summary.md", _markdown(collection, lines, judged))
 
 
 @functools.lru_cache(maxsize=1)  # console, files and page show the same
 def summary_lines(collection: Collection) -> list[Line]:
     """The statistics of every group, in the order in which they came."""
-    monitor, smaller = collection.monitor, smaller_is_better(collection.monitor)
+    monitor, smaller = collection.monitor, collection.smaller(collection.monitor)
     spreads = [{m: spread(group.values(m), bounds(m)) for m in collection.metrics} for group in collection.groups]
     known = [one[monitor] for one in spreads if monitor in one and math.isfinite(one[monitor].mean)]
     best = (min if smaller else max)(known, key=lambda one: one.mean, default=None)
@@ -103,7 +105,7 @@ def code_age(record: Record) -> str:
     return "" if not code else "current" if code == code_hash(record.config.get("target_prefixes")) else "older"
 
 
-def _summary_row(line: Line) -> dict[str, Any]:
+def _summary_row(collection: Collection, line: Line) -> dict[str, Any]:
     row: dict[str, Any] = {**line.group.labels, "runs": len(line.group.records)}
     for metric, known in line.spreads.items():
         row |= {
@@ -112,7 +114,7 @@ def _summary_row(line: Line) -> dict[str, Any]:
             f"{metric} deviation": _cell(known.deviation),
             f"{metric} low": _cell(known.low),
             f"{metric} high": _cell(known.high),
-            f"{metric} best": _cell(known.best(smaller_is_better(metric))),
+            f"{metric} best": _cell(known.best(collection.smaller(metric))),
         }
     return row | {"p against best": _cell(line.p_against_best)}
 
@@ -185,15 +187,15 @@ def summary_cells(collection: Collection, lines: Iterable[Line]) -> tuple[list[s
         first = line.spreads.get(metrics[0])
         row = [*(line.group.labels.get(key, "") for key in keys), str(first.n if first else 0)]
         for metric in metrics:
-            row += _spread_cells(metric, line.spreads.get(metric))
+            row += _spread_cells(metric, line.spreads.get(metric), collection.smaller(metric))
         rows.append([*row, "" if math.isnan(line.p_against_best) else f"{line.p_against_best:.2g}"])
     return [*titles, "p against best"], rows
 
 
-def _spread_cells(metric: str, known: Spread | None) -> list[str]:
+def _spread_cells(metric: str, known: Spread | None, smaller: bool) -> list[str]:
     if known is None or known.n == 0:
         return ["", "", ""]
-    best = _number(metric, known.best(smaller_is_better(metric)))
+    best = _number(metric, known.best(smaller))
     if known.n == 1:
         return [_number(metric, known.mean), "", best]
     interval = f"{_number(metric, known.low)} to {_number(metric, known.high)}"

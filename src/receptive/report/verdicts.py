@@ -13,13 +13,14 @@ from receptive.metrics import UNBOUNDED, bounds, metric_text
 from receptive.report.claims import Claim, parse_claims
 from receptive.report.collection import Collection, Group
 from receptive.report.curves import Measure
-from receptive.report.selections import Selection, disagreements, figures, figures_over, never, select, shown
+from receptive.report.selections import Selection, disagreements, figures, figures_over, never, select, selection_name
 from receptive.report.statistics import ALPHA, difference, holm, spread, spread_ratio
 
 Verdict = Literal["holds", "does not hold", "undecided"]
 
 _EPOCHS = "trainer.max_epochs"
-_NO_SCATTER = "fewer than two finished runs with a finite value of it on a side, or no scatter on either"
+_LACKING = "finished runs with a finite value of it on a side, or no scatter on either"
+_NO_SCATTER, _NO_SCATTER_OF_THREE = f"fewer than two {_LACKING}", f"fewer than three {_LACKING}"
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _early(claim: Claim, collection: Collection, evidence: _Evidence) -> _Eviden
 
 
 def shown_mean(measure: Measure, values: Sequence[float], missed: int = 0) -> str:
-    """`97.83 ± 0.12 % (n=3)`: mean, deviation, number of runs, and how many of them never reached what is asked for."""
+    """`97.83 % ± 0.12 % (n=3)`: mean, deviation, number of runs; how many of them never reached what is asked for."""
     if not values:
         return "no finished run has it"
     known = spread(values)
@@ -102,7 +103,7 @@ def _text(measure: Measure, value: float) -> str:
 def _pair_text(claim: Claim, named: Sequence[tuple[Selection, list[float]]], missed: Sequence[int] = ()) -> str:
     counts = missed or [0] * len(named)
     texts = (shown_mean(claim.measure, values, count) for (_, values), count in zip(named, counts, strict=True))
-    return "; ".join(f"{shown(one)}: {text}" for (one, _), text in zip(named, texts, strict=True))
+    return "; ".join(f"{selection_name(one)}: {text}" for (one, _), text in zip(named, texts, strict=True))
 
 
 def _judge_figure(claim: Claim, collection: Collection) -> _Evidence:
@@ -142,7 +143,7 @@ def _judge_ranking(claim: Claim, collection: Collection) -> _Evidence:
     order = claim.ranking or (claim.better, claim.than)
     named = [(one, figures(collection, one, claim.measure)) for one in order if one is not None]
     missed = [never(collection, one, claim.measure) for one, _ in named]
-    return _ordered(claim, named, _pair_text(claim, named, missed), claim.measure.smaller)
+    return _ordered(claim, named, _pair_text(claim, named, missed), claim.measure.smaller(collection))
 
 
 def _judge_flatter(claim: Claim, collection: Collection) -> _Evidence:
@@ -164,11 +165,13 @@ def _ordered(claim: Claim, named: list[tuple[Selection, list[float]]], ours: str
         for ((one, _), (other, _)), gap, p in zip(pairs, found, corrected, strict=True):
             if math.isnan(p):
                 verdicts.append("undecided")
-                told.append(f"{shown(one)} against {shown(other)}: {_NO_SCATTER}")
+                told.append(f"{selection_name(one)} against {selection_name(other)}: {_NO_SCATTER}")
                 continue
             right = sign * gap.value > 0
             verdicts.append("undecided" if p >= ALPHA else "holds" if right else "does not hold")
-            told.append(f"{shown(one)} minus {shown(other)}: {_signed(claim.measure, gap.value)}, p={p:.2g}")
+            told.append(
+                f"{selection_name(one)} minus {selection_name(other)}: {_signed(claim.measure, gap.value)}, p={p:.2g}"
+            )
         verdict: Verdict = (
             "does not hold" if "does not hold" in verdicts else "undecided" if "undecided" in verdicts else "holds"
         )
@@ -186,7 +189,7 @@ def _judge_best(claim: Claim, collection: Collection) -> _Evidence:
     assert claim.best is not None
     chosen = select(collection, claim.best)
     own = figures(collection, claim.best, claim.measure)
-    sign = -1 if claim.measure.smaller else 1
+    sign = -1 if claim.measure.smaller(collection) else 1
     field = collection.groups if claim.among is None else select(collection, claim.among)
     rivals = [(group, _of(claim, group)) for group in field if group not in chosen]
     found = [difference(values, own) for _, values in rivals]
@@ -198,17 +201,19 @@ def _judge_best(claim: Claim, collection: Collection) -> _Evidence:
             if not math.isnan(p)
         ]
         if not judged:
-            return "undecided", _NO_SCATTER
-        lead, p, group, values = max(judged, key=lambda one: one[0])
-        told = f"the best of the others is {group.name}: {shown_mean(claim.measure, values)}, p={p:.2g}"
-        if any(lead > 0 and p < ALPHA for lead, p, *_ in judged):
+            return "undecided", _NO_SCATTER if rivals else "there is no other group"
+        beaten_by = [one for one in judged if one[0] > 0 and one[1] < ALPHA]
+        lead, p, group, values = max(beaten_by or judged, key=lambda one: one[0])
+        which = "others" if lead == max(one[0] for one in judged) else "others that can be told from it"
+        told = f"the best of the {which} is {group.name}: {shown_mean(claim.measure, values)}, p={p:.2g}"
+        if beaten_by:
             return "does not hold", told
         near = [group.name for lead, p, group, _ in judged if p >= ALPHA]
         if near:
             place = "the best" if lead <= 0 else "not the best"
             told += f"; the mean claimed is {place}, and cannot be told from {_listed(near)}"
         if unknown := [group.name for (group, _), p in zip(rivals, corrected, strict=True) if math.isnan(p)]:
-            told += f"; fewer than two finished runs of {_listed(unknown)}"
+            told += f"; against {_listed(unknown)}: {_NO_SCATTER}"
         return ("undecided" if near or unknown else "holds"), told
 
     return _Evidence(shown_mean(claim.measure, own), decide, tuple(gap.p for gap in found))
@@ -254,7 +259,7 @@ def _judge_steadier(claim: Claim, collection: Collection) -> _Evidence:
     def decide(corrected: Sequence[float]) -> tuple[Verdict, str]:
         [p] = corrected
         if math.isnan(p):
-            return "undecided", "fewer than three finished runs that have it on a side"
+            return "undecided", _NO_SCATTER_OF_THREE
         told = f"deviations {ratio:.2g} to 1, p={p:.2g}"
         return ("undecided" if p >= ALPHA else "holds" if ratio < 1 else "does not hold"), told
 

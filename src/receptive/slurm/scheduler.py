@@ -77,11 +77,11 @@ def call(*command: str) -> str:
     except subprocess.TimeoutExpired:
         raise SchedulerError(f"{command[0]} did not answer within {_PATIENCE:.0f} s") from None
     if done.returncode:
-        raise SchedulerError(told(done.stderr) or f"{command[0]} ended with code {done.returncode}")
+        raise SchedulerError(in_a_line(done.stderr) or f"{command[0]} ended with code {done.returncode}")
     return done.stdout
 
 
-def told(stderr: str) -> str:
+def in_a_line(stderr: str) -> str:
     """What a command of Slurm said on stderr, in a line, which names the command once."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     return "; ".join([*lines[:1], *(re.sub(r"^[a-z]+: (error: )?", "", line) for line in lines[1:])])

@@ -142,7 +142,7 @@ def submit(folders: Sequence[Path], root: Path, options: SlurmOptions, lock: int
             ["sbatch", "--parsable", f"--job-name={name}", *options.directives(), str(submission.place / "job.sh")],
             stdout=answer, stderr=subprocess.PIPE, text=True, pass_fds=[lock], start_new_session=True,
         ) as sbatch:  # fmt: skip
-            said = scheduler.told(sbatch.communicate()[1])
+            said = scheduler.in_a_line(sbatch.communicate()[1])
     except FileNotFoundError:
         shutil.rmtree(submission.place)
         raise SchedulerError("sbatch is not installed here: submit from a cluster's login node") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from receptive.errors import InputError
 from receptive.files import write_atomically
 from receptive.metrics import smaller_is_better
 from receptive.runs import shown
-from receptive.sweeps.jobs import Job, JobComposer
+from receptive.sweeps.jobs import Job, JobComposer, goal_of
 from receptive.sweeps.space import Axis, Choice, Interval, Space, parse_space
 from receptive.tracking.options import entity_of, project_of, wandb_options
 
@@ -86,12 +86,13 @@ def wandb_sweep(
         "method": method,
         "metric": {"name": sought, "goal": goal},
         "parameters": parameters,
-        "command": ["${env}", "receptive", "train", *_with_logger(space.fixed), "${args_no_hyphens}"],
+        "command": ["${env}", "receptive", "train", *_own_logger(space), *space.fixed.values(), "${args_no_hyphens}"],
     }
 
 
-def _with_logger(fixed: Mapping[str, str]) -> list[str]:
-    return [*([] if "logger" in fixed else ["logger=wandb"]), *fixed.values()]
+def _own_logger(space: Space) -> list[str]:
+    """What is added where no logger is named: W&B waits for its agents' runs."""
+    return [] if "logger" in space.fixed else ["logger=wandb"]
 
 
 def _checked(overrides: Sequence[str]) -> tuple[Space, list[Job]]:
@@ -112,8 +113,7 @@ def _checked(overrides: Sequence[str]) -> tuple[Space, list[Job]]:
             master: DictConfig = loader.load_configuration("train", [], RunMode.RUN)
         except (HydraException, OmegaConfBaseException) as error:
             raise InputError(configs.explain(error, lambda: configs.known_keys("train"))) from None
-        logger = [] if "logger" in space.fixed else ["logger=wandb"]
-        points = [replace(probe, overrides=(*logger, *probe.overrides)) for probe in space.probes()]
+        points = [replace(probe, overrides=(*_own_logger(space), *probe.overrides)) for probe in space.probes()]
         return space, JobComposer(loader, master, Path(), download=False).jobs(points)
 
 
@@ -166,16 +166,13 @@ def _goal(jobs: Sequence[Job], metric: str | None) -> tuple[str, str]:
     found = set()
     for job in jobs:
         task: Any = get_class(job.config["task"]["_target_"])
-        trainer = job.config["trainer"]
-        monitor = trainer.get("monitor") or task.MONITOR
-        sought, known = metric or monitor, [*task.METRICS, *_of_test(task.METRICS)]
+        own = goal_of(job)
+        sought, known = metric or own.monitor, [*task.METRICS, *_of_test(task.METRICS)]
         if sought not in known:
             near = configs.did_you_mean(sought, known)
             raise InputError(f"--metric {sought}: there is no such metric{near} (there are {', '.join(known)})")
-        own = trainer.get("monitor_mode") if sought == monitor else None
-        found.add(
-            (sought, {"min": "minimize", "max": "maximize"}[own or ("min" if smaller_is_better(sought) else "max")])
-        )
+        less = own.mode == "min" if sought == own.monitor else smaller_is_better(sought)
+        found.add((sought, "minimize" if less else "maximize"))
     if len(found) > 1:
         named = " and ".join(sorted(name for name, _ in found))
         raise InputError(f"these runs choose their best by {named}: give --metric")

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from receptive.console import counted
 from receptive.errors import InputError
-from receptive.manifest import Manifest
+from receptive.manifest import runs_in
 from receptive.runs import Run, shown
 from receptive.slurm import scheduler
 from receptive.slurm.scheduler import SchedulerError
@@ -42,7 +42,12 @@ def cancel(root: Path, console: Console) -> bool:
         InputError: there is nothing to stop in this folder.
         SchedulerError: Slurm has jobs of it and does not answer; what runs on this machine is stopped all the same.
     """
-    runs = _runs(root)
+    content = runs_in(root)
+    runs = list(content.runs)
+    if not runs:
+        raise InputError("\n".join(filter(None, [f"{shown(root)} holds no run", content.note])))
+    if content.note:
+        console.print(content.note, style="yellow", highlight=False, soft_wrap=True)
     silent: SchedulerError | None = None
     taken = 0
     commands = _stop(drivers(root), "the command", console)
@@ -67,16 +72,6 @@ def cancel(root: Path, console: Console) -> bool:
     if silent is not None:
         raise silent
     return not left
-
-
-def _runs(root: Path) -> list[Run]:
-    if (root / "config.yaml").is_file():
-        return [Run(root)]
-    found = [entry.run(root) for entry in Manifest.read(root).entries.values()]
-    found = found or [Run(path.parent) for path in root.glob("*/config.yaml")]
-    if not found:
-        raise InputError(f"{shown(root)} holds no run")
-    return found
 
 
 def _process(run: Run) -> tuple[str, int]:

@@ -10,6 +10,7 @@ from typing import Any
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 
 from receptive.errors import InputError
 
@@ -66,7 +67,7 @@ def expand(
         if not override.is_sweep_override():
             axes[key] = [override.input_line or f"{key}={override.get_value_element_as_str()}"]
         elif override.is_discrete_sweep():
-            axes[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            axes[key] = [f"{key}={value}" for value in values_of(override)]
             if not axes[key]:
                 raise InputError(f"{override.input_line}: holds no value, the sweep would have no job")
             swept.append(key.lstrip("+~"))
@@ -88,6 +89,14 @@ def parsed(loader: ConfigLoaderImpl, arguments: Sequence[str], params: Mapping[s
     """The overrides of `params`, then those of the command line, which outrank them."""
     lines = _lines(params) + list(arguments)
     return list(OverridesParser.create(config_loader=loader).parse_overrides(lines))
+
+
+def values_of(override: Override) -> tuple[str, ...]:
+    """The values that an override lists, as an override has them; () of none, so of a range in steps of 0."""
+    try:
+        return tuple(override.sweep_string_iterator())
+    except (HydraException, ValueError):
+        return ()
 
 
 def _lines(params: Any) -> list[str]:
@@ -116,4 +125,15 @@ def _is_list(values: Any) -> bool:
 
 
 def _text(values: Any) -> str:
-    return ",".join(str(value) for value in values) if _is_list(values) else str(values)
+    return ",".join(map(_value, values)) if _is_list(values) else _value(values)
+
+
+def _value(value: Any, within: bool = False) -> str:
+    """A value of a YAML file in Hydra's grammar; `within` a list or mapping a text is quoted."""
+    if value is None:
+        return "null"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {_value(one, True)}' for key, one in value.items())}}}"
+    if _is_list(value):
+        return f"[{', '.join(_value(one, True) for one in value)}]"
+    return repr(value) if within and isinstance(value, str) else str(value)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -38,6 +39,29 @@ class Job:
     def entry(self, folder: str) -> Entry:
         """What `sweep.json` holds of it, in a folder of this name."""
         return Entry(self.point.overrides, self.point.labels, self.fingerprint, folder, self.trial)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a search seeks.
+
+    Args:
+        monitor: the metric.
+        mode: "min" or "max".
+    """
+
+    monitor: str
+    mode: str
+
+
+def goal_of(job: Job) -> Goal:
+    """What the run of a job chooses its best epoch by."""
+    from receptive.build import build_trainer_options  # torch only now
+
+    config = OmegaConf.create(job.config)
+    options = build_trainer_options(config)
+    monitor = options.monitor or get_class(config.task["_target_"]).MONITOR  # type: ignore[attr-defined]
+    return Goal(monitor, options.mode(monitor))
 
 
 class JobComposer:

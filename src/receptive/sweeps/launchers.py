@@ -7,16 +7,18 @@ import os
 import selectors
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
 
 from rich.console import Console
 
+from receptive.files import last_line
 from receptive.runs import Run
 from receptive.signals import Interrupted, signal_name
 from receptive.sweeps.endings import record_death, say_end
-from receptive.sweeps.places import Place, told
+from receptive.sweeps.places import WorkerPlace, dealt_out
 
 _GRACE = 30.0  # seconds that workers have to stop at the end of a batch
 
@@ -39,7 +41,7 @@ def run_local(folders: Iterable[Path], total: int) -> None:
         say_end(console, number, total, Run(folder))
 
 
-def run_packed(folders: Iterable[Path], total: int, places: Sequence[Place]) -> None:
+def run_packed(folders: Iterable[Path], total: int, places: Sequence[WorkerPlace]) -> None:
     """Run jobs in worker processes, one at each place.
 
     A worker that dies costs the job that it ran. When this process dies, workers finish their job and leave.
@@ -50,7 +52,7 @@ def run_packed(folders: Iterable[Path], total: int, places: Sequence[Place]) -> 
         places: where the workers run; the first `total` of them are used.
     """
     pool = _Pool(iter(folders), total)
-    if said := told(places[:total]):
+    if said := dealt_out(places[:total]):
         pool.console.print(said, highlight=False)
     try:
         for place in places[:total]:
@@ -72,15 +74,17 @@ class _Pool:
         self.selector = selectors.DefaultSelector()
         self.leaving: list[_Worker] = []
 
-    def start(self, place: Place) -> None:
+    def start(self, place: WorkerPlace) -> None:
         """Start a worker at a place and give it its first job, if there is one."""
         if (folder := next(self.queue, None)) is None:
             return
+        # what jobs say stands in their log.txt; this is what a worker dies of outside of them, closed when it has ended
+        complaints = tempfile.TemporaryFile()  # noqa: SIM115
         process = subprocess.Popen(
             [sys.executable, "-m", "receptive.job"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # what jobs say stands in their log.txt
+            stderr=complaints,
             text=True,
             bufsize=1,
             env=place.environment(),
@@ -88,7 +92,7 @@ class _Pool:
         )
         if pin := getattr(os, "sched_setaffinity", None):  # not on macOS
             pin(process.pid, place.cores)
-        worker = _Worker(process, place)
+        worker = _Worker(process, place, complaints)
         self.selector.register(worker.answers, selectors.EVENT_READ, worker)
         worker.give(folder)
 
@@ -138,9 +142,10 @@ class _Pool:
 class _Worker:
     """A process that runs one job after the other."""
 
-    def __init__(self, process: subprocess.Popen[str], place: Place) -> None:
+    def __init__(self, process: subprocess.Popen[str], place: WorkerPlace, complaints: IO[bytes]) -> None:
         self.process = process
         self.place = place
+        self.complaints = complaints
         self.answers = cast(IO[str], process.stdout)
         self.job = Run(Path())
 
@@ -156,11 +161,14 @@ class _Worker:
 
     def cause_of_death(self) -> str:
         """How the process ended."""
-        code = self.process.wait()
+        code, said = self.process.wait(), last_line(self.complaints)
         self._close()
-        return f"the worker was killed by {signal_name(-code)}" if code < 0 else f"the worker ended with code {code}"
+        if code < 0:
+            return f"the worker was killed by {signal_name(-code)}"
+        return f"the worker ended with code {code}" + (f" ({said})" if said else "")
 
     def _close(self) -> None:
+        self.complaints.close()
         for pipe in (self.process.stdin, self.answers):
             assert pipe is not None
             with contextlib.suppress(BrokenPipeError):  # a folder that a dead worker never read

@@ -40,7 +40,7 @@ class Launch(Protocol):
 def run_missing(
     jobs: Sequence[Job], launch: Launch, root: Path, rerun: Rerun, console: Console, *, wait: bool = True
 ) -> None:
-    """Run the jobs that `rerun` asks for, and wait for those that another process runs.
+    """Run the jobs that `rerun` asks for, and wait for those that another process runs; with "none" neither.
 
     Args:
         jobs: of the sweep, frozen in their folders.
@@ -64,7 +64,7 @@ def run_missing(
                 freeze(job)  # what may differ from the last time, such as the loggers, is this command's
     if todo:
         launch(todo, root, len(todo))
-    if not wait:
+    if not wait or rerun == "none":
         return
     now = {job.fingerprint: job.run.state() for job in jobs}  # none of ours runs any more
     elsewhere = [job for job in jobs if "running" in (states[job.fingerprint], now[job.fingerprint])]
@@ -89,7 +89,7 @@ def overview(subject: str, states: Iterable[State], root: Path) -> str:
 
 def wanted(state: State, rerun: Rerun) -> bool:
     """Whether a job in this state is run."""
-    if state == "running":
+    if state == "running" or rerun == "none":
         return False
     if rerun == "all":
         return True

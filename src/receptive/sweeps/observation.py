@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from receptive.errors import InputError
 from receptive.files import read_yaml
-from receptive.manifest import NAME, Manifest
+from receptive.manifest import NAME, Manifest, runs_in
 from receptive.runs import ENDED_WELL, Run, State, shown
 from receptive.slurm import scheduler
 from receptive.slurm.scheduler import SchedulerError
@@ -58,23 +58,18 @@ class Observer:
     def look(self) -> Snapshot:
         """The folder as it stands; what is damaged is shown as such, nothing is raised for it."""
         now = time.time()
-        if (self.root / "config.yaml").is_file() and not (self.root / NAME).is_file():
-            return Snapshot(self.root.absolute().name, (self._job(self.root, {}),), False, now)
-        notes: list[str] = []
-        manifest = Manifest()
-        try:
-            manifest = self._cached(self.root / NAME, lambda: Manifest.read(self.root)) or manifest
-        except InputError as error:
-            notes.append(f"{error}. The jobs were found by their folders instead")
-        except OSError as error:
-            notes.append(f"{self.root / NAME} cannot be read ({error.strerror})")
-        jobs = [self._job(entry.run(self.root).folder, entry.labels) for entry in manifest.entries.values()]
-        if not jobs:
-            folders = {path.parent for name in ("config.yaml", "status.json") for path in self.root.glob(f"*/{name}")}
-            jobs = [self._job(folder, {"folder": folder.name}) for folder in sorted(folders)]
-        title = manifest.name or self.root.absolute().name
+        content = runs_in(self.root, self._manifest)
+        jobs = []
+        for run, labels in zip(content.runs, content.labels, strict=True):
+            listed = content.manifest.entries or run.folder == self.root
+            jobs.append(self._job(run.folder, labels if listed else {"folder": run.folder.name}))
+        title = content.manifest.name or self.root.resolve().name
         self._ask({job.name for job in jobs if job.state == "waiting"})
-        return Snapshot(title, tuple(jobs), is_driven(self.root), now, (*notes, *self._unsaid), self._queued)
+        notes = (*([content.note] if content.note else []), *self._unsaid)
+        return Snapshot(title, tuple(jobs), is_driven(self.root), now, notes, self._queued)
+
+    def _manifest(self, root: Path) -> Manifest:
+        return self._cached(root / NAME, lambda: Manifest.read(root)) or Manifest()
 
     def _ask(self, waiting: Container[str]) -> None:
         """How many jobs Slurm's queue holds, where it answers, and which began there without a word; now and then."""

@@ -12,7 +12,7 @@ _CAP = "per_process_memory_fraction"
 
 
 @dataclass(frozen=True)
-class Place:
+class WorkerPlace:
     """What a worker has of the machine.
 
     Args:
@@ -58,7 +58,7 @@ def visible_gpus() -> list[str]:
     return names[:count]
 
 
-def places(workers: int | None, jobs_per_device: int, gpus: Sequence[str]) -> list[Place]:
+def places(workers: int | None, jobs_per_device: int, gpus: Sequence[str]) -> list[WorkerPlace]:
     """Where so many workers run.
 
     Without GPUs each has one core and one thread. With GPUs they are dealt out to them in turn, and each has an equal
@@ -72,13 +72,13 @@ def places(workers: int | None, jobs_per_device: int, gpus: Sequence[str]) -> li
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
     cores = sorted(affinity(0)) if affinity else list(range(os.cpu_count() or 1))
     if not gpus:
-        return [Place((cores[number % len(cores)],)) for number in range(workers or len(cores))]
+        return [WorkerPlace((cores[number % len(cores)],)) for number in range(workers or len(cores))]
     count = workers or len(gpus) * jobs_per_device
     found = []
     for number in range(count):
         mine = cores[number * len(cores) // count : (number + 1) * len(cores) // count]
         found.append(
-            Place(
+            WorkerPlace(
                 cores=tuple(mine) if count <= len(cores) else (cores[number % len(cores)],),
                 threads=max(1, len(cores) // count),  # the same for all, since it may change the last digits
                 gpu=gpus[number % len(gpus)],
@@ -88,7 +88,7 @@ def places(workers: int | None, jobs_per_device: int, gpus: Sequence[str]) -> li
     return found
 
 
-def told(found: Sequence[Place]) -> str:
+def dealt_out(found: Sequence[WorkerPlace]) -> str:
     """`4 workers on 2 GPUs, 8 threads and 1/2 of a GPU's memory each`; nothing where no GPU is dealt out."""
     gpus = {place.gpu for place in found if place.gpu is not None}
     if not gpus:

@@ -1,4 +1,4 @@
-"""Who runs a sweep: so long as a driver, the command that does, is alive it holds a lock in the sweep's folder."""
+"""Who runs a sweep: so long as a driver, the command that does, is alive it holds a lock of its own in the folder."""
 
 from __future__ import annotations
 
@@ -6,55 +6,46 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from receptive.files import locked, try_lock, wait_for_lock, write_atomically
+from receptive.files import locked, try_lock, wait_for_lock
 
-_LOCK, _LIST = "driver.lock", "drivers"  # the list: a line a driver, its machine and process
+_NAME = "driver-{}-{}.lock"  # its machine and process
 
 
 @contextmanager
 def driving(root: Path) -> Iterator[None]:
-    """Be a driver of the sweep in this folder, beside others; the kernel lets go when the process dies."""
-    me = f"{socket.gethostname()} {os.getpid()}"
-    with open(root / _LOCK, "a") as file:
-        with locked(root / "sweep.lock"):
-            others = _listed(root) if is_driven(root) else []  # else they were killed
-            wait_for_lock(file.fileno(), fcntl.LOCK_SH)
-            _write(root, [*others, me])
-        try:
-            yield
-        finally:
-            with locked(root / "sweep.lock"):
-                _write(root, [line for line in _listed(root) if line != me])
+    """Be a driver of the sweep in this folder, beside others; the kernel lets go when the process dies.
+
+    A process drives a sweep once at a time.
+    """
+    own = root / _NAME.format(socket.gethostname(), os.getpid())
+    with ExitStack() as stack:
+        with locked(root / "sweep.lock"):  # else another driver takes the file for that of a dead one, before its lock
+            for path in root.glob(_NAME.format("*", "*")):
+                if not _is_held(path):  # it was killed
+                    path.unlink(missing_ok=True)
+            wait_for_lock(stack.enter_context(open(own, "a")).fileno())
+        stack.callback(own.unlink, missing_ok=True)
+        yield
 
 
 def is_driven(root: Path) -> bool:
     """Whether any driver of this sweep is alive."""
-    try:
-        with open(root / _LOCK) as file:
-            return not try_lock(file.fileno())
-    except OSError:
-        return False
+    return bool(drivers(root))
 
 
 def drivers(root: Path) -> list[tuple[str, int]]:
     """Machine and process of the drivers that are alive, as far as can be told from here."""
-    if not is_driven(root):
-        return []
-    return [(host, int(pid)) for host, _, pid in (line.rpartition(" ") for line in _listed(root))]
+    held = sorted(path for path in root.glob(_NAME.format("*", "*")) if _is_held(path))
+    names = (path.stem.removeprefix("driver-").rpartition("-") for path in held)
+    return [(host, int(pid)) for host, _, pid in names if pid.isdecimal()]
 
 
-def _listed(root: Path) -> list[str]:
+def _is_held(path: Path) -> bool:
     try:
-        return (root / _LIST).read_text().splitlines()
-    except FileNotFoundError:
-        return []
-
-
-def _write(root: Path, lines: list[str]) -> None:
-    if lines:
-        write_atomically(root / _LIST, "".join(f"{line}\n" for line in lines))
-    else:
-        (root / _LIST).unlink(missing_ok=True)
+        with open(path) as file:
+            return not try_lock(file.fileno(), fcntl.LOCK_SH)  # shared: two that look do not see one another
+    except OSError:
+        return False

@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from hydra.utils import get_class
-from omegaconf import OmegaConf
 from rich.console import Console
 
 from receptive.errors import InputError
@@ -27,12 +25,12 @@ from receptive.runs import ENDED_WELL, Status, shown
 from receptive.signals import listening
 from receptive.sweeps.dry_run import tell_of_search
 from receptive.sweeps.endings import tally
-from receptive.sweeps.jobs import Job, JobComposer, settle
+from receptive.sweeps.jobs import Goal, Job, JobComposer, goal_of, settle
 from receptive.sweeps.launching import Rerun, await_others, drop_damaged_results, finished
 from receptive.sweeps.presence import driving
 from receptive.sweeps.space import Space
 from receptive.sweeps.sweep import Plan
-from receptive.sweeps.trials import Goal, SearchOptions, Trial, Trials
+from receptive.sweeps.trials import SearchOptions, Trial, Trials
 from receptive.tracking.mirrors import MIRRORS
 from receptive.tracking.options import wandb_options
 
@@ -261,18 +259,11 @@ class Search:
 
 def _goal(jobs: Sequence[Job]) -> Goal:
     """What all points are judged by; raises InputError where they differ in it."""
-    from receptive.build import build_trainer_options  # torch only now
-
-    goals = set()
-    for job in jobs:
-        config = OmegaConf.create(job.config)
-        options = build_trainer_options(config)
-        monitor = options.monitor or get_class(config.task["_target_"]).MONITOR  # type: ignore[attr-defined]
-        goals.add((monitor, options.mode(monitor)))
+    goals = {goal_of(job) for job in jobs}
     if len(goals) > 1:
-        listed = ", ".join(f"{monitor} ({mode})" for monitor, mode in sorted(goals))
+        listed = ", ".join(sorted(f"{goal.monitor} ({goal.mode})" for goal in goals))
         raise InputError(f"trainer.monitor: the points of a search are judged by one metric, these by {listed}")
-    return Goal(*goals.pop())
+    return goals.pop()
 
 
 def _start_over(root: Path) -> None:

@@ -12,11 +12,10 @@ from typing import Annotated, Any
 from annotated_types import Ge
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import IntervalSweep, Override, Sweep
-from hydra.errors import HydraException
 
 from receptive.config import did_you_mean
 from receptive.errors import InputError
-from receptive.sweeps.expansion import Point, parsed
+from receptive.sweeps.expansion import Point, parsed, values_of
 
 _DIGITS = 5  # of a drawn number: what a table can show, and finer than any learning rate is told apart
 _TAGS = ("log", "int", "float")
@@ -195,11 +194,7 @@ def _axis(override: Override) -> Axis:
         return _interval(value, tags)
     if "log" in tags:
         raise InputError("tag(log) goes with an interval, e.g. tag(log,interval(1e-4,1e-1)) or tag(log,int,...)")
-    try:
-        values = tuple(dict.fromkeys(override.sweep_string_iterator()))
-    except (HydraException, ValueError):  # of steps of 0
-        values = ()
-    if not values:
+    if not (values := tuple(dict.fromkeys(values_of(override)))):
         raise InputError("holds no value")
     return Choice(values, ordered=override.is_range_sweep())
 

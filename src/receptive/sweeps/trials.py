@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from receptive.errors import InputError
 from receptive.journal import NAME, STUDY, PrunerName, open_journal
+from receptive.sweeps.jobs import Goal
 from receptive.sweeps.space import Axis, Choice, Space
 
 _ABOUT, _AGAIN = "search", "again"  # user attributes: of the study, and of a trial that repeats a failed one
@@ -32,19 +33,6 @@ class SearchOptions:
     startup_trials: Annotated[int, Ge(0)]
     warmup_epochs: Annotated[int, Ge(0)]
     parallel: Annotated[int, Ge(1)]
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What a search seeks.
-
-    Args:
-        monitor: the metric.
-        mode: "min" or "max".
-    """
-
-    monitor: str
-    mode: str
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from receptive.errors import InputError
-from receptive.manifest import Entry, Manifest
-from receptive.metrics import smaller_is_better
+from receptive.manifest import NAME as MANIFEST
+from receptive.manifest import Manifest, commands_of
 from receptive.report.collection import Collection, collect
 from receptive.report.series import curve_metrics, factors
 from receptive.report.tables import (
@@ -25,9 +24,9 @@ from receptive.report.tables import (
     summary_lines,
 )
 from receptive.report.verdicts import judge
+from receptive.runs import shown
 from receptive.tracking.identity import group_of
 
-_MOST_COMMANDS = 20  # runs whose commands are written out where no single one gives them all
 _OWN_CURVES = ("lr", "gradient_norm")
 
 
@@ -60,6 +59,7 @@ class Board:
         runs: how many there are.
         repeated: whether points were run several times, say with several seeds.
         metric: by which runs are compared: the monitored one's counterpart on the test set, where there is one.
+        smaller: whether less of the metric is better.
         monitor: the metric by which the best checkpoint was chosen.
         curves: metrics that there is a value of for each epoch, the monitored one first.
         own_curves: the same that are no metric: learning rate, norm of the gradients.
@@ -81,6 +81,7 @@ class Board:
     runs: int
     repeated: bool
     metric: str
+    smaller: bool
     monitor: str
     curves: tuple[str, ...]
     own_curves: tuple[str, ...]
@@ -94,36 +95,35 @@ class Board:
     project: str | None
     entity: str | None
 
-    @property
-    def smaller(self) -> bool:
-        """Whether less of the metric is better."""
-        return smaller_is_better(self.metric)
-
 
 def board_of(root: Path) -> Board:
     """The board of a folder.
 
     Raises:
-        InputError: there is no run in it, sweep.json is damaged, or W&B does not know a single run.
+        InputError: there is no run in it, it is the folder of single runs, sweep.json is damaged, or W&B does not know
+            a single run.
     """
     collection = collect(root)
+    if not any((root / name).is_file() for name in (MANIFEST, "config.yaml")):
+        raise InputError(f"{shown(root)} is neither a sweep's folder nor a run's: single runs have no page in common")
     single = (root / "config.yaml").is_file()
-    found = [factor for factor in factors(collection) if factor.key != "seed"]
     axes = tuple(
         Axis(_config_key(collection, factor.key), factor.title, factor.numbers is not None, factor.logarithmic)
-        for factor in found
+        for factor in factors(collection)
     )
     claims, trouble = _claims(collection)
     details = [record.told("details") or {} for record in collection.records]
     group = _named(collection, "group") or group_of(root)
+    metric = shown_metrics(collection)[-1]
     return Board(
-        title=collection.title if collection.name else root.absolute().name,
+        title=collection.title,
         about=_about(collection),
         where={"ID": _id_of(collection)} if single else {"Group": group, "JobType": "train"},
         axes=axes,
         runs=len(collection.records),
         repeated=any(len(group.records) > 1 for group in collection.groups),
-        metric=shown_metrics(collection)[-1],
+        metric=metric,
+        smaller=collection.smaller(metric),
         monitor=collection.monitor,
         curves=tuple(curve_metrics(collection)) or (collection.monitor,),
         own_curves=tuple(key for key in _OWN_CURVES if _has_curve(collection, key)),
@@ -209,33 +209,3 @@ def _named(collection: Collection, what: str) -> str | None:
     values = (record.config.get(f"logger.wandb.{what}") for record in collection.records)
     known = Counter(str(value) for value in values if value)
     return known.most_common(1)[0][0] if known else None
-
-
-def commands_of(manifest: Manifest) -> tuple[str, ...]:
-    """What computes the runs of a sweep again: one command where they are a study or a grid, else one a run."""
-    entries = list(manifest.entries.values())
-    if not entries:
-        return ()
-    common = [line for line in entries[0].overrides if all(line in entry.overrides for entry in entries)]
-    if manifest.name:
-        given = [line for line in common if not line.startswith("study=")]
-        return (shlex.join(["receptive", "train", f"study={manifest.name}", *given]),)
-    if (lists := _lists(entries, common)) is not None:
-        return (shlex.join(["receptive", "train", *(["-m"] if lists else []), *common, *lists]),)
-    lines = [shlex.join(["receptive", "train", *entry.overrides]) for entry in entries[:_MOST_COMMANDS]]
-    more = len(entries) - len(lines)
-    return (*lines, *([f"# and {more} more"] if more else []))
-
-
-def _lists(entries: Sequence[Entry], common: Sequence[str]) -> list[str] | None:
-    """The lists whose product the runs are; None where they are none."""
-    values: dict[str, dict[str, None]] = {}
-    for entry in entries:
-        own = [line.partition("=") for line in entry.overrides if line not in common]
-        if "variant" in entry.labels or entry.trial is not None or not all(sign for _, sign, _ in own):
-            return None
-        for key, _, value in own:
-            values.setdefault(key, {})[value] = None
-    if math.prod(map(len, values.values())) != len({entry.overrides for entry in entries}):
-        return None
-    return [f"{key}={','.join(found)}" for key, found in values.items()]

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from receptive.files import last_line
 from receptive.signals import Interrupted
 from receptive.tracking.options import keep_below
 
@@ -118,23 +119,19 @@ class Companion:
 
     def _last_words(self) -> str:
         """Of what it has died: the last line of a traceback."""
-        if self._complaints.closed:
-            return ""
-        self._complaints.seek(0)
-        lines = self._complaints.read().decode(errors="replace").splitlines()
-        return lines[-1][:200] if lines else ""
+        return "" if self._complaints.closed else last_line(self._complaints)
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
         with self._process.stdout as answers:
             for line in answers:
                 answer = json.loads(line)
-                if answer["event"] in ("closed", "lost"):
+                with contextlib.suppress(Exception):  # a console that is gone: what follows is to be heard all the same
+                    self._hear(answer)
+                if answer["event"] in ("closed", "lost"):  # only now: who waits for it looks at what was heard
                     with self._changed:
                         self._open.discard(answer["folder"])
                         self._changed.notify_all()
-                with contextlib.suppress(Exception):  # a console that is gone: what follows is to be heard all the same
-                    self._hear(answer)
         with self._changed:
             self._ended = True
             self._changed.notify_all()

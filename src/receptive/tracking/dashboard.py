@@ -20,7 +20,6 @@ from rich.console import Console
 
 from receptive.errors import InputError
 from receptive.files import read_json, write_atomically
-from receptive.manifest import NAME as MANIFEST
 from receptive.runs import shown
 from receptive.tracking.board import Board, board_of
 from receptive.tracking.options import entity_of, keep_below, project_of
@@ -76,10 +75,8 @@ def save_dashboard(root: Path, project: str | None, entity: str | None, console:
         InputError: there is no run in the folder, wandb-workspaces or a key is missing, or the server refuses.
     """
     board = board_of(root)
-    if not any((root / name).is_file() for name in (MANIFEST, "config.yaml")):
-        raise InputError(f"{shown(root)} is neither a sweep's folder nor a run's: single runs have no page in common")
     _require()
-    runs = runs_of(root)
+    runs = runs_of(root, console)
     os.environ |= keep_below(place_of_cache(root, runs))
     with _client() as api:
         entity = entity or entity_of(board.entity) or api.default_entity

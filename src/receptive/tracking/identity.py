@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from receptive.config import leaves
+from receptive.config import NOT_FINGERPRINTED, leaves
 from receptive.errors import InputError
 from receptive.files import read_yaml
 from receptive.manifest import NAME, Entry, Manifest
 from receptive.runs import Run
 from receptive.tracking.options import WandbOptions
 
-# of a config: says how the run was asked for, not what it is
-_LEFT_OUT = ("paths", "logger", "tags", "target_prefixes", "resume", "rerun", "dry_run", "submit")
+# of a config: says how the run was asked for, not what it is; of trainer and data all is told
+_LEFT_OUT = tuple(key for key in NOT_FINGERPRINTED if "." not in key)
 _LONGEST_TAG = 64  # characters that W&B takes
 _LONGEST_NAME = 120
 

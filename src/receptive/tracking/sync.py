@@ -21,8 +21,8 @@ from rich.text import Text
 from receptive.config import fingerprint
 from receptive.console import STATE_COLORS
 from receptive.errors import InputError
-from receptive.manifest import Manifest
-from receptive.runs import Busy, Run, State, open_run, shown
+from receptive.manifest import runs_in
+from receptive.runs import Busy, Run, State, shown
 from receptive.tracking.companion import Answer, Companion
 from receptive.tracking.identity import new_id
 from receptive.tracking.options import keep_below
@@ -58,7 +58,7 @@ def sync(folders: Sequence[Path], console: Console) -> bool:
     """
     from receptive.tracking.mode import choose_mode  # the client only now
 
-    found = [(root, runs_of(root)) for root in folders]
+    found = [(root, runs_of(root, console)) for root in folders]
     outputs = place_of_cache(*found[0])
     os.environ |= keep_below(outputs)
     if trouble := choose_mode(asked=True).why:
@@ -196,12 +196,15 @@ def _print(sent: Sequence[Sent], console: Console) -> None:
         console.print(Text.assemble(f"{run.run.folder.name:<{wide}}  ", state, "  ", said), soft_wrap=True)
 
 
-def runs_of(root: Path) -> list[Run]:
-    """The run that a folder is, or those in it; raises InputError where there is none."""
-    if (root / "config.yaml").is_file():
-        return [open_run(root)]
-    entries = Manifest.read(root).entries.values()
-    runs = [entry.run(root) for entry in entries] or [Run(path.parent) for path in sorted(root.glob("*/config.yaml"))]
-    if kept := [run for run in runs if run.config_path.is_file()]:
+def runs_of(root: Path, console: Console) -> list[Run]:
+    """The run that a folder is, or those in it, which have a config; a damaged `sweep.json` is told.
+
+    Raises:
+        InputError: there is none.
+    """
+    content = runs_in(root)
+    if content.note:
+        console.print(content.note, style="yellow", highlight=False, soft_wrap=True)
+    if kept := [run for run in content.runs if run.config_path.is_file()]:
         return kept
     raise InputError(f"{root} holds no run; give the folder of a run or sweep, or the name of a study")

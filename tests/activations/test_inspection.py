@@ -232,6 +232,15 @@ class TestImages:
             self.means(tmp_path / "one"), self.means(tmp_path / "four"), rtol=1e-4, atol=1e-6
         )
 
+    def test_the_first_of_ones_own_files(self, cli: Cli, digit_run: Run, undrawn: None, tmp_path: Path) -> None:
+        write_digits(tmp_path / "in", 5)
+        assert cli("activations", "run=run", *NO_MAPS, "images=[0,1,2]", "output=wanted")[0] == 0
+        few = ("maps=4", "input=in", "limit=3", "batch_size=2")
+        assert cli("activations", "run=run", "average_maps=false", *few)[0] == 0
+        folder = digit_run.folder / "activations" / "input"
+        pd.testing.assert_series_equal(self.means(folder), self.means(tmp_path / "wanted"), rtol=1e-4, atol=1e-6)
+        assert json.loads((folder / "survey.json").read_text())["of"] == "3 images of in"
+
     def test_maps_of_ones_own_files(self, cli: Cli, digit_run: Run, tmp_path: Path) -> None:
         write_digits(tmp_path / "in" / "some images", 2)
         options = ("input=in", "output=out", "maps=[1]", "average_maps=false", "layers=[layers.0]")
@@ -309,6 +318,7 @@ def test_ones_own_images_need_none_of_the_runs_data(cli: Cli, tmp_path: Path, mn
         (["run=run", "output=run/config.yaml"], "output=run/config.yaml cannot be written"),
         (["run=run", "input=nowhere"], "input=nowhere: does not exist"),
         (["run=run", "input=empty"], "there is no image in this folder"),
+        (["run=run", "input=in", "images=[1]"], "images= is of a split: give it without input="),
         (["run=run", "input=in", "maps=2"], "maps=2: input holds 2 images, counted from 0"),
         (["run=run", "input=torn", "maps=[]"], "torn.png"),
         (["run=run", "input=torn", "maps=1"], "torn.png"),

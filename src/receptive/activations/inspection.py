@@ -94,6 +94,8 @@ def inspect(run: Run, output: Path, options: Options, console: Console) -> list[
 
 def look_at(run: Run, output: Path, options: Options, console: Console) -> Context:
     """Network and images; arguments and errors as in `inspect`."""
+    if options.input is not None and options.images is not None:
+        raise InputError("images= is of a split: give it without input=")
     experiment = _experiment(run, options)
     images = _images(experiment, options, output)
     if not (size := len(images)):
@@ -165,7 +167,7 @@ def _experiment(run: Run, options: Options) -> Experiment:
 
 def _images(experiment: Experiment, options: Options, output: Path) -> Images:
     if options.input is not None:
-        return FileImages(experiment.data, options.input, output)
+        return FileImages(experiment.data, options.input, output, options.limit)
     places = _listed(options.images)
     images = SplitImages(experiment.data, options.split, places)
     if options.limit is None or options.limit >= len(images):

@@ -110,6 +110,16 @@ class TestNetworks:
             "activation=relu, lr=0.001", "activation=elu, lr=0.001", "activation=elu, lr=0.5",
         ]  # fmt: skip
 
+    def test_of_classes_alone_the_last_part_is_the_name(self, digit_run: Run, sibling: Any) -> None:
+        tagged = [sibling(tag, model__name=f"{tag}.tv_in1k") for tag in ("resnet18", "resnet34")]
+        assert [network.name for network in networks_of([str(run.folder) for run in tagged])] == [
+            "name=resnet18.tv_in1k", "name=resnet34.tv_in1k",
+        ]  # fmt: skip
+        other = sibling("other", model___target_="receptive.models.unet.UNet")
+        assert [network.name for network in networks_of([str(digit_run.folder), str(other.folder)])] == [
+            "_target_=MnistNet", "_target_=UNet",
+        ]  # fmt: skip
+
     def test_one_network_is_nothing_to_compare(self, digit_run: Run, sibling: Any) -> None:
         with pytest.raises(InputError, match="all these runs are of one network"):
             networks_of([str(digit_run.folder), str(sibling("again", seed=1).folder)])

@@ -89,14 +89,17 @@ def _names(configs: Sequence[DictConfig]) -> list[str]:
     keys = list(dict.fromkeys(key for config in configs for key in sorted(_changes(configs[0], config) - {"seed"})))
     own = [key for key in keys if key.startswith("model.")]
     for chosen in (own, keys):
-        names = [", ".join(f"{key.rpartition('.')[2]}={_word(found.get(key))}" for key in chosen) for found in values]
+        names = [
+            ", ".join(f"{key.rpartition('.')[2]}={_word(key, found.get(key))}" for key in chosen) for found in values
+        ]
         if chosen and len(set(names)) == len(names):
             return names
     return [f"network {place + 1}" for place in range(len(configs))]
 
 
-def _word(value: Any) -> str:
-    return str(value).rpartition(".")[2] if isinstance(value, str) else str(value)
+def _word(key: str, value: Any) -> str:
+    """A value as names have it: of a class its own name, without the module."""
+    return str(value).rpartition(".")[2] if key.endswith("_target_") else str(value)
 
 
 def aligned(sequences: Sequence[Sequence[str]]) -> list[list[int | None]]:

@@ -143,7 +143,7 @@ def test_tables_and_figures_of_two_networks(cli: Cli, three: list[Run], tmp_path
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "comparison.csv", "comparison.png", "maps_0.png",
     ]  # fmt: skip
-    tables = [pd.read_csv(run.folder / "activations" / "train" / "layers.csv") for run in three]
+    tables = [pd.read_csv(run.activations / "compared" / "train" / "layers.csv") for run in three]
     found = pd.read_csv(tmp_path / "out" / "comparison.csv")
     assert list(found) == ["layer", "name", "network", "quantity", "mean", "std", "runs"]
     for quantity in ("mean_absolute", "zeros", "near_zeros", "dark", "blank"):
@@ -196,13 +196,13 @@ def test_statistics_that_lie_there_are_used_again(
     assert (tmp_path / "out" / "comparison.csv").read_text() == first
     assert compare("limit=21") == ["run", "elu"]
     folder = three[2].folder
-    later = (folder / "activations" / "train" / "request.json").stat().st_mtime + 5
+    later = (three[2].activations / "compared" / "train" / "request.json").stat().st_mtime + 5
     os.utime(folder / "checkpoints" / "best.ckpt", (later, later))
     assert compare("limit=21") == ["elu"]
-    (three[0].folder / "activations" / "train" / "layers.csv").unlink()
+    (three[0].activations / "compared" / "train" / "layers.csv").unlink()
     os.utime(folder / "checkpoints" / "best.ckpt", (0, 0))
     assert compare("limit=21") == ["run"]
-    request = three[0].folder / "activations" / "train" / "request.json"
+    request = three[0].activations / "compared" / "train" / "request.json"
     assert json.loads(request.read_text())["limit"] == 21
     assert compare("limit=21", f"paths.data_dir={tmp_path / 'elsewhere'}") == ["run", "elu"]  # digits lie nowhere
     for value in (0, 100):  # another image of the same size under the same name
@@ -211,6 +211,21 @@ def test_statistics_that_lie_there_are_used_again(
         os.utime(tmp_path / "in" / "a.bmp", (0, 0))
         assert compare("input=in") == ["run", "elu"]
         assert compare("input=in") == []
+
+
+def test_what_was_asked_of_one_run_is_used_and_stays(
+    cli: Cli, three: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for figure in ("survey._draw", "comparison.save_comparison"):
+        monkeypatch.setattr(f"receptive.activations.{figure}", lambda *_: None)
+    assert cli("activations", "run=run", *FEW, "correlation=true")[0] == 0
+    own = three[0].activations / "train"
+    before = {path: path.read_bytes() for path in own.iterdir()}
+    assert cli("activations", "compare=[run,elu]", *FEW)[0] == 0
+    assert not (three[0].activations / "compared").exists()
+    assert cli("activations", "compare=[run,elu]", *FEW, "limit=10")[0] == 0
+    assert (three[0].activations / "compared" / "train" / "layers.csv").is_file()
+    assert {path: path.read_bytes() for path in own.iterdir()} == before
 
 
 def test_an_unfinished_run_is_compared_with_a_warning(

@@ -118,6 +118,15 @@ def test_everything_of_a_run_of_digits(cli: Cli, digit_run: Run, tmp_path: Path)
     [told] = [line.split() for line in lines if line.startswith("layers.2 ")]
     assert float(told[3]) == pytest.approx(relu["mean"], abs=1e-4)
 
+    for mine in (folder / "mine.csv", folder / "maps" / "0_image_0" / "mine.png"):
+        mine.write_text("stays")
+    assert cli("activations", "run=run", "limit=5", "layers=layers.0", *NO_MAPS)[0] == 0
+    assert files(folder) == {
+        *("layers.csv", "channels.csv", "histograms.csv", "profile.png", "histograms.png", "channels.png"),
+        *("survey.json", "request.json", "mine.csv", "maps/0_image_0/mine.png"),
+    }
+    assert not (folder / "average_maps").exists() and not (folder / "maps" / "5_image_5").exists()
+
 
 def test_moving_averages_against_all_training_images(cli: Cli, digit_run: Run, undrawn: None) -> None:
     code, out, _ = cli("activations", "run=run", "limit=10", "maps=[]", "batch_norm=true", "layers=[BatchNorm2d]")
@@ -394,6 +403,8 @@ def test_a_run_that_is_broken_off_leaves_no_answer(
     assert cli("activations", "run=run", *NO_MAPS, "limit=5")[0] == 0
     request = digit_run.folder / "activations" / "train" / "request.json"
     assert request.is_file()
+    assert cli("activations", "run=run", "limit=5", "maps=1437")[0] == 1
+    assert request.is_file()  # nothing was begun
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt

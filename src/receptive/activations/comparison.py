@@ -132,7 +132,8 @@ def aligned(sequences: Sequence[Sequence[str]]) -> list[list[int | None]]:
 def compare(folders: Sequence[str], output: Path, options: Options, console: Console) -> list[dict[str, str | float]]:
     """Write comparison.csv, comparison.png and maps_IMAGE.png; gives a row a network and kind of layer.
 
-    Statistics that a run's folder already holds for the same images are not computed again.
+    Statistics that a run's folder already holds for the same question are not computed again; others are kept in its
+    activations/compared/, beside what was asked of that run alone.
 
     Args:
         folders: of runs, or of sweeps.
@@ -153,8 +154,7 @@ def compare(folders: Sequence[str], output: Path, options: Options, console: Con
         tables: list[Sequence[Mapping[str, Any]]] = []
         for run in network.runs:
             console.print(f"{network.name}: {shown(run.folder)}", highlight=False, soft_wrap=True)
-            alone = replace(options, maps=[], average_maps=False)
-            tables.append(surveyed(run, options) or inspect(run, default_output(run, options), alone, console))
+            tables.append(_table(run, options, console))
         parts.append(_Part(network, tables))
     rows = aligned([part.kinds for part in parts])
     try:
@@ -169,6 +169,14 @@ def compare(folders: Sequence[str], output: Path, options: Options, console: Con
         for part in parts
         for kind in dict.fromkeys(part.kinds)
     ]
+
+
+def _table(run: Run, options: Options, console: Console) -> Sequence[Mapping[str, Any]]:
+    """The rows of a run's layers.csv, of an earlier call or computed."""
+    own = default_output(run, options)
+    kept = run.activations / "compared" / own.name
+    alone = replace(options, maps=[], average_maps=False)
+    return surveyed(run, options, own) or surveyed(run, options, kept) or inspect(run, kept, alone, console)
 
 
 def _write(parts: Sequence[_Part], rows: Sequence[Sequence[int | None]], described: str, output: Path) -> None:

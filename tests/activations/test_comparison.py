@@ -16,6 +16,7 @@ from tests.conftest import Cli
 
 from receptive.activations import comparison
 from receptive.activations.comparison import aligned, networks_of
+from receptive.data.digits import Digits
 from receptive.errors import InputError
 from receptive.runs import Run
 
@@ -228,6 +229,36 @@ def test_what_was_asked_of_one_run_is_used_and_stays(
     assert {path: path.read_bytes() for path in own.iterdir()} == before
 
 
+def test_a_network_is_built_once_for_the_maps_of_all_images(
+    cli: Cli, three: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+    drawn: dict[str, tuple[Any, dict[str, Any]]] = {}
+    original = comparison.look_at
+
+    def counted(run: Run, *arguments: Any) -> Any:
+        built.append(run.folder.name)
+        return original(run, *arguments)
+
+    def kept(pixels: Any, networks: dict[str, Any], title: str, path: Path) -> None:
+        drawn[path.name] = (pixels, networks)
+
+    monkeypatch.setattr(comparison, "look_at", counted)
+    monkeypatch.setattr(comparison, "save_side_by_side", kept)
+    for figure in ("survey._draw", "comparison.save_comparison"):
+        monkeypatch.setattr(f"receptive.activations.{figure}", lambda *_: None)
+    assert cli("activations", "compare=[run,again,elu]", *FEW, "maps=[0,3]")[0] == 0
+    assert built == ["run", "elu"]
+    split = Digits().load("train")
+    for place, (pixels, networks) in zip((0, 3), (drawn["maps_0.png"], drawn["maps_3.png"]), strict=True):
+        assert np.array_equal(pixels, split.images[place].numpy())
+        kinds = {name: [cell and cell[0].partition(" ")[2] for cell in cells] for name, cells in networks.items()}
+        assert kinds == {
+            "activation=relu": ["Conv2d", "BatchNorm2d", "ReLU", None, "MaxPool2d"],
+            "activation=elu": ["Conv2d", "BatchNorm2d", None, "ELU", "MaxPool2d"],
+        }
+
+
 def test_an_unfinished_run_is_compared_with_a_warning(
     cli: Cli, three: list[Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,6 +304,7 @@ def test_runs_of_one_network_with_other_layers_are_told(
         (["compare=[run,elu]", "correlation=true"], "correlation=true is of one network"),
         (["compare=[run,elu]", "run=run"], "give run=FOLDER, or compare"),
         (["compare=[run,elu]", "output=run/config.yaml"], "output=run/config.yaml cannot be written"),
+        (["compare=[run,elu]", "maps=99999"], "there is no image 99999: the train set has 1437"),
     ],
 )
 def test_what_cannot_be_compared_is_told(cli: Cli, three: list[Run], arguments: list[str], told: str) -> None:
@@ -280,3 +312,4 @@ def test_what_cannot_be_compared_is_told(cli: Cli, three: list[Run], arguments: 
     assert code == 1
     assert told in err
     assert len(err.splitlines()) == 1
+    assert not any(run.activations.exists() for run in three)  # told before anything is surveyed

@@ -140,6 +140,14 @@ class TestFirstLayers:
         assert grid[0, 2].get_title().startswith("1 MaxPool2d\n±")
         check_picture(tmp_path / "x.png")
 
+    def test_a_long_name_of_an_image_stays_a_name(self, figures: list[Figure], tmp_path: Path) -> None:
+        """It is no layer's label, which has its kind on a line of its own."""
+        name = "case 7 " + "w" * 46 + "frontal"
+        save_first_layers(
+            [(name, np.zeros((3, 4, 4), np.uint8))], [("0 ReLU", [np.zeros((1, 4, 4))])], tmp_path / "x.png"
+        )
+        assert figures[0].axes[0].get_title() == "case 7 wwww…wwwwwfrontal"
+
     def test_layers_that_give_nothing_but_zeros(self, tmp_path: Path) -> None:
         save_first_layers(
             [("one", np.zeros((3, 4, 4), np.uint8))], [("0 ReLU", [np.zeros((1, 4, 4))])], tmp_path / "x.png"

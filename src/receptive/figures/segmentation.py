@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from receptive.figures.style import show_pixels
+from receptive.figures.style import short_name, show_pixels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +58,7 @@ def save_examples(examples: Sequence[Example], title: str, path: Path, columns: 
         axes.set_axis_off()
     for axes, example in zip(figure.axes, examples, strict=False):
         _draw_contours(axes, example)
-        axes.set_title(f"{_short(example.name)}   F1 {example.scores['f1']:.3f}", fontsize=8, parse_math=False)
+        axes.set_title(f"{short_name(example.name)}   F1 {example.scores['f1']:.3f}", fontsize=8, parse_math=False)
     figure.suptitle(title, fontsize=10)
     _contour_legend(figure)
     figure.savefig(path, dpi=110)
@@ -98,11 +98,6 @@ def save_single(example: Example, class_names: Sequence[str], path: Path) -> Non
     figure.suptitle(f"{example.name}   {scores}\n", fontsize=10, parse_math=False)
     _contour_legend(figure)
     figure.savefig(path, dpi=110)
-
-
-def _short(name: str, most: int = 24) -> str:
-    """A name that leaves room for the score beside it: a long one without its middle."""
-    return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-most // 2 :]}"
 
 
 def _draw_contours(axes: Axes, example: Example) -> None:

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
-from tests.figures.conftest import COARSE
+from tests.figures.conftest import check_picture
 
 from receptive.figures.feature_maps import FEW_MAPS, MOST_MAPS, save_first_layers, save_overview, save_sheet
 
@@ -37,13 +36,6 @@ def tiles(mosaic: Array, height: int, width: int) -> list[Array]:
             if not np.isnan(tile).all():
                 found.append(tile)
     return found
-
-
-def check_picture(path: Path) -> None:
-    with Image.open(path) as picture:
-        assert picture.format == "PNG"
-        assert np.asarray(picture).std() > 0
-        assert max(picture.size) <= 18 * COARSE
 
 
 class TestSheet:

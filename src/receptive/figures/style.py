@@ -13,17 +13,24 @@ if TYPE_CHECKING:
 
 WIDTH = 7.2  # inches, the text width of most journals
 DPI = 200
+DPI_OF_RUN = 110  # of figures that every run draws, to be looked at on a screen
 SMALL = 7  # points
 _MOST_OF_LABEL, _MOST_OF_NAME = 18, 24  # signs
 # Okabe and Ito's
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
-def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """A figure with so many inches; without pyplot nothing global is left behind."""
+def new_figure(height: float, width: float = WIDTH, *, of_run: bool = False) -> Figure:
+    """A figure with so many inches; without pyplot nothing global is left behind.
+
+    Args:
+        height: in inches.
+        width: in inches.
+        of_run: drawn by every run, with fewer dots.
+    """
     from matplotlib.figure import Figure  # heavy
 
-    return Figure(figsize=(width, height), layout="constrained", dpi=DPI)
+    return Figure(figsize=(width, height), layout="constrained", dpi=DPI_OF_RUN if of_run else DPI)
 
 
 def fold_labels(labels: Sequence[str]) -> list[str]:

@@ -173,10 +173,7 @@ def _checksum(source: Path, output: Path) -> str:
 def _experiment(run: Run, options: Options) -> Experiment:
     """Network and data; for one's own images the data set is read only where probes or moving averages need it."""
     if options.input is None or options.probe or options.batch_norm:
-        experiment = trained(run, options.checkpoint, options.data_dir)
-        if options.split == "test" and options.input is None:
-            experiment.data.setup("test")
-        return experiment
+        return trained(run, options.checkpoint, options.data_dir)
     experiment = rebuild(run.config(), run.result())
     experiment.trainer.apply_to_process()
     load_weights(experiment.task, run, options.checkpoint)

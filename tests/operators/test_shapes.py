@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from tests.operators.strategies import CASES
 from torch import Tensor
 
 from receptive.operators import shapes
@@ -15,7 +16,6 @@ from receptive.operators.geometry import transposed_side, window_side
 
 Cli = Callable[..., tuple[int, str, str]]
 
-CASES = settings.get_profile("thorough" if settings.get_current_profile_name() == "thorough" else "quick")
 SMALL = st.integers(1, 5)
 
 

@@ -14,7 +14,6 @@ from receptive import operators
 
 Agree = Callable[..., None]
 
-
 SPECIAL = st.sampled_from([math.inf, -math.inf, math.nan, -0.0])
 
 

@@ -298,11 +298,11 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
 
 
-def test_a_run_that_is_not_there(cli: Cli) -> None:
-    for verb in ("evaluate",):
-        code, _, err = cli(verb, "run=no such, folder")
-        assert code == 1
-        assert "run=no such, folder: this folder does not exist" in err
+@pytest.mark.parametrize("verb", ["evaluate", "predict input=x", "export", "activations"])
+def test_a_run_that_is_not_there(cli: Cli, verb: str) -> None:
+    code, _, err = cli(*verb.split(), "run=no such, folder")
+    assert code == 1
+    assert "run=no such, folder: this folder does not exist" in err
 
 
 @pytest.mark.parametrize(

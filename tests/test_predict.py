@@ -14,9 +14,6 @@ from tests.conftest import DIGITS, Cli
 from receptive import predict
 from receptive.data.digits import Digits
 from receptive.data.phantoms import Phantoms
-from receptive.errors import InputError
-from receptive.figures.overlay import overlay, palette_mask
-from receptive.predict import image_files
 from receptive.runs import Run
 
 
@@ -160,91 +157,3 @@ def test_a_result_without_facts_is_told(cli: Cli, tmp_path: Path, digit_run: Run
     code, _, err = cli("predict", "run=run", "input=in")
     assert code == 1
     assert "does not tell the facts of the data" in err
-
-
-def test_evaluate_looks_at_single_images(cli: Cli, tmp_path: Path, phantom_run: Run) -> None:
-    code, out, _ = cli("evaluate", "run=run", "images=[4,1]")
-    assert code == 0
-    scores = pd.read_csv(tmp_path / "run" / "test_images.csv")
-    *rows, last = [line.split() for line in out.splitlines()[1:]]
-    assert last == ["figures:", "run/figures/test_image_*.png"]
-    assert [row[0] for row in rows] == ["4", "1"]
-    for row in rows:
-        assert float(row[-4]) == pytest.approx(scores["f1"][int(row[0])], abs=2e-3)
-        assert (tmp_path / "run" / "figures" / f"test_image_{row[0]}.png").is_file()
-    code, _, err = cli("evaluate", "run=run", "images=6")
-    assert code == 1
-    assert "the test set has 6, counted from 0" in err
-
-
-def test_evaluate_tells_the_class_of_single_images(cli: Cli, digit_run: Run) -> None:
-    code, out, _ = cli("evaluate", "run=run", "images=[0,359]", "split=test")
-    assert code == 0
-    truth = Digits().load("test").targets
-    assert [line.split()[:2] for line in out.splitlines()[1:]] == [
-        ["0", str(int(truth[0]))],
-        ["359", str(int(truth[359]))],
-    ]
-    code, _, err = cli("evaluate", "run=run", "images=first")
-    assert code == 1
-    assert "images=first: give places" in err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["split=train"], "split=train: give test or val"),
-        (["split=train", "images=0"], "split=train: give test or val"),
-        (["images=true"], "images=True: give places"),
-    ],
-)
-def test_evaluate_refuses_what_it_would_misread(cli: Cli, digit_run: Run, arguments: list[str], told: str) -> None:
-    code, _, err = cli("evaluate", "run=run", *arguments)
-    assert code == 1
-    assert told in err
-
-
-def test_files_of_one_name_are_kept_apart(tmp_path: Path) -> None:
-    for name in ("a.png", "a.jpg", "b.png", "sub/a.png", ".hidden.png", "text.txt", "out/masks/b.png"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    found = image_files(tmp_path, tmp_path / "out")
-    assert {name: path.relative_to(tmp_path).as_posix() for name, path in found.items()} == {
-        "a.jpg": "a.jpg", "a.png": "a.png", "b": "b.png", "sub/a": "sub/a.png",
-    }  # fmt: skip
-
-
-def test_a_name_that_ends_in_another_ones_suffix_hides_no_file(tmp_path: Path) -> None:
-    for name in ("a.png", "a.jpg", "a.png.tif"):
-        (tmp_path / name).touch()
-    found = image_files(tmp_path, tmp_path / "out")
-    assert {name: path.name for name, path in found.items()} == {
-        "a.jpg": "a.jpg", "a.png": "a.png", "a.png.tif": "a.png.tif",
-    }  # fmt: skip
-
-
-def test_results_are_never_read_as_images(tmp_path: Path) -> None:
-    for name in ("in/a.png", "in/out/masks/a.png"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "link").symlink_to("in")
-    for output in ("in/out", "in/../in/out", "link/out"):
-        assert list(image_files(tmp_path / "in", tmp_path / output)) == ["a"]
-    for output in ("in", "link", "."):
-        with pytest.raises(InputError, match="choose another"):
-            image_files(tmp_path / "in", tmp_path / output)
-
-
-def test_a_palette_mask_keeps_the_classes_and_an_overlay_marks_their_border() -> None:
-    classes = np.zeros((40, 30), dtype=np.uint8)
-    classes[10:30, 5:20] = 1
-    classes[12:20, 8:12] = 2
-    assert np.array_equal(np.array(palette_mask(classes)), classes)
-    colours = np.array(palette_mask(classes).convert("RGB"))
-    assert len({tuple(colours[place]) for place in ((0, 0), (10, 5), (13, 9))}) == 3
-    image = Image.fromarray(np.full((40, 30), 100, np.uint8))
-    laid = np.array(overlay(image, classes))
-    assert (laid[0, 0] == 100).all()
-    assert tuple(laid[10, 10]) == tuple(colours[10, 10])  # the border
-    assert tuple(laid[25, 15]) not in ((100, 100, 100), tuple(colours[25, 15]))  # tinted
-    assert (laid[39, 29] == 100).all()

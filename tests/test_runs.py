@@ -68,13 +68,15 @@ def test_what_runs_elsewhere_does_not_start_over(run: Run) -> None:
     """Two commands with rerun=all: the second comes when a job of the first has begun."""
     run.write_status(Status(state="running", attempts=2))
     run.write_result({"metrics": {}})
+    run.activations.mkdir()
     holder = hold(run)
     run.start_over()
-    assert (run.state(), run.result_path.is_file()) == ("running", True)
+    assert (run.state(), run.result_path.is_file(), run.activations.exists()) == ("running", True, True)
     holder.kill()
     holder.communicate()
     run.start_over()
     assert (run.state(), run.status().attempts, run.result_path.is_file()) == ("waiting", 2, False)
+    assert not run.activations.exists()
 
 
 def test_status_of_a_newer_version_is_read(run: Run) -> None:

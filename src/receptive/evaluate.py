@@ -66,7 +66,6 @@ def evaluate_images(
         InputError: there is no such image, data or checkpoint cannot be read, or a figure not be written.
     """
     experiment = trained(run, checkpoint, data_dir)
-    experiment.data.setup("test" if split == "test" else "fit")
     names = experiment.data.facts.class_names
     if experiment.data.facts.target == "label":
         found = experiment.data.examples(split, positions)

@@ -44,9 +44,9 @@ def predict(
     output: Path,
     console: Console,
     *,
-    checkpoint: str = "best",
-    batch_size: int | None = None,
-    overlays: bool = True,
+    checkpoint: str,
+    batch_size: int | None,
+    overlays: bool,
 ) -> Predictions:
     """Predict every image and write predictions.csv, of a segmentation also masks/ and overlays/.
 

@@ -112,6 +112,11 @@ class Run:
         return self.folder / "activations.csv"
 
     @property
+    def activations(self) -> Path:
+        """Folder of what `receptive activations` writes."""
+        return self.folder / "activations"
+
+    @property
     def log_path(self) -> Path:
         """Everything that the run said, tracebacks and warnings too."""
         return self.folder / "log.txt"
@@ -162,9 +167,8 @@ class Run:
 
     def clear(self) -> None:
         """Leave nothing of earlier attempts but config, log and status."""
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
-        shutil.rmtree(self.figures, ignore_errors=True)
-        shutil.rmtree(self.tensorboard, ignore_errors=True)
+        for folder in (self.checkpoints, self.figures, self.tensorboard, self.activations):
+            shutil.rmtree(folder, ignore_errors=True)
         tests = (self.test_images_path, self.test_masks_path, self.examples_path)
         for path in (self.metrics_path, self.result_path, self.activations_path, *tests):
             path.unlink(missing_ok=True)

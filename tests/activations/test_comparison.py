@@ -16,6 +16,7 @@ from tests.conftest import Cli
 
 from receptive.activations import comparison
 from receptive.activations.comparison import aligned, networks_of
+from receptive.data.digits import Digits
 from receptive.errors import InputError
 from receptive.runs import Run
 
@@ -110,6 +111,16 @@ class TestNetworks:
             "activation=relu, lr=0.001", "activation=elu, lr=0.001", "activation=elu, lr=0.5",
         ]  # fmt: skip
 
+    def test_of_classes_alone_the_last_part_is_the_name(self, digit_run: Run, sibling: Any) -> None:
+        tagged = [sibling(tag, model__name=f"{tag}.tv_in1k") for tag in ("resnet18", "resnet34")]
+        assert [network.name for network in networks_of([str(run.folder) for run in tagged])] == [
+            "name=resnet18.tv_in1k", "name=resnet34.tv_in1k",
+        ]  # fmt: skip
+        other = sibling("other", model___target_="receptive.models.unet.UNet")
+        assert [network.name for network in networks_of([str(digit_run.folder), str(other.folder)])] == [
+            "_target_=MnistNet", "_target_=UNet",
+        ]  # fmt: skip
+
     def test_one_network_is_nothing_to_compare(self, digit_run: Run, sibling: Any) -> None:
         with pytest.raises(InputError, match="all these runs are of one network"):
             networks_of([str(digit_run.folder), str(sibling("again", seed=1).folder)])
@@ -133,7 +144,7 @@ def test_tables_and_figures_of_two_networks(cli: Cli, three: list[Run], tmp_path
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "comparison.csv", "comparison.png", "maps_0.png",
     ]  # fmt: skip
-    tables = [pd.read_csv(run.folder / "activations" / "train" / "layers.csv") for run in three]
+    tables = [pd.read_csv(run.activations / "compared" / "train" / "layers.csv") for run in three]
     found = pd.read_csv(tmp_path / "out" / "comparison.csv")
     assert list(found) == ["layer", "name", "network", "quantity", "mean", "std", "runs"]
     for quantity in ("mean_absolute", "zeros", "near_zeros", "dark", "blank"):
@@ -186,13 +197,13 @@ def test_statistics_that_lie_there_are_used_again(
     assert (tmp_path / "out" / "comparison.csv").read_text() == first
     assert compare("limit=21") == ["run", "elu"]
     folder = three[2].folder
-    later = (folder / "activations" / "train" / "request.json").stat().st_mtime + 5
+    later = (three[2].activations / "compared" / "train" / "request.json").stat().st_mtime + 5
     os.utime(folder / "checkpoints" / "best.ckpt", (later, later))
     assert compare("limit=21") == ["elu"]
-    (three[0].folder / "activations" / "train" / "layers.csv").unlink()
+    (three[0].activations / "compared" / "train" / "layers.csv").unlink()
     os.utime(folder / "checkpoints" / "best.ckpt", (0, 0))
     assert compare("limit=21") == ["run"]
-    request = three[0].folder / "activations" / "train" / "request.json"
+    request = three[0].activations / "compared" / "train" / "request.json"
     assert json.loads(request.read_text())["limit"] == 21
     assert compare("limit=21", f"paths.data_dir={tmp_path / 'elsewhere'}") == ["run", "elu"]  # digits lie nowhere
     for value in (0, 100):  # another image of the same size under the same name
@@ -201,6 +212,51 @@ def test_statistics_that_lie_there_are_used_again(
         os.utime(tmp_path / "in" / "a.bmp", (0, 0))
         assert compare("input=in") == ["run", "elu"]
         assert compare("input=in") == []
+
+
+def test_what_was_asked_of_one_run_is_used_and_stays(
+    cli: Cli, three: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for figure in ("survey._draw", "comparison.save_comparison"):
+        monkeypatch.setattr(f"receptive.activations.{figure}", lambda *_: None)
+    assert cli("activations", "run=run", *FEW, "correlation=true")[0] == 0
+    own = three[0].activations / "train"
+    before = {path: path.read_bytes() for path in own.iterdir()}
+    assert cli("activations", "compare=[run,elu]", *FEW)[0] == 0
+    assert not (three[0].activations / "compared").exists()
+    assert cli("activations", "compare=[run,elu]", *FEW, "limit=10")[0] == 0
+    assert (three[0].activations / "compared" / "train" / "layers.csv").is_file()
+    assert {path: path.read_bytes() for path in own.iterdir()} == before
+
+
+def test_a_network_is_built_once_for_the_maps_of_all_images(
+    cli: Cli, three: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+    drawn: dict[str, tuple[Any, dict[str, Any]]] = {}
+    original = comparison.look_at
+
+    def counted(run: Run, *arguments: Any) -> Any:
+        built.append(run.folder.name)
+        return original(run, *arguments)
+
+    def kept(pixels: Any, networks: dict[str, Any], title: str, path: Path) -> None:
+        drawn[path.name] = (pixels, networks)
+
+    monkeypatch.setattr(comparison, "look_at", counted)
+    monkeypatch.setattr(comparison, "save_side_by_side", kept)
+    for figure in ("survey._draw", "comparison.save_comparison"):
+        monkeypatch.setattr(f"receptive.activations.{figure}", lambda *_: None)
+    assert cli("activations", "compare=[run,again,elu]", *FEW, "maps=[0,3]")[0] == 0
+    assert built == ["run", "elu"]
+    split = Digits().load("train")
+    for place, (pixels, networks) in zip((0, 3), (drawn["maps_0.png"], drawn["maps_3.png"]), strict=True):
+        assert np.array_equal(pixels, split.images[place].numpy())
+        kinds = {name: [cell and cell[0].partition(" ")[2] for cell in cells] for name, cells in networks.items()}
+        assert kinds == {
+            "activation=relu": ["Conv2d", "BatchNorm2d", "ReLU", None, "MaxPool2d"],
+            "activation=elu": ["Conv2d", "BatchNorm2d", None, "ELU", "MaxPool2d"],
+        }
 
 
 def test_an_unfinished_run_is_compared_with_a_warning(
@@ -248,6 +304,7 @@ def test_runs_of_one_network_with_other_layers_are_told(
         (["compare=[run,elu]", "correlation=true"], "correlation=true is of one network"),
         (["compare=[run,elu]", "run=run"], "give run=FOLDER, or compare"),
         (["compare=[run,elu]", "output=run/config.yaml"], "output=run/config.yaml cannot be written"),
+        (["compare=[run,elu]", "maps=99999"], "there is no image 99999: the train set has 1437"),
     ],
 )
 def test_what_cannot_be_compared_is_told(cli: Cli, three: list[Run], arguments: list[str], told: str) -> None:
@@ -255,3 +312,4 @@ def test_what_cannot_be_compared_is_told(cli: Cli, three: list[Run], arguments: 
     assert code == 1
     assert told in err
     assert len(err.splitlines()) == 1
+    assert not any(run.activations.exists() for run in three)  # told before anything is surveyed

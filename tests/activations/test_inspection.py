@@ -118,6 +118,15 @@ def test_everything_of_a_run_of_digits(cli: Cli, digit_run: Run, tmp_path: Path)
     [told] = [line.split() for line in lines if line.startswith("layers.2 ")]
     assert float(told[3]) == pytest.approx(relu["mean"], abs=1e-4)
 
+    for mine in (folder / "mine.csv", folder / "maps" / "0_image_0" / "mine.png"):
+        mine.write_text("stays")
+    assert cli("activations", "run=run", "limit=5", "layers=layers.0", *NO_MAPS)[0] == 0
+    assert files(folder) == {
+        *("layers.csv", "channels.csv", "histograms.csv", "profile.png", "histograms.png", "channels.png"),
+        *("survey.json", "request.json", "mine.csv", "maps/0_image_0/mine.png"),
+    }
+    assert not (folder / "average_maps").exists() and not (folder / "maps" / "5_image_5").exists()
+
 
 def test_moving_averages_against_all_training_images(cli: Cli, digit_run: Run, undrawn: None) -> None:
     code, out, _ = cli("activations", "run=run", "limit=10", "maps=[]", "batch_norm=true", "layers=[BatchNorm2d]")
@@ -232,6 +241,15 @@ class TestImages:
             self.means(tmp_path / "one"), self.means(tmp_path / "four"), rtol=1e-4, atol=1e-6
         )
 
+    def test_the_first_of_ones_own_files(self, cli: Cli, digit_run: Run, undrawn: None, tmp_path: Path) -> None:
+        write_digits(tmp_path / "in", 5)
+        assert cli("activations", "run=run", *NO_MAPS, "images=[0,1,2]", "output=wanted")[0] == 0
+        few = ("maps=4", "input=in", "limit=3", "batch_size=2")
+        assert cli("activations", "run=run", "average_maps=false", *few)[0] == 0
+        folder = digit_run.folder / "activations" / "input"
+        pd.testing.assert_series_equal(self.means(folder), self.means(tmp_path / "wanted"), rtol=1e-4, atol=1e-6)
+        assert json.loads((folder / "survey.json").read_text())["of"] == "3 images of in"
+
     def test_maps_of_ones_own_files(self, cli: Cli, digit_run: Run, tmp_path: Path) -> None:
         write_digits(tmp_path / "in" / "some images", 2)
         options = ("input=in", "output=out", "maps=[1]", "average_maps=false", "layers=[layers.0]")
@@ -309,6 +327,7 @@ def test_ones_own_images_need_none_of_the_runs_data(cli: Cli, tmp_path: Path, mn
         (["run=run", "output=run/config.yaml"], "output=run/config.yaml cannot be written"),
         (["run=run", "input=nowhere"], "input=nowhere: does not exist"),
         (["run=run", "input=empty"], "there is no image in this folder"),
+        (["run=run", "input=in", "images=[1]"], "images= is of a split: give it without input="),
         (["run=run", "input=in", "maps=2"], "maps=2: input holds 2 images, counted from 0"),
         (["run=run", "input=torn", "maps=[]"], "torn.png"),
         (["run=run", "input=torn", "maps=1"], "torn.png"),
@@ -384,6 +403,8 @@ def test_a_run_that_is_broken_off_leaves_no_answer(
     assert cli("activations", "run=run", *NO_MAPS, "limit=5")[0] == 0
     request = digit_run.folder / "activations" / "train" / "request.json"
     assert request.is_file()
+    assert cli("activations", "run=run", "limit=5", "maps=1437")[0] == 1
+    assert request.is_file()  # nothing was begun
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
-from tests.figures.conftest import COARSE
+from tests.figures.conftest import check_picture
 
 from receptive.figures.activations import (
     SHARES,
@@ -24,14 +23,6 @@ from receptive.figures.activations import (
 pytestmark = pytest.mark.usefixtures("coarse")
 NAN = float("nan")
 STRANGE = "$_$ a_b^c {%}"
-
-
-def check_picture(path: Path) -> None:
-    """A PNG with something on it, of a size that fits a page."""
-    with Image.open(path) as picture:
-        assert picture.format == "PNG"
-        assert np.asarray(picture).std() > 0
-        assert max(picture.size) <= 18 * COARSE
 
 
 def row(mean: float, std: float = 1.0, **shares: float) -> dict[str, float]:

@@ -58,6 +58,25 @@ def test_many_classes_are_drawn_without_figures_in_the_cells(figures: list[Figur
         assert max(picture.size) < 2000
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["stripes", "checks", "dots"],
+        ["a", "b"],
+        ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
+        ["no", "WWWWWWWWWWWWWWWWWWWWWWWWWWWWWW"],
+        [f"Tomato, yellow leaf curl virus {number}" for number in range(43)],
+    ],
+    ids=lambda names: f"{len(names)} {names[0]}",
+)
+def test_nothing_is_cut_off(figures: list[Figure], tmp_path: Path, names: list[str]) -> None:
+    save_confusion_matrix((1234 * np.eye(len(names), dtype=int)).tolist(), names, tmp_path / "matrix.png")
+    [figure] = figures
+    drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert drawn.x0 >= 0 and drawn.y0 >= 0 and drawn.x1 <= width and drawn.y1 <= height
+    assert drawn.width > width - 1 and drawn.height > height - 0.5  # nor is much left free
+
+
 def test_any_class_name_can_be_drawn(tmp_path: Path) -> None:
     """Names come from folders: what matplotlib takes for mathematics must not end a run."""
     save_confusion_matrix([[1, 0], [0, 1]], ["$_$", "a_b^c {%}"], tmp_path / "matrix.png")

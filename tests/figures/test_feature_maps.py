@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
-from tests.figures.conftest import COARSE
+from tests.figures.conftest import check_picture
 
 from receptive.figures.feature_maps import FEW_MAPS, MOST_MAPS, save_first_layers, save_overview, save_sheet
 
@@ -37,13 +36,6 @@ def tiles(mosaic: Array, height: int, width: int) -> list[Array]:
             if not np.isnan(tile).all():
                 found.append(tile)
     return found
-
-
-def check_picture(path: Path) -> None:
-    with Image.open(path) as picture:
-        assert picture.format == "PNG"
-        assert np.asarray(picture).std() > 0
-        assert max(picture.size) <= 18 * COARSE
 
 
 class TestSheet:
@@ -139,6 +131,14 @@ class TestFirstLayers:
                 assert axes.images[0].get_clim() == (-largest, largest)
         assert grid[0, 2].get_title().startswith("1 MaxPool2d\n±")
         check_picture(tmp_path / "x.png")
+
+    def test_a_long_name_of_an_image_stays_a_name(self, figures: list[Figure], tmp_path: Path) -> None:
+        """It is no layer's label, which has its kind on a line of its own."""
+        name = "case 7 " + "w" * 46 + "frontal"
+        save_first_layers(
+            [(name, np.zeros((3, 4, 4), np.uint8))], [("0 ReLU", [np.zeros((1, 4, 4))])], tmp_path / "x.png"
+        )
+        assert figures[0].axes[0].get_title() == "case 7 wwww…wwwwwfrontal"
 
     def test_layers_that_give_nothing_but_zeros(self, tmp_path: Path) -> None:
         save_first_layers(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
+from tests.figures.conftest import COARSE
 
 from receptive.figures.history import COLORS, save_history
 
@@ -26,6 +27,7 @@ def curves(figure: Figure, axes: int) -> dict[str, list[tuple[float, float]]]:
     }
 
 
+@pytest.mark.usefixtures("coarse")
 def test_every_epoch_is_a_point(figures: list[Figure], tmp_path: Path) -> None:
     save_history(ROWS, SCORE, 4, tmp_path / "history.png")
     [figure] = figures
@@ -40,10 +42,11 @@ def test_every_epoch_is_a_point(figures: list[Figure], tmp_path: Path) -> None:
     assert {axes.get_xlabel() for axes in figure.axes} == {"epoch"}
     with Image.open(tmp_path / "history.png") as picture:
         assert picture.format == "PNG"
-        assert picture.size == (1080, 408)
+        assert picture.size == (9 * COARSE, 3.4 * COARSE)
         assert np.asarray(picture).std() > 0
 
 
+@pytest.mark.usefixtures("coarse")
 def test_the_best_epoch_is_marked_and_named(figures: list[Figure], tmp_path: Path) -> None:
     save_history(ROWS, SCORE, 4, tmp_path / "history.png")
     for axes in figures[0].axes:
@@ -63,12 +66,14 @@ def test_a_single_epoch_is_seen(figures: list[Figure], tmp_path: Path) -> None:
     assert blue > 100  # two dots and two lines of a legend
 
 
+@pytest.mark.usefixtures("coarse")
 def test_without_validation_only_training_is_drawn(figures: list[Figure], tmp_path: Path) -> None:
     rows = [{key: value for key, value in row.items() if not key.startswith("val/")} for row in ROWS]
     save_history(rows, SCORE, 6, tmp_path / "history.png")
     assert [list(curves(figures[0], axes)) for axes in (0, 1)] == [["training"], ["training"]]
 
 
+@pytest.mark.usefixtures("coarse")
 def test_epochs_without_validation_are_left_out_of_its_curve(figures: list[Figure], tmp_path: Path) -> None:
     rows = [row if row["epoch"] % 3 == 0 else {"epoch": row["epoch"], "train/loss": row["train/loss"]} for row in ROWS]
     save_history(rows, SCORE, 6, tmp_path / "history.png")
@@ -76,6 +81,7 @@ def test_epochs_without_validation_are_left_out_of_its_curve(figures: list[Figur
     assert len(curves(figures[0], 0)["training"]) == 6
 
 
+@pytest.mark.usefixtures("coarse")
 def test_epochs_are_whole_numbers(figures: list[Figure], tmp_path: Path) -> None:
     save_history(ROWS[:2], SCORE, 2, tmp_path / "history.png")
     for axes in figures[0].axes:

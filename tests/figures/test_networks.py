@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import LogNorm, to_hex
 from matplotlib.figure import Figure
-from PIL import Image
-from tests.figures.conftest import COARSE
+from tests.figures.conftest import check_picture
 
 from receptive.figures.networks import save_comparison, save_side_by_side, save_training
 from receptive.figures.style import COLORS
@@ -16,13 +15,6 @@ from receptive.figures.style import COLORS
 pytestmark = pytest.mark.usefixtures("coarse")
 NAN = float("nan")
 PIXELS = np.arange(64, dtype=np.uint8).reshape(1, 8, 8)
-
-
-def check_picture(path: Path) -> None:
-    with Image.open(path) as picture:
-        assert picture.format == "PNG"
-        assert np.asarray(picture).std() > 0
-        assert max(picture.size) <= 18 * COARSE
 
 
 def rows(epochs: int, layers: int, mean: float = 0.5, std: float = 1.0, norm: float | None = 2.0) -> list[Any]:

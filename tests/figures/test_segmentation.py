@@ -9,6 +9,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
+from tests.figures.conftest import COARSE
 
 from receptive.figures.segmentation import (
     FALSE_ALARM,
@@ -62,14 +63,8 @@ def outlines(figure: Figure, axes: int) -> list[tuple[str, tuple[float, ...]]]:
     return found
 
 
-class TestExamples:
-    def test_contours_go_around_mask_and_prediction(self, figures: list[Figure], tmp_path: Path) -> None:
-        shown = example(disc(20, 30, 8), disc(40, 30, 12))
-        save_examples([shown], "first", tmp_path / "x.png")
-        (truth, first), (prediction, second) = outlines(figures[0], 0)
-        assert (truth, prediction) == ("truth", "prediction")
-        assert first == pytest.approx((22, 12, 38, 28), abs=1)
-        assert second == pytest.approx((18, 28, 42, 52), abs=1)
+class TestColours:
+    """Of pixels, which few dots would blend."""
 
     @pytest.mark.parametrize("channels", [1, 3])
     def test_both_colours_come_out(self, tmp_path: Path, channels: int) -> None:
@@ -79,6 +74,25 @@ class TestExamples:
         save_examples([example(EMPTY, EMPTY, channels)] * 3, "the first test images", legend_only)
         for color in (TRUTH, PREDICTION):
             assert pixels_of(path, color) > pixels_of(legend_only, color) + 300
+
+    def test_grey_is_shown_on_the_whole_scale(self, figures: list[Figure], tmp_path: Path) -> None:
+        """A dim image stays dim beside the others; an image of one colour has no scale of its own."""
+        flat = Example("flat", SCORES, np.full((1, 64, 64), 128, dtype=np.uint8), PHANTOM.mask, EMPTY)
+        save_examples([flat], "x", tmp_path / "x.png")
+        [image] = figures[0].axes[0].images
+        assert image.get_clim() == (0, 255)
+        assert pixels_of(tmp_path / "x.png", (128 / 255,) * 3) > 30_000
+
+
+@pytest.mark.usefixtures("coarse")
+class TestExamples:
+    def test_contours_go_around_mask_and_prediction(self, figures: list[Figure], tmp_path: Path) -> None:
+        shown = example(disc(20, 30, 8), disc(40, 30, 12))
+        save_examples([shown], "first", tmp_path / "x.png")
+        (truth, first), (prediction, second) = outlines(figures[0], 0)
+        assert (truth, prediction) == ("truth", "prediction")
+        assert first == pytest.approx((22, 12, 38, 28), abs=1)
+        assert second == pytest.approx((18, 28, 42, 52), abs=1)
 
     @pytest.mark.parametrize(("count", "grid"), [(1, (1, 1)), (3, (1, 3)), (4, (1, 4)), (5, (2, 4)), (8, (2, 4))])
     def test_a_grid_of_four_columns(
@@ -94,7 +108,8 @@ class TestExamples:
         with Image.open(tmp_path / "x.png") as picture:
             width, height = picture.size
         rows, columns = grid
-        assert (width, height) == pytest.approx((110 * (2.6 * columns + 0.2), 110 * (2.85 * rows + 0.75)), abs=1)
+        inches = 2.6 * columns + 0.2, 2.85 * rows + 0.75
+        assert (width / COARSE, height / COARSE) == pytest.approx(inches, abs=0.03)
 
     def test_each_class_has_its_contour(self, figures: list[Figure], tmp_path: Path) -> None:
         save_examples([example(CLASSES, CLASSES.T)], "x", tmp_path / "x.png")
@@ -112,14 +127,6 @@ class TestExamples:
         save_examples([shown], "x", tmp_path / "x.png")
         save_single(shown, ("background", "lungs"), tmp_path / "y.png")
         assert outlines(figures[0], 0) == outlines(figures[1], 1) == []
-
-    def test_grey_is_shown_on_the_whole_scale(self, figures: list[Figure], tmp_path: Path) -> None:
-        """A dim image stays dim beside the others; an image of one colour has no scale of its own."""
-        flat = Example("flat", SCORES, np.full((1, 64, 64), 128, dtype=np.uint8), PHANTOM.mask, EMPTY)
-        save_examples([flat], "x", tmp_path / "x.png")
-        [image] = figures[0].axes[0].images
-        assert image.get_clim() == (0, 255)
-        assert pixels_of(tmp_path / "x.png", (128 / 255,) * 3) > 30_000
 
     def test_colours_are_shown_as_they_are(self, figures: list[Figure], tmp_path: Path) -> None:
         save_examples([example(EMPTY, EMPTY, channels=3)], "x", tmp_path / "x.png")
@@ -149,6 +156,7 @@ class TestExamples:
         save_single(shown, ("background", "lungs"), tmp_path / "y.png")
 
 
+@pytest.mark.usefixtures("coarse")
 class TestSingle:
     def test_image_contours_and_errors(self, figures: list[Figure], tmp_path: Path) -> None:
         shown = example(disc(20, 30, 8), disc(20, 36, 8))
@@ -159,7 +167,7 @@ class TestSingle:
         assert figures[0].get_suptitle().strip() == "case   F1 0.500   IoU 0.333   precision 1.000   recall 0.250"
         assert errors.get_title() == "pixels of lungs"
         with Image.open(tmp_path / "x.png") as picture:
-            assert picture.size == (1122, 473)
+            assert picture.size == (10.2 * COARSE, 4.3 * COARSE)
 
     def test_errors_have_the_colour_of_their_kind(self, figures: list[Figure], tmp_path: Path) -> None:
         mask, predicted = np.zeros((2, 64, 64), dtype=int)

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.operators.strategies import CASES, sizes
 from torch import Tensor
 
 from receptive import operators
@@ -15,14 +16,6 @@ from receptive.operators import Conv2dFunction, loops
 
 Agree = Callable[..., None]
 Case = tuple[list[Tensor | None], dict[str, Any]]
-
-CASES = settings.get_profile("thorough" if settings.get_current_profile_name() == "thorough" else "quick")
-
-
-def sizes(least: int, most: int) -> st.SearchStrategy[Any]:
-    """A parameter: a whole number, one in a tuple, or rows and columns."""
-    number = st.integers(least, most)
-    return number | st.tuples(number, number) | st.tuples(number)
 
 
 def tensors(seed: int, dtype: torch.dtype, *shapes: tuple[int, ...]) -> list[Tensor | None]:

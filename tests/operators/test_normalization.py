@@ -6,15 +6,14 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.operators.strategies import CASES
 from torch import Tensor
 
 from receptive import operators
 
 Agree = Callable[..., None]
-
-CASES = settings.get_profile("thorough" if settings.get_current_profile_name() == "thorough" else "quick")
 
 
 def running(operator: Callable[..., Tensor], statistics: list[Tensor | None]) -> Callable[..., tuple[Tensor, ...]]:

@@ -5,17 +5,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.operators.strategies import CASES, DTYPES
 from torch import Tensor
 
 from receptive import operators
 
 Agree = Callable[..., None]
-
-CASES = settings.get_profile("thorough" if settings.get_current_profile_name() == "thorough" else "quick")
-DTYPES = st.sampled_from([torch.float64, torch.float64, torch.float32])
-
 
 SPECIAL = st.sampled_from([math.inf, -math.inf, math.nan, -0.0])
 

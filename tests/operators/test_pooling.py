@@ -8,23 +8,15 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.operators.strategies import CASES, DTYPES, sizes
 from torch import Tensor
 
 from receptive import operators
 from receptive.operators import loops
 
 Agree = Callable[..., None]
-
-CASES = settings.get_profile("thorough" if settings.get_current_profile_name() == "thorough" else "quick")
-DTYPES = st.sampled_from([torch.float64, torch.float64, torch.float32])
-
-
-def sizes(least: int, most: int) -> st.SearchStrategy[Any]:
-    """A parameter: a whole number, one in a tuple, or rows and columns."""
-    number = st.integers(least, most)
-    return number | st.tuples(number, number) | st.tuples(number)
 
 
 @st.composite

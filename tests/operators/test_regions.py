@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.operators.strategies import CASES
 from torch import Tensor
 from torchvision.ops import roi_pool
 
@@ -17,7 +18,6 @@ from receptive.operators.regions import rounded
 
 Agree = Callable[..., None]
 
-CASES = settings.get_profile("thorough" if settings.get_current_profile_name() == "thorough" else "quick")
 # Halves on purpose; beyond the image on both sides; either corner first.
 COORDINATES = st.floats(-6, 14, width=16) | st.integers(-12, 28).map(lambda n: n / 2)
 

@@ -6,15 +6,16 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from tests.operators.strategies import CASES
+from torch import Tensor
 
 from receptive.operators import shapes
 from receptive.operators.geometry import transposed_side, window_side
 
 Cli = Callable[..., tuple[int, str, str]]
 
-CASES = settings.get_profile("thorough" if settings.get_current_profile_name() == "thorough" else "quick")
 SMALL = st.integers(1, 5)
 
 
@@ -62,7 +63,7 @@ def test_the_explanation(cli: Cli) -> None:
         "4x81x48x64 -> average 4x81x1x1, maximum 4x81x1x1",
         "one image at a time: 1x48x48 -> 16x48x48",
         "PyTorch: Given groups=1, weight of size [16, 1, 3, 3], expected input[1, 3, 48, 48] to have 1 channels",
-        "23 of 23 sizes are PyTorch's",
+        "24 of 24 sizes and refusals are PyTorch's",
     ):
         assert told in out
 
@@ -72,4 +73,25 @@ def test_a_wrong_size_is_told_and_fails(cli: Cli, monkeypatch: pytest.MonkeyPatc
     code, out, _ = cli("operators", "shapes")
     assert code == 1
     assert "= 8   but PyTorch has 7" in out
-    assert "21 of 23" in out
+    assert "22 of 24" in out
+
+
+@pytest.mark.parametrize("name", ["avg_pool2d", "max_pool2d"])
+def test_both_sizes_of_global_pooling_are_of_our_operators(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(shapes.operators, name, lambda maps, window: maps.new_empty((*maps.shape[:2], 2, 1)))
+    code, out, _ = cli("operators", "shapes")
+    assert (code, "19 of 24" in out) == (1, True)
+
+
+def test_a_convolution_that_refuses_nothing_is_told_and_fails(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def convolve(image: Tensor, weight: Tensor, padding: int) -> Tensor:
+        return image.new_empty((*image.shape[:-3], 16, 48, 48))
+
+    monkeypatch.setattr(shapes.operators, "conv2d", convolve)
+    code, out, _ = cli("operators", "shapes")
+    assert code == 1
+    assert "is refused:   but PyTorch has Given groups=1, weight of size [16, 1, 3, 3]" in out
+    assert "    ours: accepted" in out
+    assert "23 of 24" in out

@@ -6,17 +6,15 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.operators.strategies import CASES, DTYPES
 from torch import Tensor
 
 from receptive import operators
 from receptive.operators import loops
 
 Agree = Callable[..., None]
-
-CASES = settings.get_profile("thorough" if settings.get_current_profile_name() == "thorough" else "quick")
-DTYPES = st.sampled_from([torch.float64, torch.float64, torch.float32])
 
 
 def sizes(least: int, most: int) -> st.SearchStrategy[Any]:

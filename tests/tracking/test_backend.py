@@ -1,4 +1,7 @@
-"""The server that stands in for Weights & Biases, against real clients: that it records, and that it can fail."""
+"""The server that stands in for Weights & Biases, against real clients: that it records, and that it can fail.
+
+Each client takes seconds to start: but for the first, which logs all kinds of things, they are for `make slow`.
+"""
 
 from __future__ import annotations
 
@@ -132,6 +135,7 @@ with wandb.init(project="p", id="r", resume="allow", config={{"{0}": 1, "both": 
 """
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_each_step_once(backend: Backend, client: Run) -> None:
     """What the first client sent stays; the second one drops the steps that are there and keeps config and summary."""
     assert client(backend, SEGMENT.format("first", [0, 10, 20, 30]), WANDB_TAGS="kept").stdout == "False 0\n"
@@ -145,6 +149,7 @@ def test_a_resumed_run_has_each_step_once(backend: Backend, client: Run) -> None
     assert run.summary.items() >= {"first": 1, "second": 1, "_step": 50}.items()
 
 
+@pytest.mark.slow
 def test_a_killed_clients_run_stays_running(backend: Backend, client: Run, tmp_path: Path) -> None:
     kill = "os.kill(os.getpid(), signal.SIGKILL)"
     log = "wandb.init(project='p', id='r').log({'v': 1})"
@@ -154,6 +159,7 @@ def test_a_killed_clients_run_stays_running(backend: Backend, client: Run, tmp_p
     assert Recording(offline_folder(tmp_path, "r")).exit_code is None
 
 
+@pytest.mark.slow
 def test_what_is_not_understood_is_noted(client: Run) -> None:
     with Backend() as server:
         client(server, "with wandb.init(project='p', id='r') as run:", "  run.alert('title', 'text')")
@@ -192,6 +198,7 @@ def test_rows_are_stored_by_their_offsets(backend: Backend) -> None:
     assert request(backend, "GET", "/files/r/media/a%20b.png") == (200, b"content")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["500", "hang"])
 def test_a_fault_comes_and_goes(
     fault: str, backend: Backend, waiting: Callable[..., subprocess.Popen[str]], tmp_path: Path
@@ -235,6 +242,7 @@ def test_a_closed_server_refuses() -> None:
     connection.close()
 
 
+@pytest.mark.slow
 def test_an_offline_run_is_read_back_and_sent(offline: Path, backend: Backend, client: Run, tmp_path: Path) -> None:
     client(backend, LOGS, WANDB_MODE="offline")
     assert backend.requests == 0
@@ -279,6 +287,7 @@ print(reports.Report.from_url(report.url).title)
 """
 
 
+@pytest.mark.slow
 def test_a_workspace_and_a_report_arrive(online: Backend, client: Run) -> None:
     """The workspace that was saved twice is one view."""
     assert client(online, VIEWS).stdout == "Curves\nResults\n"

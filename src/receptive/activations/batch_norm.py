@@ -183,8 +183,7 @@ def moving_averages(
     statistics: dict[str, LayerStatistics] = {name: LayerStatistics(name, every=None) for name in norms}
 
     def visit(name: str, given: Tensor) -> None:
-        if name in statistics:  # a further call of a shared layer shares its averages
-            statistics[name].update(given)
+        statistics[name.partition("#")[0]].update(given)  # further calls of a shared layer share its averages
 
     with watching(predictor.task.model, norms, visit, inputs=True):
         for inputs in batches:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ Array = NDArray[Any]
 
 # of layers.csv -> what it is called on the axis
 QUANTITIES = {"mean_absolute": "mean |activation|", **SHARES}
+# name and pixels (C, H, W) of an image; label and average (H, W) of the absolute maps of each layer that has maps
+_Picture = tuple[str, Array, list[tuple[str, Array] | None]]
+
 COLUMNS = ("layer", "name", "network", "quantity", "mean", "std", "runs")
 
 
@@ -89,14 +93,17 @@ def _names(configs: Sequence[DictConfig]) -> list[str]:
     keys = list(dict.fromkeys(key for config in configs for key in sorted(_changes(configs[0], config) - {"seed"})))
     own = [key for key in keys if key.startswith("model.")]
     for chosen in (own, keys):
-        names = [", ".join(f"{key.rpartition('.')[2]}={_word(found.get(key))}" for key in chosen) for found in values]
+        names = [
+            ", ".join(f"{key.rpartition('.')[2]}={_word(key, found.get(key))}" for key in chosen) for found in values
+        ]
         if chosen and len(set(names)) == len(names):
             return names
     return [f"network {place + 1}" for place in range(len(configs))]
 
 
-def _word(value: Any) -> str:
-    return str(value).rpartition(".")[2] if isinstance(value, str) else str(value)
+def _word(key: str, value: Any) -> str:
+    """A value as names have it: of a class its own name, without the module."""
+    return str(value).rpartition(".")[2] if key.endswith("_target_") else str(value)
 
 
 def aligned(sequences: Sequence[Sequence[str]]) -> list[list[int | None]]:
@@ -129,7 +136,8 @@ def aligned(sequences: Sequence[Sequence[str]]) -> list[list[int | None]]:
 def compare(folders: Sequence[str], output: Path, options: Options, console: Console) -> list[dict[str, str | float]]:
     """Write comparison.csv, comparison.png and maps_IMAGE.png; gives a row a network and kind of layer.
 
-    Statistics that a run's folder already holds for the same images are not computed again.
+    Statistics that a run's folder already holds for the same question are not computed again; others are kept in its
+    activations/compared/, beside what was asked of that run alone.
 
     Args:
         folders: of runs, or of sweeps.
@@ -138,34 +146,50 @@ def compare(folders: Sequence[str], output: Path, options: Options, console: Con
         console: shows progress.
 
     Raises:
-        InputError: a folder cannot be used, there are not two networks, or runs of one have not the same layers.
+        InputError: a folder cannot be used, there are not two networks, runs of one have not the same layers, there is
+            no such image, or the output cannot be written.
     """
     if chosen := [key for key in ("probe", "correlation", "batch_norm") if getattr(options, key)]:
         raise InputError(f"{chosen[0]}=true is of one network: give run=FOLDER instead of compare")
     networks = networks_of(folders)
     for run in (run for network in networks for run in network.runs):
         warn_of_unfinished(run, "activations")
+    with _writing(output):  # what cannot be is told before anything is surveyed
+        output.mkdir(parents=True, exist_ok=True)
+    pictures = [_pictures(network, output, options, console) for network in networks] if options.places else []
     parts = []
     for network in networks:
         tables: list[Sequence[Mapping[str, Any]]] = []
         for run in network.runs:
             console.print(f"{network.name}: {shown(run.folder)}", highlight=False, soft_wrap=True)
-            alone = replace(options, maps=[], average_maps=False)
-            tables.append(surveyed(run, options) or inspect(run, default_output(run, options), alone, console))
+            tables.append(_table(run, options, console))
         parts.append(_Part(network, tables))
     rows = aligned([part.kinds for part in parts])
-    try:
-        output.mkdir(parents=True, exist_ok=True)
+    with _writing(output):
         _write(parts, rows, f"{parts[0].images:,} images of {options.input or options.split}", output)
-        for place in options.places:
-            _draw_maps(networks, rows, place, output, options, console)
-    except OSError as error:
-        raise InputError(f"output={output} cannot be written: {error}") from None
+        for number, place in enumerate(options.places):
+            _draw_maps(networks, rows, [own[number] for own in pictures], output / f"maps_{place}.png")
     return [
         {"network": part.network.name, "runs": len(part.network.runs), "kind": kind, **part.means(kind)}
         for part in parts
         for kind in dict.fromkeys(part.kinds)
     ]
+
+
+@contextmanager
+def _writing(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"output={output} cannot be written: {error}") from None
+
+
+def _table(run: Run, options: Options, console: Console) -> Sequence[Mapping[str, Any]]:
+    """The rows of a run's layers.csv, of an earlier call or computed."""
+    own = default_output(run, options)
+    kept = run.activations / "compared" / own.name
+    alone = replace(options, maps=[], average_maps=False)
+    return surveyed(run, options, own) or surveyed(run, options, kept) or inspect(run, kept, alone, console)
 
 
 def _write(parts: Sequence[_Part], rows: Sequence[Sequence[int | None]], described: str, output: Path) -> None:
@@ -201,30 +225,33 @@ def _kind(parts: Sequence[_Part], row: Sequence[int | None]) -> str:
     return next(part.kinds[place] for part, place in zip(parts, row, strict=True) if place is not None)
 
 
+def _pictures(network: Network, output: Path, options: Options, console: Console) -> list[_Picture]:
+    """Of the network's first run, one an image; raises InputError where there is no such image."""
+    context = look_at(network.runs[0], output, options, console)
+    examples = context.images.examples(options.places)
+    return [
+        (
+            name,
+            pixels.numpy(),
+            [
+                (context.label(layer), maps.abs().mean(0).numpy()) if maps.ndim == 3 and maps[0].numel() > 1 else None
+                for layer, maps in feature_maps(context, inputs).items()
+            ],
+        )
+        for name, pixels, inputs in zip(examples.names, examples.pixels, examples.inputs, strict=True)
+    ]
+
+
 def _draw_maps(
-    networks: Sequence[Network],
-    rows: Sequence[Sequence[int | None]],
-    place: int,
-    output: Path,
-    options: Options,
-    console: Console,
+    networks: Sequence[Network], rows: Sequence[Sequence[int | None]], pictures: Sequence[_Picture], path: Path
 ) -> None:
-    """The average of the absolute feature maps of an image, a row a network (its first run)."""
-    found: list[list[tuple[str, Array] | None]] = []
-    for number, network in enumerate(networks):
-        context = look_at(network.runs[0], output, options, console)
-        example = context.images.examples([place])
-        maps = list(feature_maps(context, example.inputs[0]).items())
-        own: list[tuple[str, Array] | None] = []
-        for row in rows:
-            layer, values = maps[spot] if (spot := row[number]) is not None else ("", None)
-            drawn = values is not None and values.ndim == 3 and values[0].numel() > 1
-            own.append((context.label(layer), values.abs().mean(0).numpy()) if drawn and values is not None else None)
-        found.append(own)
-    save_side_by_side(
-        example.pixels[0].numpy(), {network.name: own for network, own in zip(networks, found, strict=True)},
-        f"{example.names[0]}: average over the channels of the absolute feature maps", output / f"maps_{place}.png",
-    )  # fmt: skip
+    """The average of the absolute feature maps of an image, a row a network."""
+    cells = {
+        network.name: [None if (spot := row[number]) is None else layers[spot] for row in rows]
+        for number, (network, (_, _, layers)) in enumerate(zip(networks, pictures, strict=True))
+    }
+    name, pixels, _ = pictures[0]
+    save_side_by_side(pixels, cells, f"{name}: average over the channels of the absolute feature maps", path)
 
 
 def _numbered(kinds: Sequence[str]) -> list[str]:

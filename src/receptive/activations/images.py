@@ -69,27 +69,28 @@ class FileImages(Images):
         data: of the run; says how an image is made to fit.
         source: an image, or a folder with all images below it.
         output: folder whose images are left out.
+        limit: the first so many by name; None: all.
 
     Raises:
         InputError: there is none.
     """
 
-    def __init__(self, data: ImageData, source: Path, output: Path) -> None:
+    def __init__(self, data: ImageData, source: Path, output: Path, limit: int | None = None) -> None:
         self.data = data
         self.files = image_files(source, output)
+        self._names = list(self.files)[:limit]
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self._names)
 
     def batches(self, size: int) -> Iterator[Tensor]:
         """Yield the images in the order of their names; raises InputError where one cannot be read."""
-        names = list(self.files)
-        for start in range(0, len(names), size):
-            inputs = self.data.inputs([self._read(name) for name in names[start : start + size]])
+        for start in range(0, len(self), size):
+            inputs = self.data.inputs([self._read(name) for name in self._names[start : start + size]])
             yield from (images for _, images in by_size(inputs))
 
     def examples(self, places: Sequence[int]) -> Examples:
-        """Return images by their places in the order of their names."""
+        """Return images by their places in the order of their names, whatever the limit is."""
         names = list(self.files)
         if strange := [place for place in places if not 0 <= place < len(names)]:
             raise InputError(f"maps={strange[0]}: input holds {len(names)} images, counted from 0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass
@@ -26,6 +27,14 @@ from receptive.runs import Run
 # of layers.csv, on the console
 PRINTED = ("layer", "kind", "shape", "mean", "std", "mean_absolute", "zeros", "near_zeros", "dark", "blank")
 REQUEST = "request.json"  # what was asked for; written last
+SHEETS = "[0-9][0-9]*_*_*.png"  # as `survey.sheet` names them
+# all that is written, below the output folder
+WRITTEN = (
+    *(REQUEST, "survey.json", "layers.csv", "channels.csv", "histograms.csv"),
+    *("profile.png", "histograms.png", "channels.png", f"average_maps/{SHEETS}"),
+    *("correlation.csv", "correlation.png", "probe.csv", "probe.png", "batch_norm.csv", "batch_norm.png"),
+    *(f"maps/[0-9]*_*/{SHEETS}", "maps/[0-9]*_*/overview.png"),
+)
 
 Place = NonNegativeInt
 Value = TypeVar("Value", int, str)
@@ -61,7 +70,7 @@ def inspect(run: Run, output: Path, options: Options, console: Console) -> list[
 
     Args:
         run: a folder with config.yaml and checkpoints.
-        output: folder, made where it does not exist; files of the same names are replaced.
+        output: folder, made where it does not exist; what an earlier call has written there goes, other files stay.
         options: what is looked at.
         console: shows progress where it is a terminal, and a line about the statistics.
 
@@ -74,11 +83,12 @@ def inspect(run: Run, output: Path, options: Options, console: Console) -> list[
         probes.check(context)
     if options.batch_norm:
         batch_norm.check(context)
+    maps.check(context, options.places)
     request = _request(run, options, output)
     try:
         output.mkdir(parents=True, exist_ok=True)
-        (output / REQUEST).unlink(missing_ok=True)  # of tables that are now replaced one by one
-        maps.report(context, options.places)  # first: a place that is none is told at once
+        _clear(output)
+        maps.report(context, options.places)
         rows = survey.report(context, histogram_images=options.histogram_images, average_maps=options.average_maps)
         if options.correlation:
             correlation.report(context)
@@ -92,8 +102,19 @@ def inspect(run: Run, output: Path, options: Options, console: Console) -> list[
     return rows
 
 
+def _clear(output: Path) -> None:
+    """Delete what an earlier call has written: of other layers or images it would pass for this one's."""
+    for path in [path for pattern in WRITTEN for path in output.glob(pattern)]:
+        path.unlink()
+    for folder in (*output.glob("maps/[0-9]*_*"), output / "maps", output / "average_maps"):
+        with contextlib.suppress(OSError):  # there is none, or it holds what is not ours
+            folder.rmdir()
+
+
 def look_at(run: Run, output: Path, options: Options, console: Console) -> Context:
     """Network and images; arguments and errors as in `inspect`."""
+    if options.input is not None and options.images is not None:
+        raise InputError("images= is of a split: give it without input=")
     experiment = _experiment(run, options)
     images = _images(experiment, options, output)
     if not (size := len(images)):
@@ -113,12 +134,11 @@ def look_at(run: Run, output: Path, options: Options, console: Console) -> Conte
 
 def default_output(run: Run, options: Options) -> Path:
     """Where tables and figures go unless one says."""
-    return run.folder / "activations" / ("input" if options.input is not None else options.split)
+    return run.activations / ("input" if options.input is not None else options.split)
 
 
-def surveyed(run: Run, options: Options) -> list[dict[str, str]] | None:
-    """The rows of the layers.csv that `inspect` has written for the same question, if it has."""
-    folder = default_output(run, options)
+def surveyed(run: Run, options: Options, folder: Path) -> list[dict[str, str]] | None:
+    """The rows of the layers.csv that `inspect` has written into a folder for the same question, if it has."""
     checkpoint = run.checkpoints / f"{options.checkpoint}.ckpt"
     try:
         if read_json(folder / REQUEST) != _request(run, options, folder):
@@ -153,10 +173,7 @@ def _checksum(source: Path, output: Path) -> str:
 def _experiment(run: Run, options: Options) -> Experiment:
     """Network and data; for one's own images the data set is read only where probes or moving averages need it."""
     if options.input is None or options.probe or options.batch_norm:
-        experiment = trained(run, options.checkpoint, options.data_dir)
-        if options.split == "test" and options.input is None:
-            experiment.data.setup("test")
-        return experiment
+        return trained(run, options.checkpoint, options.data_dir)
     experiment = rebuild(run.config(), run.result())
     experiment.trainer.apply_to_process()
     load_weights(experiment.task, run, options.checkpoint)
@@ -165,7 +182,7 @@ def _experiment(run: Run, options: Options) -> Experiment:
 
 def _images(experiment: Experiment, options: Options, output: Path) -> Images:
     if options.input is not None:
-        return FileImages(experiment.data, options.input, output)
+        return FileImages(experiment.data, options.input, output, options.limit)
     places = _listed(options.images)
     images = SplitImages(experiment.data, options.split, places)
     if options.limit is None or options.limit >= len(images):

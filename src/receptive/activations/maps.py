@@ -13,15 +13,18 @@ from receptive.figures.feature_maps import save_overview, save_sheet
 from receptive.recording.layers import outputs_of
 
 
+def check(context: Context, places: Sequence[int]) -> None:
+    """Raise InputError where there is no such image, or it cannot be read."""
+    if places:
+        context.images.examples(places)
+
+
 def report(context: Context, places: Sequence[int]) -> None:
     """Draw into maps/IMAGE/ a sheet a layer, and overview.png with one map a layer.
 
     Args:
         context: network and images.
-        places: of the images, counted from 0.
-
-    Raises:
-        InputError: there is no such image.
+        places: of the images, counted from 0; `check` has seen them.
     """
     if not places:
         return

@@ -32,11 +32,11 @@ from receptive.runs import Run, shown
 class Options:
     """What conf/export.yaml tells."""
 
-    format: Literal["onnx", "torch_export", "safetensors"] = "onnx"
-    checkpoint: Literal["best", "last"] = "best"
-    dynamic_size: bool = True
-    opset: Annotated[int, Ge(1)] | None = None
-    tolerance: Annotated[float, Gt(0)] = 1e-4
+    format: Literal["onnx", "torch_export", "safetensors"]
+    checkpoint: Literal["best", "last"]
+    dynamic_size: bool
+    opset: Annotated[int, Ge(1)] | None
+    tolerance: Annotated[float, Gt(0)]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Exported:
         return self.path.with_name(f"{self.path.name}.json")
 
 
-def export(run: Run, options: Options, output: Path | None = None, data_dir: str | None = None) -> Exported:
+def export(run: Run, options: Options, output: Path | None, data_dir: str | None) -> Exported:
     """Write a trained run as one file, with its specification beside it, and check it against the run.
 
     Args:

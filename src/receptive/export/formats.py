@@ -46,8 +46,8 @@ class Subject:
     facts: Facts
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    vary: bool = True
-    opset: int | None = None
+    vary: bool
+    opset: int | None
 
 
 class Format(abc.ABC):

@@ -20,6 +20,7 @@ SHARES = {
     "dark": "dark pixels",
     "blank": "blank maps",
 }
+COLUMNS, COLUMNS_OF_MATRICES = 4, 6  # of the grids of histograms and of correlations
 LOWEST = -0.1  # of the shares that are drawn: probes of few images can be worse than the mean without bound
 
 
@@ -57,18 +58,17 @@ def save_profile(rows: Sequence[Mapping[str, Any]], labels: Sequence[str], title
     figure.savefig(path)
 
 
-def save_histograms(histograms: Sequence[tuple[str, Array, Array]], title: str, path: Path, columns: int = 4) -> None:
+def save_histograms(histograms: Sequence[tuple[str, Array, Array]], title: str, path: Path) -> None:
     """Draw the histogram of every layer's activations, all channels together.
 
     Args:
         histograms: (label, edges (bins + 1,), counts (bins,)) of each layer.
         title: of the figure.
         path: of the PNG.
-        columns: of the grid.
     """
-    rows = -(-len(histograms) // columns)
+    rows = -(-len(histograms) // COLUMNS)
     figure = new_figure(1.25 * rows + 0.5)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    grid = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axes in grid[len(histograms) :]:
         axes.set_axis_off()
     for axes, (label, edges, counts) in zip(grid, histograms, strict=False):
@@ -125,21 +125,20 @@ def save_channels(channels: Sequence[tuple[str, Array]], quantity: str, title: s
     figure.savefig(path)
 
 
-def save_correlations(matrices: Sequence[tuple[str, float, Array]], title: str, path: Path, columns: int = 6) -> None:
+def save_correlations(matrices: Sequence[tuple[str, float, Array]], title: str, path: Path) -> None:
     """Draw the correlation matrix of every layer's channels.
 
     Args:
         matrices: (label, mean absolute correlation, (C, C) in [-1, 1], NaN for constant channels) of each layer.
         title: of the figure.
         path: of the PNG.
-        columns: of the grid.
     """
     from matplotlib import colormaps
 
-    rows = -(-len(matrices) // columns)
+    rows = -(-len(matrices) // COLUMNS_OF_MATRICES)
     figure = new_figure(1.45 * rows + 0.4)
     shades = colormaps["RdBu_r"].with_extremes(bad="0.6")  # white would be a correlation of 0
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    grid = figure.subplots(rows, COLUMNS_OF_MATRICES, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
     image = None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from receptive.figures.style import new_figure
+
 COLORS = {"train": "tab:blue", "val": "tab:orange"}
 NAMES = {"train": "training", "val": "validation"}
 
@@ -18,9 +20,7 @@ def save_history(rows: Sequence[dict[str, float]], score: tuple[str, str], best_
         best_epoch: marked with a line.
         path: of the PNG.
     """
-    from matplotlib.figure import Figure  # heavy; without pyplot nothing global is left behind
-
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    figure = new_figure(3.4, 9, of_run=True)
     for axes, keys in zip(figure.subplots(1, 2), (("train/loss", "val/loss"), score), strict=True):
         for split, key in zip(COLORS, keys, strict=True):
             points = [(row["epoch"], row[key]) for row in rows if key in row]
@@ -32,4 +32,4 @@ def save_history(rows: Sequence[dict[str, float]], score: tuple[str, str], best_
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from receptive.figures.style import show_pixels
+from receptive.figures.style import new_figure, short_name, show_pixels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 TRUTH, PREDICTION = "#35d0ff", "#ff4fa3"  # told apart by the colour-blind too, on black and on white
+COLUMNS = 4  # of the grid of images
 _WRITTEN = {"f1": "F1", "iou": "IoU"}
 HIT, FALSE_ALARM, MISS = (0.25, 0.75, 0.35), (0.90, 0.30, 0.55), (0.20, 0.65, 0.95)
 
@@ -40,28 +41,25 @@ class Example:
     predicted: NDArray[Any]
 
 
-def save_examples(examples: Sequence[Example], title: str, path: Path, columns: int = 4) -> None:
+def save_examples(examples: Sequence[Example], title: str, path: Path) -> None:
     """Draw images in a grid, each with the contours of its mask and of its prediction.
 
     Args:
         examples: one at least.
         title: of the figure.
         path: of the PNG.
-        columns: of the grid.
     """
-    from matplotlib.figure import Figure
-
-    columns = min(columns, len(examples))
+    columns = min(COLUMNS, len(examples))
     rows = -(-len(examples) // columns)
-    figure = Figure(figsize=(2.6 * columns + 0.2, 2.85 * rows + 0.75), layout="constrained")
+    figure = new_figure(2.85 * rows + 0.75, 2.6 * columns + 0.2, of_run=True)
     for axes in figure.subplots(rows, columns, squeeze=False).flat:
         axes.set_axis_off()
     for axes, example in zip(figure.axes, examples, strict=False):
         _draw_contours(axes, example)
-        axes.set_title(f"{_short(example.name)}   F1 {example.scores['f1']:.3f}", fontsize=8, parse_math=False)
+        axes.set_title(f"{short_name(example.name)}   F1 {example.scores['f1']:.3f}", fontsize=8, parse_math=False)
     figure.suptitle(title, fontsize=10)
     _contour_legend(figure)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path)
 
 
 def save_single(example: Example, class_names: Sequence[str], path: Path) -> None:
@@ -72,10 +70,9 @@ def save_single(example: Example, class_names: Sequence[str], path: Path) -> Non
         class_names: the background first.
         path: of the PNG.
     """
-    from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    figure = Figure(figsize=(10.2, 4.3), layout="constrained")
+    figure = new_figure(4.3, 10.2, of_run=True)
     plain, contours, errors = figure.subplots(1, 3)
     for axes in (plain, contours, errors):
         axes.set_axis_off()
@@ -97,12 +94,7 @@ def save_single(example: Example, class_names: Sequence[str], path: Path) -> Non
     scores = "   ".join(f"{_WRITTEN.get(name, name)} {value:.3f}" for name, value in example.scores.items())
     figure.suptitle(f"{example.name}   {scores}\n", fontsize=10, parse_math=False)
     _contour_legend(figure)
-    figure.savefig(path, dpi=110)
-
-
-def _short(name: str, most: int = 24) -> str:
-    """A name that leaves room for the score beside it: a long one without its middle."""
-    return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-most // 2 :]}"
+    figure.savefig(path)
 
 
 def _draw_contours(axes: Axes, example: Example) -> None:

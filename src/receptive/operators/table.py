@@ -28,15 +28,11 @@ class Row:
         case: what was computed.
         differences: the largest absolute difference from PyTorch in float32 and float64, over both forms.
         equal: whether both are within their bound.
-        slower: the vectorised form's time over PyTorch's, medians, float32.
-        loops_slower: the loop form's, or None.
     """
 
     case: Case
     differences: tuple[float, float]
     equal: bool
-    slower: float
-    loops_slower: float | None
 
 
 def difference(ours: Tensor, theirs: Tensor) -> float:
@@ -48,19 +44,26 @@ def difference(ours: Tensor, theirs: Tensor) -> float:
 
 
 def compare(case: Case) -> Row:
-    """Compute a case in both dtypes and forms, and measure it."""
-    forms = [form for form in (case.ours, case.loops) if form is not None]
+    """Compute a case in both dtypes and forms."""
     gaps, equal = [], True
     for dtype, bound in BOUNDS.items():
         arguments = case.arguments(dtype)
         theirs = case.theirs(*arguments, **case.options)
-        gap = max(difference(form(*arguments, **case.options), theirs) for form in forms)
+        gap = max(difference(form(*arguments, **case.options), theirs) for form in _forms(case))
         allowed = 0.0 if case.exact else bound * theirs.abs().max().item()
         gaps.append(gap)
         equal = equal and gap <= allowed
-    seconds = _medians(case, forms)
-    loops_slower = seconds[2] / seconds[0] if case.loops else None
-    return Row(case, (gaps[0], gaps[1]), equal, seconds[1] / seconds[0], loops_slower)
+    return Row(case, (gaps[0], gaps[1]), equal)
+
+
+def timing(case: Case) -> list[float]:
+    """The times of the vectorised form, and of the loop form where there is one, over PyTorch's: medians, float32."""
+    theirs, *ours = _medians(case, _forms(case))
+    return [seconds / theirs for seconds in ours]
+
+
+def _forms(case: Case) -> list[Operator]:
+    return [form for form in (case.ours, case.loops) if form is not None]
 
 
 def _medians(case: Case, forms: list[Operator]) -> list[float]:
@@ -114,10 +117,10 @@ def print_table(console: Console) -> bool:
     for title in ("report", "verdict"):
         table.add_column(title, no_wrap=True)
     for row in rows:
-        slow = "" if row.loops_slower is None else _multiple(row.loops_slower)
         case, verdict = row.case, "[green]equal" if row.equal else "[red]differs"
+        slower, loops_slower = [*(_multiple(ratio) for ratio in timing(case)), ""][:2]
         gaps = [_gap(gap) for gap in row.differences]
-        table.add_row(case.claims, case.name, case.text, *gaps, _multiple(row.slower), slow, case.figure, verdict)
+        table.add_row(case.claims, case.name, case.text, *gaps, slower, loops_slower, case.figure, verdict)
     for specimen in SPECIMENS:
         gaps = [_gap(gap) for gap in faults_of(specimen, next(case for case in cases if case.name == specimen.name))]
         table.add_row(specimen.claim, specimen.name, "the report's fault, rebuilt", *gaps, "", "", "", "[red]wrong")

@@ -19,6 +19,7 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "misspelt key of a data set": (["data.batchsize=3"], ["data.batchsize", "data.batch_size"]),
     "unknown key by +": (["+model.channel=[8]"], ["model.channel: MnistNet has no such option", "'channels'"]),
     "unknown top-level key by +": (["+sed=3"], ["sed", "did you mean 'seed'"]),
+    "an option of another verb": (["+depth=2"], ["depth: there is no such option"]),
     "given by the builder": (["+model.num_classes=3"], ["model.num_classes"]),
     "text for a number": (["optimizer.lr=abc"], ["optimizer.lr=abc", "number"]),
     "negative learning rate": (["optimizer.lr=-1"], ["optimizer.lr=-1", "Invalid learning rate"]),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _NEEDED = ("seed", "test", "init", "rerun", "target_prefixes", "paths", "augment")  # a config cannot be checked without
-_OPTIONS = (*_NEEDED, "hydra", "depth", "resume", "dry_run", "submit", "tags")
+_OPTIONS = (*_NEEDED, "hydra", "resume", "dry_run", "submit", "tags")
 _GROUPS = ("data", "augment", "task", "model", "optimizer", "scheduler", "trainer", "record", "logger")
 _OPTIONAL = ("augment", "record", "logger")
 _LOGGERS = ("wandb", "tensorboard")

@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any
@@ -240,6 +241,8 @@ def _run_hydra(verb: str, argv: list[str]) -> int:
     from omegaconf.errors import OmegaConfBaseException
 
     configs.register_resolvers()
+    # of `summary -m`, which our sweeper refuses in words of its own
+    warnings.filterwarnings("ignore", r"\s*Running Hydra app with --multirun")
     raised: list[Exception] = []
     task = _keeping_errors(_TASKS[verb], raised)
     program = hydra.main(version_base="1.3", config_path=str(configs.conf_dir()), config_name=verb)(task)

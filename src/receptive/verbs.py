@@ -199,9 +199,12 @@ def activations(config: DictConfig) -> None:
 
 def summary(config: DictConfig) -> None:
     """The job of `receptive summary`."""
+    from omegaconf import OmegaConf
+
     from receptive.summary import summary as table_of
 
-    print(table_of(config, depth=config.depth))
+    of_train = OmegaConf.masked_copy(config, [str(key) for key in config if key != "depth"])
+    print(table_of(of_train, depth=config.depth))
 
 
 def status(place: str, once: bool) -> int:

@@ -66,7 +66,10 @@ def build_trainer_options(config: DictConfig) -> TrainerOptions:
 
 
 def build_data(config: DictConfig, options: TrainerOptions | None = None) -> ImageData:
-    """The datamodule of `conf/data` with the augmentations of `conf/augment`, for the config's trainer options."""
+    """The datamodule of `conf/data` with the augmentations of `conf/augment`, for the config's trainer options.
+
+    Reads no data, so that `overfit_batches` is not yet heeded.
+    """
     augmentations = [instantiate(node, _convert_="all") for node in (config.augment or {}).values()]
     trainer = options or build_trainer_options(config)
     data = factory(config.data)(
@@ -75,8 +78,6 @@ def build_data(config: DictConfig, options: TrainerOptions | None = None) -> Ima
         channels_last=trainer.channels_last,
         device=trainer.device(),
     )
-    if trainer.overfit_batches is not None:
-        data.overfit(trainer.overfit_batches)
     return cast(ImageData, data)
 
 
@@ -90,6 +91,8 @@ def build(config: DictConfig) -> Experiment:
     data = build_data(config, trainer)
     data.prepare_data()
     data.setup("fit")
+    if trainer.overfit_batches is not None:
+        data.overfit(trainer.overfit_batches)
     return Experiment(data, build_task(config, data.facts, trainer, data.class_counts), trainer)
 
 

@@ -34,6 +34,10 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "half an epoch": (["trainer.max_epochs=1.5"], ["trainer.max_epochs=1.5", "integer"]),
     "no epochs": (["trainer.max_epochs=0"], ["trainer.max_epochs=0", "greater than or equal to 1"]),
     "unknown precision": (["trainer.precision=fp8"], ["trainer.precision=fp8", "'32-true'"]),
+    "float16 on a CPU": (
+        ["trainer.accelerator=cpu", "trainer.precision=16-mixed"],
+        ["trainer.precision=16-mixed", "choose bf16-mixed"],
+    ),
     "unknown metric": (["trainer.monitor=val/acuracy"], ["trainer.monitor=val/acuracy", "'val/accuracy'"]),
     "metric without validation": (["data.validation=0"], ["data.validation=0", "val/accuracy"]),
     "unknown activation": (["model.activation=rleu"], ["model.activation=rleu", "'relu'"]),

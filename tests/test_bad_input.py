@@ -49,6 +49,10 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
         ["optimizer=rprop", "scheduler=one_cycle", "scheduler.cycle_momentum=true"],
         ["scheduler", "momentum"],
     ),
+    "padding that reflects more than there is": (
+        ["augment=[pad_crop]", "augment.pad_crop.padding_mode=reflect", "augment.pad_crop.padding=8"],
+        ["augment.pad_crop.padding=8: ", "images of 8x8"],
+    ),
     "augmentation set but not chosen": (
         ["+augment.rotation={degrees: 5}"],
         ["augment.rotation", "not chosen", "augment=["],

@@ -77,6 +77,7 @@ class Checker:
         found = found or self._once(_record_faults, facts, model, text["record"])
         found = found or self._once(_optimizer_faults, facts, model, text["optimizer"], self._weights)
         found = found or self._once(_schedule_faults, text["scheduler"], text["optimizer"], trainer)
+        found += self._once(_augmentation_faults, facts, text["augment"])
         found += self._once(_trainer_faults, data, task, trainer, self._here)
         return found + self._once(_logger_faults, text["logger"]) + self._once(_task_faults, facts, task)
 
@@ -177,6 +178,23 @@ def _chosen_faults(group: str, chosen: str) -> list[str]:
             _built(json.dumps(node))
         except (ValueError, TypeError) as error:
             found.append(guilty(f"{group}.{name}", node, error))
+    return found
+
+
+def _augmentation_faults(facts: Any, chosen: str) -> list[str]:
+    """What an augmentation raises for one black image of the smallest size."""
+    import torch
+
+    height, width = min(facts.sizes, key=min)
+    found = []
+    for name, node in (json.loads(chosen) or {}).items():
+        augmentation = _built(json.dumps(node))
+        image = torch.zeros(1, facts.in_channels, height, width)
+        mask = torch.zeros(1, height, width, dtype=torch.int64) if facts.target == "mask" else None
+        try:
+            augmentation(image, torch.zeros(1, augmentation.draws), mask)
+        except Exception as error:  # whatever one's own raises
+            found.append(f"{guilty(f'augment.{name}', node, error)}  (with images of {height}x{width})")
     return found
 
 

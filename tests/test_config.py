@@ -94,10 +94,13 @@ def test_freezing_makes_paths_absolute_and_keeps_their_interpolations(
     assert "hydra" not in frozen
 
 
-def test_a_root_of_ones_own_is_frozen_as_an_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("data", "key"), [("mnist", "data.source.root"), ("mnist_varres", "data.source.source.root")])
+def test_a_root_of_ones_own_is_frozen_as_an_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str, key: str
+) -> None:
     monkeypatch.chdir(tmp_path)
-    frozen = configs.freeze(composed("data=mnist", "data.source.root=my/files"))
-    assert frozen.data.source.root == str(tmp_path / "my" / "files")
+    frozen = configs.freeze(composed(f"data={data}", f"{key}=my/files"))
+    assert OmegaConf.select(frozen, key) == str(tmp_path / "my" / "files")
 
 
 def test_differences_are_named() -> None:

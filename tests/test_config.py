@@ -1,6 +1,7 @@
 """Freezing, fingerprints, names; and what conf/ promises."""
 
 import inspect
+import json
 import re
 import string
 from pathlib import Path
@@ -49,6 +50,21 @@ def test_every_argument_of_our_classes_stands_in_its_yaml_file(place: str, node:
     group = place.partition("/")[0]
     given = GIVEN.get(group, set()) if ":" not in place else set()  # by the builder, to the group's own class
     assert set(node) - {"_target_", "defaults"} == set(inspect.signature(target).parameters) - given
+
+
+def test_a_default_is_the_value_of_a_yaml_file() -> None:
+    """Of one at least, where several files choose among a class's variants: code and command line begin alike."""
+    values: dict[tuple[str, str], list[Any]] = {}
+    defaults: dict[tuple[str, str], Any] = {}
+    for _, node in targets():
+        name = node["_target_"]
+        for key, parameter in inspect.signature(locate(name, name, TARGET_PREFIXES)).parameters.items():
+            if key in node and parameter.default is not parameter.empty:
+                defaults[name, key] = parameter.default
+                values.setdefault((name, key), []).append(node[key])
+    plain = {place: json.loads(json.dumps(default)) for place, default in defaults.items()}  # tuples are lists there
+    none = {place: ({} if place[1] == "arguments" and value is None else value) for place, value in plain.items()}
+    assert {place: value for place, value in none.items() if value not in values[place]} == {}
 
 
 def test_the_fingerprint_is_of_what_is_computed() -> None:

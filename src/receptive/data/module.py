@@ -83,7 +83,7 @@ class ImageData(pl.LightningDataModule):
         std: list[Annotated[float, Gt(0)]] | None = None,
         drop_last: bool = False,
         num_workers: NonNegativeInt = 0,
-        channels_last: bool = False,
+        channels_last: bool = True,
         device: str = "cpu",
     ) -> None:
         super().__init__()

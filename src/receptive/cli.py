@@ -157,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run_plain(verb, rest)
     if {"-h", "--help"} & set(rest):
         options = keys(configs.conf_dir() / f"{verb}.yaml")
-        print(composed_help(verb, VERBS[verb], options))
+        print(composed_help(verb, options))
         if verb not in _OF_GROUPS:
             return 0
         print()  # then Hydra's lists
@@ -221,7 +221,7 @@ def _complete(argv: list[str]) -> int:
 def _run_plain(verb: str, words: Sequence[str]) -> int:
     """Call a verb with plain arguments and turn the user's faults into a message and an exit code."""
     try:
-        return _PLAIN[verb].call(verb, VERBS[verb], words)
+        return _PLAIN[verb].call(verb, words)
     except (InputError, OSError) as error:
         print(f"receptive: {_explain(error, verb)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1

@@ -143,9 +143,10 @@ def table(own: list[Key], known: list[Node], prefix: str) -> list[str]:
         name = key.name.removeprefix(owner.prefix) if owner else key.name
         kind = described(owner.hints[name]) if owner and name in owner.hints else ""
         told = re.sub(r"\bNone\b", "null", owner.texts.get(name, "")) if owner else ""
-        if "null:" in key.comment:  # it knows better
+        comment = _without_choices(key.comment, kind)
+        if "null:" in comment:  # it knows better
             told = told.partition("; null:")[0]
-        meaning = " ".join(_sentence(text) for text in (told, _without_choices(key.comment, kind)) if text)
+        meaning = " ".join(_sentence(text) for text in (told, _news(comment, told)) if text)
         rows.append([f"`{prefix}{key.name}`", f"`{key.shown}`", kind, meaning])
     if not rows:
         return ["No options.", ""]
@@ -153,6 +154,19 @@ def table(own: list[Key], known: list[Node], prefix: str) -> list[str]:
     kept = [column for column in range(len(titles)) if any(row[column] for row in rows)]
     lines = [titles, ["---"] * len(titles), *rows]
     return ["| " + " | ".join(_cell(line[column]) for column in kept) + " |" for line in lines] + [""]
+
+
+def _news(comment: str, told: str) -> str:
+    """Those parts of a comment that a docstring does not tell: null, an example, or words of which most are new."""
+    if not told:
+        return comment
+    known = _stems(told)
+    parts = [(part, _stems(part)) for part in re.split(r"; |, (?=e\.g\. )", comment)]
+    return "; ".join(part for part, new in parts if re.search("^null:|=", part) or 2 * len(new & known) < len(new))
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:4] for word in re.findall(r"\d+|[a-z][a-z0-9.]{3,}", text.lower())}
 
 
 def _without_choices(comment: str, kind: str) -> str:
@@ -164,7 +178,9 @@ def _without_choices(comment: str, kind: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    opens = re.match(r"(?!true|false|null|auto|receptive|scikit)[a-z]+(?=[ ,;.-]|$)", text)  # not a value or a name
+    opens = re.match(
+        r"(?!true|false|null|auto|receptive|scikit)[a-z]+(?=[ ,;-]|\.?$|\. )", text
+    )  # not a value or a name
     text = text[:1].upper() + text[1:] if opens and " | " not in text else text
     text = re.sub(r"\bdocs/([\w/]+\.md)", r"[\1](../\1)", text)
     return text if text.endswith((".", ":", "?")) else f"{text}."
@@ -184,11 +200,8 @@ def group_page(group: str) -> str:
         lines += [f"## `{group}={path.stem}`", "", *(_sentence(line) for line in _joined(header(path))), ""]
         lines += [_classes(known), ""] if known else []
         defaults = [each for each in values.get("defaults", []) if isinstance(each, str) and each != "_self_"]
-        lines += (
-            [f"Begins with the options of {', '.join(f'`{group}={name}`' for name in defaults)}.", ""]
-            if defaults
-            else []
-        )
+        if defaults:
+            lines += [f"Begins with the options of {', '.join(f'`{group}={name}`' for name in defaults)}.", ""]
         own = keys(path)
         if own or not defaults:
             lines += table(own, known, prefix)
@@ -261,23 +274,12 @@ def pages() -> dict[str, str]:
     )
     written["study.md"] = list_page("study", "Studies in conf/", about)
     told = {f"{group.removeprefix('hydra/')}.md": (f"`{group}=`", text) for group, (text, _) in GROUPS.items()}
-    told |= {"verbs.md": ("Verbs", "The keys at the top of each verb's config.")}
-    told |= {
-        "experiment.md": ("Experiments", "The reports' runs."),
-        "study.md": ("Studies", "The reports' comparisons."),
-    }
-    index = [
-        MARK,
-        "# Every option",
-        "",
-        "What can be chosen and changed, with default, type and bounds; from `conf/`, signatures and docstrings.",
-        "",
-    ]
-    index += [
-        "| page | what |",
-        "| --- | --- |",
-        *(f"| [{name}]({file}) | {text} |" for file, (name, text) in told.items()),
-    ]
+    told["verbs.md"] = "Verbs", "The keys at the top of each verb's config."
+    told["experiment.md"] = "Experiments", "The reports' runs."
+    told["study.md"] = "Studies", "The reports' comparisons."
+    about = "What can be chosen and changed, with default, type and bounds; from `conf/`, signatures and docstrings."
+    index = [MARK, "# Every option", "", about, "", "| page | what |", "| --- | --- |"]
+    index += [f"| [{name}]({file}) | {text} |" for file, (name, text) in told.items()]
     return written | {"index.md": "\n".join(index) + "\n"}
 
 

@@ -19,6 +19,7 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "misspelt key of a data set": (["data.batchsize=3"], ["data.batchsize", "data.batch_size"]),
     "unknown key by +": (["+model.channel=[8]"], ["model.channel: MnistNet has no such option", "'channels'"]),
     "unknown top-level key by +": (["+sed=3"], ["sed", "did you mean 'seed'"]),
+    "an option of another verb": (["+depth=2"], ["depth: there is no such option"]),
     "given by the builder": (["+model.num_classes=3"], ["model.num_classes"]),
     "text for a number": (["optimizer.lr=abc"], ["optimizer.lr=abc", "number"]),
     "negative learning rate": (["optimizer.lr=-1"], ["optimizer.lr=-1", "Invalid learning rate"]),
@@ -33,6 +34,10 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "half an epoch": (["trainer.max_epochs=1.5"], ["trainer.max_epochs=1.5", "integer"]),
     "no epochs": (["trainer.max_epochs=0"], ["trainer.max_epochs=0", "greater than or equal to 1"]),
     "unknown precision": (["trainer.precision=fp8"], ["trainer.precision=fp8", "'32-true'"]),
+    "float16 on a CPU": (
+        ["trainer.accelerator=cpu", "trainer.precision=16-mixed"],
+        ["trainer.precision=16-mixed", "choose bf16-mixed"],
+    ),
     "unknown metric": (["trainer.monitor=val/acuracy"], ["trainer.monitor=val/acuracy", "'val/accuracy'"]),
     "metric without validation": (["data.validation=0"], ["data.validation=0", "val/accuracy"]),
     "unknown activation": (["model.activation=rleu"], ["model.activation=rleu", "'relu'"]),
@@ -43,6 +48,10 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "momentum to cycle where there is none": (
         ["optimizer=rprop", "scheduler=one_cycle", "scheduler.cycle_momentum=true"],
         ["scheduler", "momentum"],
+    ),
+    "padding that reflects more than there is": (
+        ["augment=[pad_crop]", "augment.pad_crop.padding_mode=reflect", "augment.pad_crop.padding=8"],
+        ["augment.pad_crop.padding=8: ", "images of 8x8"],
     ),
     "augmentation set but not chosen": (
         ["+augment.rotation={degrees: 5}"],

@@ -62,7 +62,7 @@ def test_completion_of_verbs_groups_and_keys(cli: Cli, monkeypatch: pytest.Monke
     assert complete(cli, monkeypatch, "receptive train optimizer.l") == ["optimizer.lr="]
     assert complete(cli, monkeypatch, "receptive evaluate spl") == ["split="]
     assert complete(cli, monkeypatch, "receptive evaluate ") == [
-        *("run=", "split=", "checkpoint=", "images=", "paths.data_dir="),
+        *("run=", "split=", "checkpoint=", "device=", "images=", "paths.data_dir="),
     ]
 
 

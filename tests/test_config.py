@@ -1,6 +1,7 @@
 """Freezing, fingerprints, names; and what conf/ promises."""
 
 import inspect
+import json
 import re
 import string
 from pathlib import Path
@@ -51,6 +52,21 @@ def test_every_argument_of_our_classes_stands_in_its_yaml_file(place: str, node:
     assert set(node) - {"_target_", "defaults"} == set(inspect.signature(target).parameters) - given
 
 
+def test_a_default_is_the_value_of_a_yaml_file() -> None:
+    """Of one at least, where several files choose among a class's variants: code and command line begin alike."""
+    values: dict[tuple[str, str], list[Any]] = {}
+    defaults: dict[tuple[str, str], Any] = {}
+    for _, node in targets():
+        name = node["_target_"]
+        for key, parameter in inspect.signature(locate(name, name, TARGET_PREFIXES)).parameters.items():
+            if key in node and parameter.default is not parameter.empty:
+                defaults[name, key] = parameter.default
+                values.setdefault((name, key), []).append(node[key])
+    plain = {place: json.loads(json.dumps(default)) for place, default in defaults.items()}  # tuples are lists there
+    none = {place: ({} if place[1] == "arguments" and value is None else value) for place, value in plain.items()}
+    assert {place: value for place, value in none.items() if value not in values[place]} == {}
+
+
 def test_the_fingerprint_is_of_what_is_computed() -> None:
     base = configs.fingerprint(composed())
     assert configs.fingerprint(composed("optimizer.lr=0.5")) != base
@@ -94,10 +110,13 @@ def test_freezing_makes_paths_absolute_and_keeps_their_interpolations(
     assert "hydra" not in frozen
 
 
-def test_a_root_of_ones_own_is_frozen_as_an_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("data", "key"), [("mnist", "data.source.root"), ("mnist_varres", "data.source.source.root")])
+def test_a_root_of_ones_own_is_frozen_as_an_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str, key: str
+) -> None:
     monkeypatch.chdir(tmp_path)
-    frozen = configs.freeze(composed("data=mnist", "data.source.root=my/files"))
-    assert frozen.data.source.root == str(tmp_path / "my" / "files")
+    frozen = configs.freeze(composed(f"data={data}", f"{key}=my/files"))
+    assert OmegaConf.select(frozen, key) == str(tmp_path / "my" / "files")
 
 
 def test_differences_are_named() -> None:

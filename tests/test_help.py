@@ -61,4 +61,4 @@ def test_an_example_is_a_command(cli: Cli, verb: str, example: str) -> None:
     plain = _PLAIN[words[0]]
     if isinstance(plain, VerbGroup):
         plain, words = plain.actions[words[1]][1], words[1:]
-    assert plain.parse(verb, "", words[1:])
+    assert plain.parse(verb, words[1:])

@@ -163,6 +163,32 @@ def test_a_run_of_a_gpu_asks_for_another_device_where_there_is_none(
 
 
 @pytest.mark.parametrize(
+    "verb",
+    [
+        ("evaluate",),
+        ("evaluate", "images=[0]"),
+        ("predict", "input=digit.png"),
+        ("activations", "split=test", "images=[0]", "maps=[]", "average_maps=false"),
+        ("activations", "input=digit.png", "maps=[]", "average_maps=false"),
+    ],
+    ids=" ".join,
+)
+def test_every_verb_uses_a_run_of_a_gpu_on_a_cpu(
+    verb: tuple[str, ...], cli: Cli, digit_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digit_run.config_path.write_text(
+        digit_run.config_path.read_text().replace("accelerator: auto", "accelerator: cuda")
+    )
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    Image.new("L", (8, 8), 7).save(tmp_path / "digit.png")
+    code, _, err = cli(*verb, f"run={digit_run.folder}")
+    assert (code, "was to run on cuda, which this machine lacks" in err) == (1, True)
+    code, _, err = cli(*verb, f"run={digit_run.folder}", "device=cpu")
+    assert (code, err) == (0, "")
+    assert cli(*verb, f"run={digit_run.folder}", "device=gpu")[2].startswith("receptive: device=gpu: must be")
+
+
+@pytest.mark.parametrize(
     ("image", "told"),
     [
         (np.zeros((8, 8), np.int64), "an image of int64: give uint8, or floats in"),

@@ -99,9 +99,23 @@ def test_the_sign_net_has_r4_6s_shapes(cli: Cli) -> None:
 
 
 def test_it_needs_no_file_of_the_data(cli: Cli, tmp_path: Path) -> None:
-    code, out, err = cli("summary", "data=cifar10", "model=net_b", f"paths.data_dir={tmp_path}", "depth=1")
+    net = ("data=cifar10", "model=net_b", "trainer=overfit", f"paths.data_dir={tmp_path}")
+    code, out, err = cli("summary", *net, "depth=1")
     assert (code, err) == (0, "")
     assert re.search(r"Total params: 295,770$", out, re.MULTILINE)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_study_shows_the_model_of_its_base_config(cli: Cli, tmp_path: Path) -> None:
+    code, out, err = cli("summary", "study=search_b", "depth=1")
+    assert (code, err) == (0, "")
+    assert re.search(r"Total params: 295,770$", out, re.MULTILINE)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("study", [(), ("study=search_b",)], ids=str)
+def test_it_is_no_sweep(cli: Cli, tmp_path: Path, study: tuple[str, ...]) -> None:
+    assert cli("summary", "-m", *study) == (1, "", "receptive: summary shows one model: leave out -m\n")
     assert not any(tmp_path.iterdir())
 
 

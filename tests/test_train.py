@@ -93,6 +93,32 @@ def test_evaluate_repeats_the_figures_from_the_folder_alone(cli: Cli, tmp_path: 
     assert f"{metrics['val/accuracy']:.6f}   result.json: {metrics['val/accuracy']:.6f}" in out
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("data.drop_last=true", "data.batch_size=2000"), "data.batch_size=2000: 1200 images fill no batch"),
+        (("data.validation=0.0001",), "data.validation=0.0001 of 1437 images holds none out: val/accuracy does not"),
+    ],
+)
+def test_a_run_without_a_batch_is_refused_before_it_trains(
+    cli: Cli, tmp_path: Path, options: tuple[str, ...], told: str
+) -> None:
+    code, out, err = cli("train", *SHORT, *options)
+    assert code == 1
+    assert told in err
+    assert "epoch 1" not in out
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+# Lightning's word on a run without validation, which its log keeps
+@pytest.mark.filterwarnings("ignore:Total length of `list` across ranks is zero:UserWarning")
+def test_figures_of_images_that_no_run_held_out_are_refused(cli: Cli) -> None:
+    code, _, err = cli("train", *SHORT, "data.validation=0", "trainer.monitor=train/loss")
+    assert (code, err) == (0, "")
+    code, _, err = cli("evaluate", "run=run", "split=val")
+    assert (code, err) == (1, "receptive: split=val: the run held no images out (data.validation); choose split=test\n")
+
+
 def test_test_false_leaves_the_test_set_alone(cli: Cli, tmp_path: Path) -> None:
     assert cli("train", *SHORT, "test=false")[0] == 0
     found = result(tmp_path / "run")

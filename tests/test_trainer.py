@@ -154,9 +154,23 @@ def test_auto_takes_what_the_machine_computes_fast(
 
 def test_what_is_said_is_taken(machine: Callable[..., None]) -> None:
     machine(amx=True, cuda=True)
-    options = TrainerOptions(max_epochs=1, accelerator="cpu", precision="16-mixed", threads=7)
-    assert (options.device(), options.actual_precision(), options.actual_threads()) == ("cpu", "16-mixed", 7)
+    options = TrainerOptions(max_epochs=1, accelerator="cpu", precision="32-true", threads=7)
+    assert (options.device(), options.actual_precision(), options.actual_threads()) == ("cpu", "32-true", 7)
+    assert TrainerOptions(max_epochs=1, precision="16-mixed").actual_precision() == "16-mixed"
     assert TrainerOptions(max_epochs=1, accelerator="cpu").actual_precision() == "bf16-mixed"
+
+
+def test_a_cpu_computes_in_float32_what_a_gpu_computed_in_float16(machine: Callable[..., None]) -> None:
+    machine(amx=True)
+    assert TrainerOptions(max_epochs=1, precision="16-mixed").actual_precision() == "32-true"
+
+
+@pytest.mark.parametrize("there", [(), ("cuda",), ("mps",), ("cuda", "mps")], ids=str)
+def test_a_machine_has_its_devices(machine: Callable[..., None], there: tuple[str, ...]) -> None:
+    machine(**dict.fromkeys(there, True))
+    assert TrainerOptions(max_epochs=1).has_device()
+    for kind in ("cpu", "cuda", "mps"):
+        assert TrainerOptions(max_epochs=1, accelerator=kind).has_device() == (kind in ("cpu", *there))
 
 
 @pytest.mark.parametrize(

@@ -46,12 +46,11 @@ class PlainVerb:
     declare: Callable[[Parser], object]
     suggest: Callable[[], Iterable[str]] = tuple
 
-    def parser(self, verb: str, about: str = "") -> Parser:
+    def parser(self, verb: str) -> Parser:
         """The parser of `receptive VERB`."""
-        known = help_texts.ABOUT.get(verb)
         parser = Parser(
             prog=f"receptive {verb}",
-            description=help_texts.wrapped(known.text if known else about),
+            description=help_texts.wrapped(help_texts.ABOUT[verb].text),
             epilog=help_texts.plain_epilog(verb),
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
@@ -59,17 +58,17 @@ class PlainVerb:
         self.declare(parser)
         return parser
 
-    def parse(self, verb: str, about: str, words: Sequence[str]) -> dict[str, Any]:
+    def parse(self, verb: str, words: Sequence[str]) -> dict[str, Any]:
         """The arguments by name; `--help` prints and leaves.
 
         Raises:
             UsageError: a word is wrong, missing or too many.
         """
-        return vars(self.parser(verb, about).parse_intermixed_args(words))
+        return vars(self.parser(verb).parse_intermixed_args(words))
 
-    def call(self, verb: str, about: str, words: Sequence[str]) -> int:
+    def call(self, verb: str, words: Sequence[str]) -> int:
         """Parse and run; gives the exit code."""
-        return self.run(**self.parse(verb, about, words))
+        return self.run(**self.parse(verb, words))
 
     def completions(self, verb: str, words: Sequence[str]) -> list[str]:
         """What the last of `words` may become: an option after a dash, else what its place or the option before has."""
@@ -100,7 +99,7 @@ class VerbGroup:
 
     actions: Mapping[str, tuple[str, PlainVerb]]
 
-    def call(self, verb: str, about: str, words: Sequence[str]) -> int:
+    def call(self, verb: str, words: Sequence[str]) -> int:
         """Run the action that the first word names; `--help` before it lists them all.
 
         Raises:
@@ -110,14 +109,13 @@ class VerbGroup:
         action, *rest = words or ("",)
         if action in ("-h", "--help"):
             actions = {name: text for name, (text, _) in self.actions.items()}
-            print(f"{usage}\n\n{help_texts.group_help(verb, about, actions)}")
+            print(f"{usage}\n\n{help_texts.group_help(verb, actions)}")
             return 0
         if action not in self.actions:
             fault = f"{action!r} is none of" if action else "say what to do:"
             near = did_you_mean(action, self.actions)
             raise UsageError(f"{fault} {', '.join(self.actions)}{near}\n{usage}")
-        text, plain = self.actions[action]
-        return plain.call(f"{verb} {action}", text, rest)
+        return self.actions[action][1].call(f"{verb} {action}", rest)
 
     def completions(self, verb: str, words: Sequence[str]) -> list[str]:
         """What the last of `words` may become: an action, then what that completes."""

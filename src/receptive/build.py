@@ -19,6 +19,7 @@ from receptive.data.module import ImageData
 from receptive.data.source import Facts
 from receptive.errors import InputError
 from receptive.runs import Run
+from receptive.signatures import option_faults
 from receptive.tasks.base import Task
 from receptive.trainer import TrainerOptions
 
@@ -66,7 +67,10 @@ def build_trainer_options(config: DictConfig) -> TrainerOptions:
 
 
 def build_data(config: DictConfig, options: TrainerOptions | None = None) -> ImageData:
-    """The datamodule of `conf/data` with the augmentations of `conf/augment`, for the config's trainer options."""
+    """The datamodule of `conf/data` with the augmentations of `conf/augment`, for the config's trainer options.
+
+    Reads no data, so that `overfit_batches` is not yet heeded.
+    """
     augmentations = [instantiate(node, _convert_="all") for node in (config.augment or {}).values()]
     trainer = options or build_trainer_options(config)
     data = factory(config.data)(
@@ -75,8 +79,6 @@ def build_data(config: DictConfig, options: TrainerOptions | None = None) -> Ima
         channels_last=trainer.channels_last,
         device=trainer.device(),
     )
-    if trainer.overfit_batches is not None:
-        data.overfit(trainer.overfit_batches)
     return cast(ImageData, data)
 
 
@@ -90,6 +92,8 @@ def build(config: DictConfig) -> Experiment:
     data = build_data(config, trainer)
     data.prepare_data()
     data.setup("fit")
+    if trainer.overfit_batches is not None:
+        data.overfit(trainer.overfit_batches)
     return Experiment(data, build_task(config, data.facts, trainer, data.class_counts), trainer)
 
 
@@ -159,20 +163,49 @@ def load_weights(task: Task, run: Run, checkpoint: str = "best") -> int:
     return int(state["epoch"]) + 1
 
 
-def trained(run: Run, checkpoint: str = "best", data_dir: str | None = None) -> Experiment:
+def config_here(
+    run: Run, data_dir: str | None = None, device: str | None = None, precision: str | None = None
+) -> DictConfig:
+    """The config of a run that is used on this machine.
+
+    Args:
+        run: its folder.
+        data_dir: where the data lie now; None: where they lay when the run was trained.
+        device: cpu, cuda, mps or auto; None: what the run was told.
+        precision: as `trainer.precision`; None: what the run was told.
+
+    Raises:
+        InputError: device or precision is none, or this machine lacks the device.
+    """
+    given = {"accelerator": device, "precision": precision}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if found := option_faults(TrainerOptions, chosen):
+        raise InputError("\n".join(found).replace("accelerator", "device"))
+    config = run.config()
+    if data_dir is not None:
+        config.paths.data_dir = str(Path(data_dir).expanduser().absolute())
+    for name, value in chosen.items():
+        config.trainer[name] = value
+    if not (options := build_trainer_options(config)).has_device():
+        raise InputError(
+            f"{run.folder} was to run on {options.device()}, which this machine lacks: give another device, such as cpu"
+        )
+    return config
+
+
+def trained(run: Run, checkpoint: str = "best", data_dir: str | None = None, device: str | None = None) -> Experiment:
     """The objects of a trained run with its weights. Reads the training data.
 
     Args:
         run: a folder with config.yaml and checkpoints.
         checkpoint: "best" or "last".
-        data_dir: where the data lie now; None: where they lay when the run was trained.
+        data_dir: as in `config_here`.
+        device: as in `config_here`.
 
     Raises:
-        InputError: data or checkpoint cannot be read.
+        InputError: data or checkpoint cannot be read, or this machine lacks the device.
     """
-    config = run.config()
-    if data_dir is not None:
-        config.paths.data_dir = str(Path(data_dir).expanduser().absolute())
+    config = config_here(run, data_dir, device)
     pl.seed_everything(config.seed, verbose=False)
     experiment = build(config)
     experiment.trainer.apply_to_process()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _NEEDED = ("seed", "test", "init", "rerun", "target_prefixes", "paths", "augment")  # a config cannot be checked without
-_OPTIONS = (*_NEEDED, "hydra", "depth", "resume", "dry_run", "submit", "tags")
+_OPTIONS = (*_NEEDED, "hydra", "resume", "dry_run", "submit", "tags")
 _GROUPS = ("data", "augment", "task", "model", "optimizer", "scheduler", "trainer", "record", "logger")
 _OPTIONAL = ("augment", "record", "logger")
 _LOGGERS = ("wandb", "tensorboard")
@@ -41,10 +41,11 @@ class Checker:
     Args:
         files: look for the data's files too, and download what is missing.
         download: false: files that can be downloaded are not looked for.
+        here: the runs are this machine's; false: of devices nothing is known.
     """
 
-    def __init__(self, files: bool = True, download: bool = True) -> None:
-        self._look = files, download
+    def __init__(self, files: bool = True, download: bool = True, here: bool = True) -> None:
+        self._look, self._here = (files, download), here
         self._known: dict[tuple[Any, ...], list[str]] = {}
         self._facts = functools.cache(_facts)
         self._weights = functools.lru_cache(maxsize=16)(_weights)
@@ -76,8 +77,9 @@ class Checker:
         found = found or self._once(_record_faults, facts, model, text["record"])
         found = found or self._once(_optimizer_faults, facts, model, text["optimizer"], self._weights)
         found = found or self._once(_schedule_faults, text["scheduler"], text["optimizer"], trainer)
-        found += self._once(_trainer_faults, data, task, trainer) + self._once(_logger_faults, text["logger"])
-        return found + self._once(_task_faults, facts, task)
+        found += self._once(_augmentation_faults, facts, text["augment"])
+        found += self._once(_trainer_faults, data, task, trainer, self._here)
+        return found + self._once(_logger_faults, text["logger"]) + self._once(_task_faults, facts, task)
 
     def _once(self, check: Callable[..., list[str]], *parts: Any) -> list[str]:
         key = (check, *parts)
@@ -179,6 +181,23 @@ def _chosen_faults(group: str, chosen: str) -> list[str]:
     return found
 
 
+def _augmentation_faults(facts: Any, chosen: str) -> list[str]:
+    """What an augmentation raises for one black image of the smallest size."""
+    import torch
+
+    height, width = min(facts.sizes, key=min)
+    found = []
+    for name, node in (json.loads(chosen) or {}).items():
+        augmentation = _built(json.dumps(node))
+        image = torch.zeros(1, facts.in_channels, height, width)
+        mask = torch.zeros(1, height, width, dtype=torch.int64) if facts.target == "mask" else None
+        try:
+            augmentation(image, torch.zeros(1, augmentation.draws), mask)
+        except Exception as error:  # whatever one's own raises
+            found.append(f"{guilty(f'augment.{name}', node, error)}  (with images of {height}x{width})")
+    return found
+
+
 def _logger_faults(logger: str) -> list[str]:
     if found := _chosen_faults("logger", logger):
         return found
@@ -220,7 +239,7 @@ def _optimizer_faults(
     return []
 
 
-def _trainer_faults(data: str, task: str, trainer: str) -> list[str]:
+def _trainer_faults(data: str, task: str, trainer: str, here: bool) -> list[str]:
     try:
         options = _built(trainer)
     except ValueError as error:
@@ -235,11 +254,11 @@ def _trainer_faults(data: str, task: str, trainer: str) -> list[str]:
         return [
             f"data.validation=0: then {monitor} does not exist; hold images out or choose trainer.monitor=train/loss"
         ]
-    if options.accelerator == "cuda" and options.device() == "cuda":
-        import torch
-
-        if not torch.cuda.is_available():
-            return ["trainer.accelerator=cuda: this machine has no CUDA device; choose auto or cpu"]
+    if here and not options.has_device():
+        kind = options.accelerator
+        return [f"trainer.accelerator={kind}: this machine has no {kind.upper()} device; choose auto or cpu"]
+    if options.precision == "16-mixed" and (options.accelerator == "cpu" or (here and options.device() == "cpu")):
+        return ["trainer.precision=16-mixed: float16 is for GPUs; choose bf16-mixed"]
     return []
 
 

@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any
@@ -156,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run_plain(verb, rest)
     if {"-h", "--help"} & set(rest):
         options = keys(configs.conf_dir() / f"{verb}.yaml")
-        print(composed_help(verb, VERBS[verb], options))
+        print(composed_help(verb, options))
         if verb not in _OF_GROUPS:
             return 0
         print()  # then Hydra's lists
@@ -220,7 +221,7 @@ def _complete(argv: list[str]) -> int:
 def _run_plain(verb: str, words: Sequence[str]) -> int:
     """Call a verb with plain arguments and turn the user's faults into a message and an exit code."""
     try:
-        return _PLAIN[verb].call(verb, VERBS[verb], words)
+        return _PLAIN[verb].call(verb, words)
     except (InputError, OSError) as error:
         print(f"receptive: {_explain(error, verb)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
@@ -240,6 +241,8 @@ def _run_hydra(verb: str, argv: list[str]) -> int:
     from omegaconf.errors import OmegaConfBaseException
 
     configs.register_resolvers()
+    # of `summary -m`, which our sweeper refuses in words of its own
+    warnings.filterwarnings("ignore", r"\s*Running Hydra app with --multirun")
     raised: list[Exception] = []
     task = _keeping_errors(_TASKS[verb], raised)
     program = hydra.main(version_base="1.3", config_path=str(configs.conf_dir()), config_name=verb)(task)

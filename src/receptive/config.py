@@ -67,9 +67,11 @@ def freeze_in_place(config: DictConfig) -> DictConfig:
     if config.get("init") is not None:
         config.init = str(Path(config.init).expanduser().absolute())
     source = OmegaConf.select(config, "data.source")
-    own_root = isinstance(source, DictConfig) and "root" in source and not OmegaConf.is_interpolation(source, "root")
-    if own_root and isinstance(source.root, str):
-        source.root = str(Path(source.root).expanduser().absolute())
+    while isinstance(source, DictConfig):  # and the source that it is made of
+        own_root = "root" in source and not OmegaConf.is_interpolation(source, "root")
+        if own_root and isinstance(source.root, str):
+            source.root = str(Path(source.root).expanduser().absolute())
+        source = OmegaConf.select(source, "source")
     return config
 
 

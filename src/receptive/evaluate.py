@@ -22,7 +22,12 @@ SINGLE = "{split}_image_{place}.png"  # the figure of a single image
 
 
 def evaluate(
-    run: Run, *, split: Split = "test", checkpoint: str = "best", data_dir: str | None = None
+    run: Run,
+    *,
+    split: Split = "test",
+    checkpoint: str = "best",
+    data_dir: str | None = None,
+    device: str | None = None,
 ) -> dict[str, float]:
     """Metrics of a run's checkpoint.
 
@@ -31,11 +36,12 @@ def evaluate(
         split: "test" or "val".
         checkpoint: "best" or "last".
         data_dir: where the data lie now; None: where they lay when the run was trained.
+        device: cpu, cuda, mps or auto; None: what the run was told.
 
     Raises:
         InputError: data or checkpoint cannot be read.
     """
-    experiment = trained(run, checkpoint, data_dir)
+    experiment = trained(run, checkpoint, data_dir, device)
     with captured(None), TemporaryDirectory() as scratch:  # nothing is written into the run
         trainer = build_trainer(experiment.trainer, checkpoints=Path(scratch), monitor=experiment.monitor, callbacks=[])
         return test_metrics(trainer, experiment, split)
@@ -48,6 +54,7 @@ def evaluate_images(
     split: Split = "test",
     checkpoint: str = "best",
     data_dir: str | None = None,
+    device: str | None = None,
 ) -> list[dict[str, str | float]]:
     """Single images: of a classifier true class, predicted class and its probability; of a segmentation the scores, and
     a figure of each in the run's figures/.
@@ -58,6 +65,7 @@ def evaluate_images(
         split: as in `evaluate`.
         checkpoint: as in `evaluate`.
         data_dir: as in `evaluate`.
+        device: as in `evaluate`.
 
     Returns:
         a row an image.
@@ -65,7 +73,7 @@ def evaluate_images(
     Raises:
         InputError: there is no such image, data or checkpoint cannot be read, or a figure not be written.
     """
-    experiment = trained(run, checkpoint, data_dir)
+    experiment = trained(run, checkpoint, data_dir, device)
     names = experiment.data.facts.class_names
     if experiment.data.facts.target == "label":
         found = experiment.data.examples(split, positions)

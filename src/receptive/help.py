@@ -189,25 +189,23 @@ ABOUT = {
 
 def plain_epilog(verb: str) -> str:
     """What stands below the arguments of a plain verb."""
-    return "\n\n".join(_closing(about)) if (about := ABOUT.get(verb)) else ""
+    return "\n\n".join(_closing(ABOUT[verb]))
 
 
-def group_help(verb: str, summary: str, actions: Mapping[str, str]) -> str:
+def group_help(verb: str, actions: Mapping[str, str]) -> str:
     """The help of a verb of several actions: name -> what it does, in a line."""
-    known = ABOUT.get(verb)
     listed = _listed("actions", {**actions, "ACTION --help": "all options of an action"})
-    return "\n\n".join([wrapped(known.text if known else summary), listed, *(_closing(known) if known else [])])
+    return "\n\n".join([wrapped(ABOUT[verb].text), listed, *_closing(ABOUT[verb])])
 
 
-def composed_help(verb: str, summary: str, options: Sequence[Key]) -> str:
+def composed_help(verb: str, options: Sequence[Key]) -> str:
     """The help of a verb whose config Hydra composes.
 
     Args:
         verb: its name.
-        summary: what it does, in a line, where nothing longer is known.
         options: its own keys.
     """
-    about = ABOUT.get(verb, About(summary, {}, ("guide",), "[KEY=VALUE ...]"))
+    about = ABOUT[verb]
     told = {f"{key.name}={key.shown}": key.comment for key in options}
     parts = [f"usage: receptive {verb} {about.usage}", wrapped(about.text), *_closing(about)[:-1]]
     parts.append(_listed("options, with their defaults (???: has to be given)", told, widest=24))

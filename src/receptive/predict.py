@@ -47,6 +47,7 @@ def predict(
     checkpoint: str,
     batch_size: int | None,
     overlays: bool,
+    device: str | None,
 ) -> Predictions:
     """Predict every image and write predictions.csv, of a segmentation also masks/ and overlays/.
 
@@ -60,12 +61,13 @@ def predict(
         checkpoint: "best" or "last".
         batch_size: images at once; None: the run's data.eval_batch_size.
         overlays: of a segmentation, also images with the masks on them.
+        device: cpu, cuda, mps or auto; None: what the run was told.
 
     Raises:
         InputError: run or input cannot be used, or the output not be written.
     """
     files = image_files(source, output)
-    model = load_run(run, checkpoint=checkpoint, batch_size=batch_size)
+    model = load_run(run, checkpoint=checkpoint, device=device, batch_size=batch_size)
     model.experiment.trainer.apply_to_process()
     size = model.batch_size
     predictions: list[Prediction] = []

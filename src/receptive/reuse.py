@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 from torch import Tensor, nn
 
-from receptive.build import Experiment, load_weights, rebuild
+from receptive.build import Experiment, config_here, load_weights, rebuild
 from receptive.data.images import Mode, read_image
 from receptive.data.sizes import Stack
 from receptive.data.source import Facts
@@ -26,8 +26,6 @@ from receptive.errors import InputError
 from receptive.inference import Predictor
 from receptive.metrics import metric_text
 from receptive.runs import Run, shown
-from receptive.signatures import option_faults
-from receptive.trainer import TrainerOptions
 
 Picture = str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor
 Named = tuple[str, Image.Image]
@@ -195,26 +193,15 @@ def load_run(
         batch_size: as there.
         data_dir: where the data lie now; None: where they lay when the run was trained.
     """
-    given = {"accelerator": device, "precision": precision}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    if found := option_faults(TrainerOptions, chosen):
-        raise InputError("\n".join(found).replace("accelerator", "device"))
     if batch_size is not None and (type(batch_size) is not int or batch_size < 1):
         raise InputError(f"batch_size={batch_size}: give a whole number from 1 on, or None")
-    config = run.config()
-    if data_dir is not None:
-        config.paths.data_dir = str(Path(data_dir).expanduser().absolute())
     try:
-        for name, value in chosen.items():
-            config.trainer[name] = value
+        config = config_here(run, data_dir, device, precision)
         with torch.random.fork_rng(devices=[]):  # the fresh weights, which the checkpoint's replace, draw from it
             experiment = rebuild(config, run.result())
     except (HydraException, OmegaConfBaseException) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{run.config_path}: the run's objects cannot be made of it ({reason})") from None
-    wanted = experiment.trainer.device()
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"{run.folder} was to run on cuda, which this machine lacks: give another device, such as cpu")
     epoch = load_weights(experiment.task, run, checkpoint)
     return TrainedModel(run, experiment, checkpoint, epoch, batch_size or experiment.data.eval_batch_size)
 

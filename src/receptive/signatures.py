@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import re
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
@@ -174,6 +175,11 @@ def guilty(group: str, node: Mapping[str, Any], error: Exception) -> str:
     """An error of another library with the key whose value it quotes."""
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
     keys = [
-        f"{group}.{key}={shown_value(value)}" for key, value in node.items() if key[0] != "_" and str(value) in text
+        f"{group}.{key}={shown_value(value)}" for key, value in node.items() if key[0] != "_" and _quotes(text, value)
     ]
     return f"{', '.join(keys) or group}: {text}"
+
+
+def _quotes(text: str, value: Any) -> bool:
+    """Whether a text holds a value as a word or number of its own: -0.01 holds neither 0.0 nor 0.01."""
+    return re.search(rf"(?<![\w.-]){re.escape(str(value))}(?!\w|\.\d)", text) is not None

@@ -202,11 +202,22 @@ def _own_seed(seed: int, rank: int) -> int:
 
 def _check_shares(experiment: Experiment, ranks: int) -> None:
     """Raise InputError where a process would have nothing to train on or to validate."""
-    sizes = experiment.data.counts()
+    data, monitor = experiment.data, experiment.monitor
+    sizes = data.counts()
+    if monitor.startswith("val/") and not sizes["val"]:
+        raise InputError(
+            f"data.validation={data.validation} of {counted(sizes['train'], 'image')} holds none out: {monitor} does "
+            "not exist then; hold more out or choose trainer.monitor=train/loss"
+        )
     if sizes["train"] < ranks or 0 < sizes["val"] < ranks:
         raise InputError(
             f"trainer.devices: {sizes['train']} training and {sizes['val']} validation images do not give each of "
             f"{ranks} processes one of either; choose fewer devices, or another data.validation"
+        )
+    if not data.batches_per_epoch(ranks):
+        raise InputError(
+            f"data.batch_size={data.batch_size}: {counted(sizes['train'], 'image')} fill no batch, and data.drop_last="
+            "true leaves the rest out; choose smaller batches"
         )
 
 
@@ -237,7 +248,9 @@ def _origin(experiment: Experiment, ranks: int, prefixes: Iterable[str]) -> dict
 
 
 def test_metrics(trainer: pl.Trainer, experiment: Experiment, split: str = "test") -> dict[str, float]:
-    """The metrics of the task's present weights on a split ("test" or "val")."""
+    """The metrics of the task's present weights on a split; InputError for a "val" that holds nothing."""
+    if split == "val" and not experiment.data.counts()["val"]:
+        raise InputError("split=val: the run held no images out (data.validation); choose split=test")
     run = trainer.test if split == "test" else trainer.validate
     [metrics] = run(experiment.task, datamodule=experiment.data, verbose=False)
     return {key: float(value) for key, value in metrics.items()}

@@ -78,11 +78,20 @@ class TrainerOptions:
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
 
+    def has_device(self) -> bool:
+        """Whether this machine has the accelerator."""
+        device = self.device()
+        if device == "cuda":
+            return torch.cuda.is_available()
+        return device == "cpu" or torch.backends.mps.is_available()
+
     def actual_precision(self) -> str:
-        """The precision that `auto` stands for here."""
+        """The precision that `auto` stands for here; on a CPU 32-true for a GPU's 16-mixed."""
+        device = self.device()
+        if self.precision == "16-mixed" and device == "cpu":
+            return "32-true"
         if self.precision != "auto":
             return self.precision
-        device = self.device()
         fast = torch.cuda.is_bf16_supported() if device == "cuda" else device == "cpu" and has_fast_bf16_cpu()
         return "bf16-mixed" if fast else "32-true"
 

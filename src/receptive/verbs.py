@@ -64,7 +64,7 @@ def evaluate(config: DictConfig) -> None:
     warn_of_unfinished(run, "figures")
     if config.split not in ("test", "val"):
         raise InputError(f"split={config.split}: give test or val")
-    options = {"split": config.split, "checkpoint": config.checkpoint, "data_dir": config.paths.data_dir}
+    options = {key: config[key] for key in ("split", "checkpoint", "device")} | {"data_dir": config.paths.data_dir}
     if config.images is not None:
         rows = evaluate_images(run, _places(config.images), **options)
         _print_rows(rows, console)
@@ -135,6 +135,7 @@ def predict(config: DictConfig) -> None:
             checkpoint=config.checkpoint,
             batch_size=config.batch_size,
             overlays=config.overlays,
+            device=config.device,
         )
     if predictions.images:
         print_predictions(predictions, output, console, config.overlays)
@@ -199,9 +200,12 @@ def activations(config: DictConfig) -> None:
 
 def summary(config: DictConfig) -> None:
     """The job of `receptive summary`."""
+    from omegaconf import OmegaConf
+
     from receptive.summary import summary as table_of
 
-    print(table_of(config, depth=config.depth))
+    of_train = OmegaConf.masked_copy(config, [str(key) for key in config if key != "depth"])
+    print(table_of(of_train, depth=config.depth))
 
 
 def status(place: str, once: bool) -> int:

@@ -95,6 +95,7 @@ def fit(tmp_path: Path) -> Fit:
         batches: int = 3,
         monitor: str = "val/score",
         interruption: Interruption | None = None,
+        checkpoint: Path | None = None,
         **options: Any,
     ) -> pl.Trainer:
         trainer = build_trainer(
@@ -104,7 +105,7 @@ def fit(tmp_path: Path) -> Fit:
             callbacks=list(callbacks),
             interruption=interruption,
         )
-        trainer.fit(_ScriptedTask(losses, validation), _Batches(batches), _Batches(batches))
+        trainer.fit(_ScriptedTask(losses, validation), _Batches(batches), _Batches(batches), ckpt_path=checkpoint)
         return trainer
 
     return run

@@ -2,6 +2,7 @@
 
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,6 +107,15 @@ def test_a_bar_counts_all_batches_and_is_gone_in_the_end(
         assert seen in output
     assert screen(output) == []
     assert output.rindex("\x1b[?25h") > output.rindex("\x1b[?25l")  # the cursor is back
+
+
+def test_a_bar_goes_on_where_the_run_was(fit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_REFRESH", 0.0)
+    fit(epochs=1, batches=3)
+    target, stream = console(terminal=True)
+    fit(RunProgress(target), epochs=3, batches=3, checkpoint=tmp_path / "checkpoints" / "last.ckpt")
+    assert re.findall(r"epoch (\d)/3", stream.getvalue())[0] == "2"
+    assert set(re.findall(r"(?<!\d)(\d)/9", stream.getvalue())) == set("3456789")
 
 
 @pytest.mark.parametrize("error", [ValueError("wrong"), SystemExit(1)])

@@ -134,7 +134,7 @@ def test_affine_is_torchvisions(fill: float) -> None:
 
 def test_affine_refuses_a_scale_upside_down() -> None:
     with pytest.raises(ValueError, match=r"scale=\(1\.2, 0\.8\): give the smallest first"):
-        Affine(0.0, scale=(1.2, 0.8))
+        Affine(0.0, 0.0, scale=(1.2, 0.8))
 
 
 @pytest.mark.parametrize("p", [0.0, 0.5, 1.0])

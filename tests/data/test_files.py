@@ -72,7 +72,7 @@ def test_a_failed_download_leaves_nothing(tmp_path: Path, error: Exception) -> N
     assert list(tmp_path.iterdir()) == []
     message = str(caught.value)
     assert message.startswith(f"Things is missing or incomplete in {tmp_path} and was not downloaded (")
-    assert "set.zip, unpacked" in message and "data.source.root" in message
+    assert "set.zip, unpacked" in message and "paths.data_dir" in message
     for file in WANTED:
         assert f"\n  {tmp_path / file}" in message
 

@@ -203,7 +203,7 @@ class TestTransform:
 
     def test_is_channels_last_on_request(self, arrays: ArraySplit) -> None:
         rows = torch.arange(SIZE)
-        plain, _ = _transform()(arrays.images, arrays.targets, rows, 0)
+        plain, _ = _transform(channels_last=False)(arrays.images, arrays.targets, rows, 0)
         result, _ = _transform(channels_last=True)(arrays.images, arrays.targets, rows, 0)
         assert plain.is_contiguous() and result.is_contiguous(memory_format=torch.channels_last)
         assert torch.equal(plain, result)

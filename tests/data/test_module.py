@@ -99,6 +99,13 @@ class TestSplits:
         _, targets = _epoch(_data().train_dataloader())
         assert torch.equal(counts, torch.bincount(targets, minlength=10)) and counts.sum() == 1437 - 287
 
+    @pytest.mark.parametrize(("options", "batches"), [({}, 72), ({"drop_last": True}, 71), ({"batch_size": 2000}, 1)])
+    def test_an_epoch_has_the_batches_that_its_loader_gives(self, options: dict[str, Any], batches: int) -> None:
+        data = _data(**options)
+        assert data.batches_per_epoch() == len(list(data.train_dataloader())) == batches
+        assert _data(batch_size=2000, drop_last=True).batches_per_epoch() == 0
+        assert _data(batch_size=600, drop_last=True).batches_per_epoch(ranks=2) == 0
+
     def test_overfitting_keeps_the_first_batches_for_both(self) -> None:
         data = _data(augmentations=[Rotation(30.0)])
         first = data.train_dataloader().indices[:32]

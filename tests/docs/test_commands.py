@@ -36,7 +36,7 @@ def run(command: str, cli: Cli) -> tuple[int, str, str]:
     if verb in ARGUMENTS_ALONE:
         group = _PLAIN[verb]
         assert isinstance(group, VerbGroup)
-        assert group.actions[words[2]][1].parse(f"{verb} {words[2]}", "", words[3:])
+        assert group.actions[words[2]][1].parse(f"{verb} {words[2]}", words[3:])
         return 0, "", ""
     return cli(*words[1:], *(["--cfg", "job"] if verb in COMPOSED_ALONE else []))
 

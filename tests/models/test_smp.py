@@ -17,6 +17,7 @@ FILES = ("unet", "unetplusplus", "fpn", "deeplabv3plus")  # conf/model/smp_*.yam
 
 def make(architecture: str = "unet", **options: Any) -> SmpNet:
     defaults: dict[str, Any] = {"in_channels": 1, "num_classes": 2, "encoder_name": "tu-resnet10t"}
+    defaults |= {"upsampling": None, "activation": None}
     return SmpNet(architecture, **(defaults | options))
 
 

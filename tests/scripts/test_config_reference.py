@@ -111,6 +111,27 @@ def test_values_are_shown_as_they_are_typed(value: Any, text: str) -> None:
     assert shown(value) == text
 
 
+@pytest.mark.parametrize(
+    ("comment", "told", "news"),
+    [
+        ("(grey)", "RGB, or L for grey.", ""),
+        ("of width and height, both ways", "Largest shift as a fraction of width and height, both ways", ""),
+        ("of the 50,000", "Number of training images held out", "of the 50,000"),
+        ("null: the data set's own", "pixels in [0, 1]", "null: the data set's own"),
+        ("workers that share a GPU; each may hold half", "processes that share a GPU", "each may hold half"),
+        (
+            "library's class: +model.arguments.a=b",
+            "passed to the library's class",
+            "library's class: +model.arguments.a=b",
+        ),
+        ("key: values, e.g. optimizer.lr: 0.1,0.01", "key -> values", "e.g. optimizer.lr: 0.1,0.01"),
+        ("the rate", "", "the rate"),
+    ],
+)
+def test_a_comment_adds_what_the_docstring_does_not_say(script: ModuleType, comment: str, told: str, news: str) -> None:
+    assert script._news(comment, told) == news
+
+
 def test_the_script_knows_a_fault(script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A changed default changes the page."""
     (tmp_path / "optimizer").mkdir()

@@ -43,8 +43,11 @@ class FolderSweeper(Sweeper):
         self.options = options
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra hands over, and make the launcher."""
+        """Take what Hydra hands over, and make the launcher; raises InputError where a verb has no sweeps."""
         from hydra.core.plugins import Plugins
+
+        if config.hydra.job.name == "summary":  # its config is that of train, with this sweeper
+            raise InputError("summary shows one model: leave out -m")
 
         self.config, self._loader = config, cast("ConfigLoaderImpl", hydra_context.config_loader)
         self.launcher = Plugins.instance().instantiate_launcher(

@@ -15,7 +15,7 @@ from rich.console import Console
 from receptive.activations import batch_norm, correlation, maps, probes, survey
 from receptive.activations.context import Context
 from receptive.activations.images import FileImages, Images, SplitImages
-from receptive.build import Experiment, load_weights, rebuild, trained
+from receptive.build import Experiment, config_here, load_weights, rebuild, trained
 from receptive.data.images import image_files
 from receptive.data.module import Part
 from receptive.errors import InputError
@@ -57,6 +57,7 @@ class Options:
     histogram_images: PositiveInt
     batch_size: PositiveInt
     checkpoint: Literal["best", "last"]
+    device: Literal["auto", "cpu", "cuda", "mps"] | None
     data_dir: str | None
 
     @property
@@ -173,8 +174,8 @@ def _checksum(source: Path, output: Path) -> str:
 def _experiment(run: Run, options: Options) -> Experiment:
     """Network and data; for one's own images the data set is read only where probes or moving averages need it."""
     if options.input is None or options.probe or options.batch_norm:
-        return trained(run, options.checkpoint, options.data_dir)
-    experiment = rebuild(run.config(), run.result())
+        return trained(run, options.checkpoint, options.data_dir, options.device)
+    experiment = rebuild(config_here(run, options.data_dir, options.device), run.result())
     experiment.trainer.apply_to_process()
     load_weights(experiment.task, run, options.checkpoint)
     return experiment

@@ -72,7 +72,15 @@ class RunProgress(pl.Callback):
             auto_refresh=False,
         )
         total = int(trainer.num_training_batches) * int(trainer.max_epochs or 1)
-        self._task = self._bar.add_task("", total=total, epoch=1, epochs=trainer.max_epochs, metrics="")
+        self._done = trainer.global_step  # a batch each; more than 0 where a run goes on
+        self._task = self._bar.add_task(
+            "",
+            total=total,
+            completed=self._done,
+            epoch=trainer.current_epoch + 1,
+            epochs=trainer.max_epochs,
+            metrics="",
+        )
         self._bar.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:

@@ -95,7 +95,7 @@ class Affine(Augmentation):
     """
 
     degrees: Degrees
-    translate: Annotated[float, Ge(0), Le(1)] = 0.0
+    translate: Annotated[float, Ge(0), Le(1)]
     scale: tuple[Annotated[float, Gt(0)], Annotated[float, Gt(0)]] | None = None
     shear: Annotated[float, Ge(0), Lt(90)] = 0.0
     fill: Intensity = 0.0
@@ -229,8 +229,8 @@ class BrightnessContrast(Augmentation):
         contrast: the factor is uniform in [1 - contrast, 1 + contrast].
     """
 
-    brightness: Annotated[float, Ge(0), Le(1)] = 0.0
-    contrast: Annotated[float, Ge(0), Le(1)] = 0.0
+    brightness: Annotated[float, Ge(0), Le(1)]
+    contrast: Annotated[float, Ge(0), Le(1)]
 
     @property
     def draws(self) -> int:

@@ -59,7 +59,7 @@ def ensure_files(
         expected = "\n".join(f"  {root / file}" for file in files)
         raise InputError(
             f"{name} is missing or incomplete in {root} and was not downloaded ({reason}).\n"
-            f"Put its files there by hand ({archives}), or set data.source.root to their folder:\n{expected}"
+            f"Put its files there by hand ({archives}), or set paths.data_dir to the folder that has them:\n{expected}"
         ) from error
 
 
@@ -115,7 +115,9 @@ def read_checked(path: Path, md5: str) -> bytes:
         if found is packed:
             content = gzip.decompress(content)
     except FileNotFoundError as error:
-        raise InputError(f"{path} is missing: put it there or set data.source.root to its folder.") from error
+        raise InputError(
+            f"{path} is missing: put it there, or set paths.data_dir to where the data sets lie."
+        ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise _corrupt(found, str(error)) from error
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:

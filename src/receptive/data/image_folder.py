@@ -80,8 +80,8 @@ class ImageFolder(Source):
         names = [path.name for path in folder.glob("*") if path.is_dir() and not path.name.startswith(".")]
         if not names:
             raise InputError(
-                f"{folder} holds no folders of images: put them at {folder}/CLASS/*.png "
-                f"(any image format), or set data.source.root to the folder that has {split}/."
+                f"{folder} holds no folders of images: put them at {folder}/CLASS/*.png (any image format), or set "
+                f"data.source.root to the folder that has {split}/ (of a run: paths.data_dir)."
             )
         return sorted(names)
 

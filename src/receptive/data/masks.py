@@ -45,7 +45,9 @@ def _by_stem(folder: Path) -> dict[str, Path]:
         found[path.stem] = path
     if not found:
         reason = "holds no images" if folder.is_dir() else "does not exist"
-        raise InputError(f"{folder} {reason}: put image files there, or set data.source.root.")
+        raise InputError(
+            f"{folder} {reason}: put image files there, or set data.source.root (of a run: paths.data_dir)."
+        )
     return found
 
 

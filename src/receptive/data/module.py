@@ -83,7 +83,7 @@ class ImageData(pl.LightningDataModule):
         std: list[Annotated[float, Gt(0)]] | None = None,
         drop_last: bool = False,
         num_workers: NonNegativeInt = 0,
-        channels_last: bool = False,
+        channels_last: bool = True,
         device: str = "cpu",
     ) -> None:
         super().__init__()
@@ -144,6 +144,12 @@ class ImageData(pl.LightningDataModule):
         """Return the number of training, validation and (when it has been read) test images."""
         sizes = {"train": len(self._rows[0]), "val": len(self._rows[1])}
         return sizes | ({"test": len(self._loaded["test"])} if "test" in self._loaded else {})
+
+    def batches_per_epoch(self, ranks: int = 1) -> int:
+        """Return the number of training batches of an epoch, on each of so many ranks."""
+        split, rows = self._split("train"), self._rows[0]
+        kinds = _kinds(split, rows)
+        return len(EpochSampler(len(rows), self.batch_size, self.seed, True, self.drop_last, 0, ranks, kinds))
 
     def overfit(self, batches: int) -> None:
         """Keep the first training batches alone, without augmentation, for training and validation both."""
@@ -239,8 +245,8 @@ class ImageData(pl.LightningDataModule):
 
     def _sampler(self, split: Split, rows: Tensor, *, train: bool, batch_size: int) -> EpochSampler:
         rank, ranks = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-        kinds = split.kinds[rows] if isinstance(split, SizedSplit) else None
-        return EpochSampler(len(rows), batch_size, self.seed, train, train and self.drop_last, rank, ranks, kinds)
+        drop_last = train and self.drop_last
+        return EpochSampler(len(rows), batch_size, self.seed, train, drop_last, rank, ranks, _kinds(split, rows))
 
     def transform(self, size: int, augmentations: Sequence[Augmentation] = ()) -> BatchTransform:
         """Return what turns uint8 images of a split with `size` images into the model's input.
@@ -257,3 +263,8 @@ class ImageData(pl.LightningDataModule):
         if not self.normalize:
             return BatchTransform(size, augmentations, None, None, self.seed, self.channels_last)
         return BatchTransform(size, augmentations, mean, std, self.seed, self.channels_last)
+
+
+def _kinds(split: Split, rows: Tensor) -> Tensor | None:
+    """Return the rows' kinds, which share no batch; None where the images have one size."""
+    return split.kinds[rows] if isinstance(split, SizedSplit) else None

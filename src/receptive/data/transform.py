@@ -31,7 +31,7 @@ class BatchTransform:
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         seed: int = 0,
-        channels_last: bool = False,
+        channels_last: bool = True,
     ) -> None:
         self.size = size
         self.augmentations = tuple(augmentations)

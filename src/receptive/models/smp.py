@@ -51,8 +51,8 @@ class SmpNet(nn.Module):
         num_classes: PositiveInt,
         encoder_name: str = "resnet18",
         encoder_weights: str | None = None,
-        upsampling: str | None = None,
-        activation: Activation | None = None,
+        upsampling: str | None,
+        activation: Activation | None,
         arguments: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()

@@ -77,7 +77,10 @@ class JobComposer:
     def __init__(self, loader: Any, master: DictConfig, root: Path, *, download: bool = True) -> None:
         from receptive.check import Checker  # torch only now
 
-        self._checker, self._composer, self._root = Checker(download=download), Composer(loader, master), root
+        # those of Slurm and of others may start on other machines
+        here = master.hydra.launcher._target_.endswith(("plugins.LocalLauncher", "plugins.PackedLauncher"))
+        self._checker, self._composer = Checker(download=download, here=here), Composer(loader, master)
+        self._root = root
         self._assembly = Assembly(self._composer)
 
     def job(self, point: Point) -> tuple[Job | None, list[str]]:

@@ -13,7 +13,7 @@ from tests.conftest import Cli
 from tests.report.conftest import RunFolders
 from tests.tracking.backend import Backend
 
-CLAIM = {
+CLAIM: dict[str, Any] = {
     "id": "R1",
     "text": "The larger rate is better",
     "metric": "val/accuracy",
@@ -82,7 +82,8 @@ def markdown(content: Mapping[str, Any]) -> str:
 
 def test_a_study_of_two_numbers_with_seeds(folders: RunFolders, cli: Cli) -> None:
     folders.add_grid({"optimizer.lr": ["0.1", "0.01"], "data.batch_size": ["16", "32"]}, pictures=["history"])
-    folders.manifest("width", [CLAIM])
+    of_16 = {"data.batch_size": 16}
+    folders.manifest("width", [CLAIM | {"better": CLAIM["better"] | of_16, "than": CLAIM["than"] | of_16}])
     content = printed(cli, "--project", "nets", "--entity", "me")
     workspace, runs = content["workspace"], runs_of(content)
     assert (workspace["entity"], workspace["project"], workspace["displayName"]) == ("me", "nets", "width")

@@ -60,8 +60,8 @@ class ImageData(pl.LightningDataModule):
         validation: number of training images held out, or their fraction; 0: none, and no validation loop.
         split_seed: seed of the choice of these images.
         normalize: subtract the mean and divide by the deviation of each channel.
-        mean: pixels in [0, 1]; None: the source's.
-        std: pixels in [0, 1]; None: the source's.
+        mean: of each channel, over pixels in [0, 1]; None: the source's.
+        std: the deviations, likewise.
         drop_last: leave out a last training batch that is not full.
         num_workers: reading processes of a data set that is not in memory; 0: none.
         channels_last: lay the images out in torch.channels_last.

@@ -157,12 +157,14 @@ def table(own: list[Key], known: list[Node], prefix: str) -> list[str]:
 
 
 def _news(comment: str, told: str) -> str:
-    """Those parts of a comment that a docstring does not tell: null, an example, or words of which most are new."""
+    """Those parts of a comment that a docstring does not tell: null, an example, a page, or mostly new words."""
     if not told:
         return comment
     known = _stems(told)
     parts = [(part, _stems(part)) for part in re.split(r"; |, (?=e\.g\. )", comment)]
-    return "; ".join(part for part, new in parts if re.search("^null:|=", part) or 2 * len(new & known) < len(new))
+    return "; ".join(
+        part for part, new in parts if re.search(r"^null:|=|docs/|\[", part) or 2 * len(new & known) < len(new)
+    )
 
 
 def _stems(text: str) -> set[str]:

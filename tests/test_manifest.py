@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from receptive.manifest import Entry, Manifest, runs_in
+import pytest
+
+from receptive.manifest import Entry, Manifest, commands_of, runs_in
 from receptive.runs import Run
 
 
@@ -33,3 +35,16 @@ def test_a_list_of_jobs_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
     found = runs_in(tmp_path, refuse)
     assert found.runs == () and "sweep.json cannot be read (Permission denied)" in found.note
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "command"),
+    [
+        ("study", [("data.batch_size=4",)] * 2, "receptive train study=study logger=wandb data.batch_size=4"),
+        ("", [("lr=1",), ("lr=2",)], "receptive train -m logger=wandb lr=1,2"),
+    ],
+)
+def test_a_command_says_nothing_of_what_one_call_was_to_do(name: str, own: list[tuple[str, ...]], command: str) -> None:
+    asked = ("study=study", "rerun=all", "logger=wandb", "submit=detach") if name else ("rerun=all", "logger=wandb")
+    entries = {str(n): Entry((*asked, *lines), {}, str(n), f"job{n}") for n, lines in enumerate(own)}
+    assert commands_of(Manifest(entries, name)) == (command,)

@@ -1,7 +1,9 @@
 """The hash over the code that trains: ours, and a user's own."""
 
 import sys
+import zipfile
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -47,6 +49,20 @@ def test_the_code_of_a_prefix_counts(own: Path, prefix: str, counts: set[str]) -
             found.add(file.relative_to(own).as_posix())
     assert found == counts
     assert not {"alone", "lab"} & set(sys.modules)
+
+
+def test_what_is_no_source_is_passed_over(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = code_hash(["lab"])
+    (own / "lab" / ".#data.py").symlink_to("nobody@nowhere.1")  # the lock of an editor
+    (own / "lab" / "gone.py").symlink_to("nowhere")
+    (own / "lab" / "folder.py").mkdir()
+    with zipfile.ZipFile(own / "packed.zip", "w") as archive:
+        archive.writestr("packed/__init__.py", "")
+    monkeypatch.syspath_prepend(str(own / "packed.zip"))
+    source_code._hash.cache_clear()
+    assert code_hash(["lab"]) == before
+    monkeypatch.setitem(sys.modules, "made_up", ModuleType("made_up"))
+    assert code_hash(["packed"]) == code_hash([""]) == code_hash(["made_up"]) == code_hash()
 
 
 def test_without_prefixes_it_is_of_our_code_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,11 @@ def table(cli: Cli, cifar10_root: Path) -> Callable[..., str]:
     return summary
 
 
+@pytest.mark.parametrize("option", ["trainer.precision=16-mixed", "trainer.accelerator=mps"])
+def test_a_config_for_a_gpu_can_be_looked_at_without_one(table: Callable[..., str], option: str) -> None:
+    assert "Conv2d" in table("model=net_a", option)
+
+
 def test_net_a_has_22_layers_and_294810_parameters(table: Callable[..., str]) -> None:
     text = table("model=net_a")
     layers = re.findall(r"^│ +[├└]─(\w+): \S+ +(\[[\d, ]+\])", text, re.MULTILINE)

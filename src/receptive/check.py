@@ -182,17 +182,17 @@ def _chosen_faults(group: str, chosen: str) -> list[str]:
 
 
 def _augmentation_faults(facts: Any, chosen: str) -> list[str]:
-    """What an augmentation raises for one black image of the smallest size."""
+    """What an augmentation raises for one image of the smallest size, on the CPU."""
     import torch
 
     height, width = min(facts.sizes, key=min)
     found = []
     for name, node in (json.loads(chosen) or {}).items():
         augmentation = _built(json.dumps(node))
-        image = torch.zeros(1, facts.in_channels, height, width)
+        image = torch.linspace(0, 1, height * width).view(1, 1, height, width).repeat(1, facts.in_channels, 1, 1)
         mask = torch.zeros(1, height, width, dtype=torch.int64) if facts.target == "mask" else None
         try:
-            augmentation(image, torch.zeros(1, augmentation.draws), mask)
+            augmentation(image, torch.full((1, augmentation.draws), 0.5), mask)
         except Exception as error:  # whatever one's own raises
             found.append(f"{guilty(f'augment.{name}', node, error)}  (with images of {height}x{width})")
     return found

@@ -16,6 +16,7 @@ from receptive.files import read_json, write_atomically
 from receptive.runs import Run
 
 NAME = "sweep.json"
+_OF_A_CALL = ("rerun=", "dry_run=", "submit=")  # overrides that say what one command was to do, not what is computed
 _MOST_COMMANDS = 20  # runs whose commands are written out where no single one gives them all
 
 
@@ -130,13 +131,15 @@ def commands_of(manifest: Manifest) -> tuple[str, ...]:
     entries = list(manifest.entries.values())
     if not entries:
         return ()
-    common = [line for line in entries[0].overrides if all(line in entry.overrides for entry in entries)]
+    asked = [line for line in entries[0].overrides if not line.startswith(_OF_A_CALL)]
+    common = [line for line in asked if all(line in entry.overrides for entry in entries)]
     if manifest.name:
         given = [line for line in common if not line.startswith("study=")]
         return (shlex.join(["receptive", "train", f"study={manifest.name}", *given]),)
     if (lists := _lists(entries, common)) is not None:
         return (shlex.join(["receptive", "train", *(["-m"] if lists else []), *common, *lists]),)
-    lines = [shlex.join(["receptive", "train", *entry.overrides]) for entry in entries[:_MOST_COMMANDS]]
+    kept = [[line for line in entry.overrides if not line.startswith(_OF_A_CALL)] for entry in entries[:_MOST_COMMANDS]]
+    lines = [shlex.join(["receptive", "train", *overrides]) for overrides in kept]
     more = len(entries) - len(lines)
     return (*lines, *([f"# and {more} more"] if more else []))
 
@@ -145,7 +148,7 @@ def _lists(entries: Sequence[Entry], common: Sequence[str]) -> list[str] | None:
     """The lists whose product the runs are; None where they are none."""
     values: dict[str, dict[str, None]] = {}
     for entry in entries:
-        own = [line.partition("=") for line in entry.overrides if line not in common]
+        own = [line.partition("=") for line in entry.overrides if not (line in common or line.startswith(_OF_A_CALL))]
         if "variant" in entry.labels or entry.trial is not None or not all(sign for _, sign, _ in own):
             return None
         for key, _, value in own:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,23 +50,29 @@ def _hash(prefixes: tuple[str, ...]) -> str:
 
 
 def _add(digest: hashlib._Hash, place: Path, root: Path) -> None:
-    """A file, or all Python files of a folder, with their names."""
-    for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-        digest.update(file.relative_to(root).as_posix().encode())
-        digest.update(file.read_bytes())
+    """A file, or all Python files of a folder, with their names; what cannot be read cannot be imported either."""
+    files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
+    for file in (file for file in files if file.is_file() and not file.name.startswith(".")):
+        with suppress(OSError):
+            content = file.read_bytes()
+            digest.update(file.relative_to(root).as_posix().encode())
+            digest.update(content)
 
 
 def _places(prefix: str) -> list[Path]:
     """The file or folders of a module or package; of a class within a module the module's. Imports none of them."""
     first, *rest = prefix.split(".")
-    spec = find_spec(first)
+    try:
+        spec = find_spec(first)
+    except ValueError:  # no name, or that of a module that is in the making
+        return []
     for name in rest:
         inside = PathFinder.find_spec(name, spec.submodule_search_locations) if spec and _is_package(spec) else None
         spec = inside or spec
     if spec is None:
         return []
     if _is_package(spec):
-        return [Path(folder) for folder in spec.submodule_search_locations or ()]
+        return [place for folder in spec.submodule_search_locations or () if (place := Path(folder)).is_dir()]
     return [Path(spec.origin)] if spec.origin and Path(spec.origin).is_file() else []
 
 

@@ -28,7 +28,7 @@ def summary(config: DictConfig, *, depth: int = 3) -> str:
 
     if type(depth) is not int or depth < 1:
         raise InputError(f"depth={depth}: give a whole number from 1 on")
-    if found := Checker(files=False).faults(config):  # shapes need no pixel
+    if found := Checker(files=False, here=False).faults(config):  # shapes need neither pixels nor the device
         raise InputError("\n".join(found))
     facts = build_data(config).facts
     report = torchinfo_summary(

@@ -153,7 +153,7 @@ def _judge(
         "seed": config.seed,
         "seconds": round(resume.seconds, 2),
         "seconds_per_epoch": round(sum(row["seconds"] for row in rows) / len(rows), 3),
-        **_origin(experiment, ranks, config.target_prefixes),
+        **_origin(experiment, ranks, config.get("target_prefixes")),
         "details": details,
         **({"pruned": len(rows)} if pruned else {}),
     }
@@ -226,7 +226,7 @@ def _start_from(folder: str, experiment: Experiment, console: Console) -> None:
     console.print(f"init     {folder}" + (f"; fresh: {', '.join(fresh)}" if fresh else ""), highlight=False)
 
 
-def _origin(experiment: Experiment, ranks: int, prefixes: Iterable[str]) -> dict[str, Any]:
+def _origin(experiment: Experiment, ranks: int, prefixes: Iterable[str] | None) -> dict[str, Any]:
     """What the figures were computed with."""
     device = experiment.trainer.device()
     return {

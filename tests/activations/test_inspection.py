@@ -118,6 +118,10 @@ def test_everything_of_a_run_of_digits(cli: Cli, digit_run: Run, tmp_path: Path)
     [told] = [line.split() for line in lines if line.startswith("layers.2 ")]
     assert float(told[3]) == pytest.approx(relu["mean"], abs=1e-4)
 
+    before = files(folder)
+    again = ("activations", "run=run", "limit=30", "layers=['layers.[0-3]','layers.9']", *NO_MAPS)
+    assert cli(*again)[0] == 0
+    assert files(folder) == before  # of the same question: what it has answered stays
     for mine in (folder / "mine.csv", folder / "maps" / "0_image_0" / "mine.png"):
         mine.write_text("stays")
     assert cli("activations", "run=run", "limit=5", "layers=layers.0", *NO_MAPS)[0] == 0
@@ -126,6 +130,11 @@ def test_everything_of_a_run_of_digits(cli: Cli, digit_run: Run, tmp_path: Path)
         *("survey.json", "request.json", "mine.csv", "maps/0_image_0/mine.png"),
     }
     assert not (folder / "average_maps").exists() and not (folder / "maps" / "5_image_5").exists()
+
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "probe.csv").write_text("of somebody else")
+    assert cli("activations", "run=run", "limit=5", "layers=layers.0", *NO_MAPS, "output=own")[0] == 0
+    assert (tmp_path / "own" / "probe.csv").read_text() == "of somebody else"
 
 
 def test_moving_averages_against_all_training_images(cli: Cli, digit_run: Run, undrawn: None) -> None:
@@ -411,4 +420,4 @@ def test_a_run_that_is_broken_off_leaves_no_answer(
 
     monkeypatch.setattr(inspection.correlation, "report", stop)
     assert cli("activations", "run=run", *NO_MAPS, "limit=6", "correlation=true")[0] == 130
-    assert not request.exists()
+    assert json.loads(request.read_text()) == {}

@@ -210,6 +210,23 @@ def test_the_mean_of_gradient_norms_is_over_the_steps(tmp_path: Path) -> None:
     assert (records._sums[0] / records._sums[1]).tolist() == pytest.approx([18 / 3])
 
 
+class _Gradients(pl.Callback):
+    """Sets all gradients before a step."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
+        for weight in pl_module.parameters():
+            weight.grad = torch.full_like(weight, self.value)
+
+
+def test_an_epoch_without_a_finite_gradient_has_no_norm(tmp_path: Path) -> None:
+    records = ActivationRecords(tmp_path / "a.csv", images=5)
+    train(tmp_path / "run", network(), _Gradients(float("inf")), records, _Gradients(0.0), epochs=1)
+    assert [row["gradient_norm"] for row in records.rows] == [None] * 10
+
+
 def test_the_scale_of_float16_does_not_count(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Linear(1, 1))
     net[0].weight.grad, net[0].bias.grad = torch.full((1, 1), 24.0), torch.full((1,), 32.0)

@@ -225,6 +225,16 @@ def test_runs_of_another_command_in_the_folder_are_no_seeds_of_a_variant() -> No
     assert (named.verdict, named.ours) == ("holds", "90.42 % ± 0.43 % (n=4)")
 
 
+def test_runs_of_another_command_that_have_not_ended_do_not_count() -> None:
+    epochs = "trainer.max_epochs"
+    done = collection_of({"plain": HIGH}, ()).records
+    left = [replace(one, state="interrupted", config=one.config | {epochs: 1}) for one in done]
+    asked = claim(of="plain", at_least=0.85, epochs=20)
+    whole = [replace(one, config=one.config | {epochs: 20}) for one in done]
+    [judged] = judge(Collection(Path("sweep"), "study", (*left, *whole), (asked,)))
+    assert (judged.verdict, judged.ours) == ("holds", "90.42 % ± 0.43 % (n=4)")
+
+
 def test_masks_agree_where_they_differ_in_few_pixels(tmp_path: Path) -> None:
     collection = collection_of(
         {"a": [0.9] * 3, "b": [0.9] * 3}, [claim(metric="masks", agree=["a", "b"], below=0.1)], tmp_path

@@ -191,3 +191,13 @@ def test_drivers_that_were_killed_are_forgotten(tmp_path: Path) -> None:
         assert drivers(tmp_path) == [("a-node", 13)]
     assert drivers(tmp_path) == []
     assert list(tmp_path.glob("driver-*")) == [another]
+
+
+def test_two_drivers_may_have_one_name(tmp_path: Path) -> None:
+    """As in two containers that share a folder and a host name, where each is process 1."""
+    me = (socket.gethostname(), os.getpid())
+    with driving(tmp_path):
+        with driving(tmp_path):
+            assert drivers(tmp_path) == [me, me]
+        assert drivers(tmp_path) == [me]
+    assert not list(tmp_path.glob("driver-*"))

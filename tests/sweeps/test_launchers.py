@@ -31,3 +31,22 @@ def test_what_a_worker_has_died_of_is_told(
     run.write_status(Status(state="waiting"))
     run_packed([run.folder], 1, [WorkerPlace(tuple(os.sched_getaffinity(0)))])
     assert (run.state(), run.status().error) == ("failed", f"the worker {error}")
+
+
+def test_what_models_print_is_kept_of_one_job_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would fill the disk in a long sweep; what is left is of the job in which the worker has died."""
+    worker = tmp_path / "worker.sh"
+    said = tmp_path / "said"
+    worker.write_text(
+        f"#!/bin/sh\nread folder; echo of the first >&2; echo done; read folder; cat /dev/fd/2 > {said}; "
+        "printf 'of the second' >&2; exit 3\n"
+    )
+    worker.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(worker))
+    runs = [Run(tmp_path / name) for name in ("a", "b")]
+    for run in runs:
+        run.folder.mkdir()
+        run.write_status(Status(state="waiting"))
+    run_packed([run.folder for run in runs], 2, [WorkerPlace(tuple(os.sched_getaffinity(0)))])
+    assert runs[1].status().error == "the worker ended with code 3 (of the second)"
+    assert said.read_text() == ""

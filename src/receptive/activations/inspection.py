@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -71,7 +72,8 @@ def inspect(run: Run, output: Path, options: Options, console: Console) -> list[
 
     Args:
         run: a folder with config.yaml and checkpoints.
-        output: folder, made where it does not exist; what an earlier call has written there goes, other files stay.
+        output: folder, made where it does not exist; what an earlier call of another question has written there goes,
+            other files stay.
         options: what is looked at.
         console: shows progress where it is a terminal, and a line about the statistics.
 
@@ -88,7 +90,9 @@ def inspect(run: Run, output: Path, options: Options, console: Console) -> list[
     request = _request(run, options, output)
     try:
         output.mkdir(parents=True, exist_ok=True)
-        _clear(output)
+        if not _answered(run, options, output, request):
+            _clear(output)
+        write_atomically(output / REQUEST, "{}\n")  # of tables that are now replaced one by one
         maps.report(context, options.places)
         rows = survey.report(context, histogram_images=options.histogram_images, average_maps=options.average_maps)
         if options.correlation:
@@ -105,6 +109,8 @@ def inspect(run: Run, output: Path, options: Options, console: Console) -> list[
 
 def _clear(output: Path) -> None:
     """Delete what an earlier call has written: of other layers or images it would pass for this one's."""
+    if not (output / REQUEST).is_file():  # nothing there is ours
+        return
     for path in [path for pattern in WRITTEN for path in output.glob(pattern)]:
         path.unlink()
     for folder in (*output.glob("maps/[0-9]*_*"), output / "maps", output / "average_maps"):
@@ -140,15 +146,21 @@ def default_output(run: Run, options: Options) -> Path:
 
 def surveyed(run: Run, options: Options, folder: Path) -> list[dict[str, str]] | None:
     """The rows of the layers.csv that `inspect` has written into a folder for the same question, if it has."""
-    checkpoint = run.checkpoints / f"{options.checkpoint}.ckpt"
     try:
-        if read_json(folder / REQUEST) != _request(run, options, folder):
-            return None
-        if checkpoint.stat().st_mtime > (folder / REQUEST).stat().st_mtime:
-            return None
-        return read_csv(folder / "layers.csv")
+        answered = _answered(run, options, folder, _request(run, options, folder))
+        return read_csv(folder / "layers.csv") if answered else None
     except (OSError, InputError):
         return None
+
+
+def _answered(run: Run, options: Options, folder: Path, request: Mapping[str, Any]) -> bool:
+    """Whether the tables in a folder are of this question, and of the weights as they are."""
+    checkpoint = run.checkpoints / f"{options.checkpoint}.ckpt"
+    try:
+        younger = checkpoint.stat().st_mtime <= (folder / REQUEST).stat().st_mtime
+        return younger and read_json(folder / REQUEST) == request
+    except (OSError, InputError):
+        return False
 
 
 def _request(run: Run, options: Options, output: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ class ActivationRecords(pl.Callback):
             for images in self._batches(trainer):
                 pl_module(images.to(pl_module.device))
         pl_module.train(training)
-        norms = (self._sums[0] / self._sums[1].clamp(min=1)).tolist()
+        norms = (self._sums[0] / self._sums[1]).tolist()  # NaN of an epoch whose steps have all been left out
         trained = {name for name, layer in self._layers.items() if [*layer.parameters(recurse=False)]}
         places = {name: place for place, name in enumerate(self._layers)}
         for name, found in statistics.summaries().items():
@@ -116,8 +117,8 @@ class ActivationRecords(pl.Callback):
             kind = kind_of(self._layers[first])
             row = {"epoch": epoch, "layer": name, "label": label_of(name, self._layers), "kind": kind}
             row |= {key: float(f"{value:.6g}") for key, value in (values | {"zeros": found.zeros.mean()}).items()}
-            norm = norms[places[first]] if epoch and name in trained else None
-            self.rows.append(row | {"gradient_norm": None if norm is None else float(f"{norm:.6g}")})
+            norm = norms[places[first]] if epoch and name in trained else math.nan
+            self.rows.append(row | {"gradient_norm": None if math.isnan(norm) else float(f"{norm:.6g}")})
         if trainer.is_global_zero:  # of several devices each would replace the others' table
             write_csv(self.path, COLUMNS, self.rows)
 

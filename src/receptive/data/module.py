@@ -4,7 +4,7 @@ import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar, cast
 
 import pytorch_lightning as pl
 import torch
@@ -16,11 +16,12 @@ from torch import Tensor
 from receptive.data.augment import Augmentation
 from receptive.data.loaders import ArrayLoader, EpochSampler, FileLoader, ImageLoader, SizedLoader
 from receptive.data.sizes import SizedSplit, Stack, stacked
-from receptive.data.source import Facts, FileSplit, Source, Split, SplitName, load_cached
+from receptive.data.source import ArraySplit, Facts, FileSplit, Source, Split, SplitName, load_cached
 from receptive.data.split import validation_split
 from receptive.data.transform import BatchTransform
 from receptive.errors import InputError
 
+InMemory = TypeVar("InMemory", ArraySplit, SizedSplit)
 Part = Literal["train", "val", "test"]  # train: the whole official training split, the held-out images among them
 
 Share = Annotated[int, Ge(0), Strict()] | Annotated[float, Gt(0), Lt(1)]
@@ -61,7 +62,7 @@ class ImageData(pl.LightningDataModule):
         split_seed: seed of the choice of these images.
         normalize: subtract the mean and divide by the deviation of each channel.
         mean: of each channel, over pixels in [0, 1]; None: the source's.
-        std: the deviations, likewise.
+        std: the deviations, likewise; None: the source's.
         drop_last: leave out a last training batch that is not full.
         num_workers: reading processes of a data set that is not in memory; 0: none.
         channels_last: lay the images out in torch.channels_last.
@@ -102,6 +103,7 @@ class ImageData(pl.LightningDataModule):
         self.channels_last = channels_last
         self.device = device
         self._loaded: dict[SplitName, Split] = {}
+        self._copies: dict[int, ArraySplit | SizedSplit] = {}
 
     @functools.cached_property
     def facts(self) -> Facts:
@@ -240,8 +242,16 @@ class ImageData(pl.LightningDataModule):
         if isinstance(split, FileSplit):
             return FileLoader(split, rows, sampler, transform, self.num_workers, self.device)
         if isinstance(split, SizedSplit):
-            return SizedLoader(split.on(self.device), rows, sampler, transform)
-        return ArrayLoader(split.on(self.device), rows, sampler, transform)
+            return SizedLoader(self._on_device(split), rows, sampler, transform)
+        return ArrayLoader(self._on_device(split), rows, sampler, transform)
+
+    def _on_device(self, split: InMemory) -> InMemory:
+        """Return a split with its arrays on the device, one copy for all loaders."""
+        if self.device == "cpu":
+            return split
+        if id(split) not in self._copies:  # `_loaded` keeps the split itself
+            self._copies[id(split)] = split.on(self.device)
+        return cast(InMemory, self._copies[id(split)])
 
     def _sampler(self, split: Split, rows: Tensor, *, train: bool, batch_size: int) -> EpochSampler:
         rank, ranks = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)

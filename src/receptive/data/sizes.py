@@ -65,17 +65,8 @@ class SizedSplit:
         return stacked(images), self.targets[rows]
 
     def on(self, device: str) -> Self:
-        """Return the split with images and labels on a device; all that ask share one copy."""
-        if device == "cpu":
-            return self
-        if device not in self._copies:
-            stacks = tuple(stack.to(device) for stack in self.stacks)
-            self._copies[device] = replace(self, stacks=stacks, targets=self.targets.to(device))
-        return self._copies[device]
-
-    @functools.cached_property
-    def _copies(self) -> dict[str, Self]:
-        return {}
+        """Return the split with images and labels on a device."""
+        return replace(self, stacks=tuple(stack.to(device) for stack in self.stacks), targets=self.targets.to(device))
 
     def checksum(self) -> str:
         """Return 16 hexadecimal digits of the SHA-256 of images, sizes and labels."""

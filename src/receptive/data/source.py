@@ -99,16 +99,8 @@ class ArraySplit:
         return self.images[list(rows)], self.targets[list(rows)]
 
     def on(self, device: str) -> Self:
-        """Return the split with images and targets on a device; all that ask share one copy."""
-        if device == "cpu":
-            return self
-        if device not in self._copies:
-            self._copies[device] = replace(self, images=self.images.to(device), targets=self.targets.to(device))
-        return self._copies[device]
-
-    @functools.cached_property
-    def _copies(self) -> dict[str, Self]:
-        return {}
+        """Return the split with images and targets on a device."""
+        return replace(self, images=self.images.to(device), targets=self.targets.to(device))
 
     def checksum(self) -> str:
         """Return 16 hexadecimal digits of the SHA-256 of images and targets."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -26,6 +26,11 @@ def select(collection: Collection, selection: Selection) -> list[Group]:
     """The groups whose labels are those of the selection, in their order; numbers are compared as numbers."""
     wanted = {"variant": selection} if isinstance(selection, str) else selection
     return [group for group in collection.groups if matches(group.labels, wanted)]
+
+
+def finished(groups: Sequence[Group]) -> list[Group]:
+    """Those groups that have a finished run; all where none has."""
+    return [group for group in groups if any(record.state == "done" for record in group.records)] or list(groups)
 
 
 def selection_name(selection: Selection) -> str:
@@ -121,8 +126,8 @@ def _noted(root: Path) -> dict[tuple[str, str], float]:
 
 
 def _runs_of(collection: Collection, selection: Selection) -> tuple[Record, ...]:
-    """The runs of the one group that a selection is; () of none; raises InputError for several."""
-    groups = select(collection, selection)
+    """The runs of the one group that a selection is; () of none; raises InputError for several with finished runs."""
+    groups = finished(select(collection, selection))
     if len(groups) > 1:
         names = "; ".join([*(group.name for group in groups[:_MOST_NAMED]), *["…"] * (len(groups) > _MOST_NAMED)])
         raise InputError(

@@ -13,7 +13,16 @@ from receptive.metrics import UNBOUNDED, bounds, metric_text
 from receptive.report.claims import Claim, parse_claims
 from receptive.report.collection import Collection, Group
 from receptive.report.curves import Measure
-from receptive.report.selections import Selection, disagreements, figures, figures_over, never, select, selection_name
+from receptive.report.selections import (
+    Selection,
+    disagreements,
+    figures,
+    figures_over,
+    finished,
+    never,
+    select,
+    selection_name,
+)
 from receptive.report.statistics import ALPHA, difference, holm, spread, spread_ratio
 
 Verdict = Literal["holds", "does not hold", "undecided"]
@@ -72,7 +81,8 @@ def _evidence(claim: Claim, collection: Collection) -> _Evidence:
 
 def _early(claim: Claim, collection: Collection, evidence: _Evidence) -> _Evidence:
     """Of runs that are shorter than what a claim speaks of: what they say so far, without a verdict."""
-    records = (record for one in claim.selections for group in select(collection, one) for record in group.records)
+    groups = [group for one in claim.selections for group in finished(select(collection, one))]
+    records = (record for group in groups for record in group.records)
     epochs = min((int(record.config.get(_EPOCHS) or 0) for record in records), default=0)
     if claim.epochs is None or epochs >= claim.epochs:
         return evidence

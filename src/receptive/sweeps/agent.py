@@ -114,7 +114,7 @@ def _checked(overrides: Sequence[str]) -> tuple[Space, list[Job]]:
         except (HydraException, OmegaConfBaseException) as error:
             raise InputError(configs.explain(error, lambda: configs.known_keys("train"))) from None
         points = [replace(probe, overrides=(*_own_logger(space), *probe.overrides)) for probe in space.probes()]
-        return space, JobComposer(loader, master, Path(), download=False).jobs(points)
+        return space, JobComposer(loader, master, Path(), download=False, here=False).jobs(points)
 
 
 def _refuse(space: Space, names: Iterable[str], method: str) -> None:

@@ -72,13 +72,16 @@ class JobComposer:
         master: the config that Hydra composed for the sweep.
         root: the sweep's folder.
         download: data that are missing; otherwise those that can be are not looked for.
+        here: whether the jobs run on this machine; None: as the launcher says.
     """
 
-    def __init__(self, loader: Any, master: DictConfig, root: Path, *, download: bool = True) -> None:
+    def __init__(
+        self, loader: Any, master: DictConfig, root: Path, *, download: bool = True, here: bool | None = None
+    ) -> None:
         from receptive.check import Checker  # torch only now
 
-        # those of Slurm and of others may start on other machines
-        here = master.hydra.launcher._target_.endswith(("plugins.LocalLauncher", "plugins.PackedLauncher"))
+        if here is None:  # jobs of Slurm and of others may start on other machines
+            here = master.hydra.launcher._target_.endswith(("plugins.LocalLauncher", "plugins.PackedLauncher"))
         self._checker, self._composer = Checker(download=download, here=here), Composer(loader, master)
         self._root = root
         self._assembly = Assembly(self._composer)

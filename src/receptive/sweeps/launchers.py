@@ -152,6 +152,8 @@ class _Worker:
     def give(self, folder: Path) -> None:
         """Hand over a job; a worker that is gone is noticed when its answer is read."""
         self.job = Run(folder)
+        self.complaints.seek(0)  # the worker writes at the same place
+        self.complaints.truncate()  # what models print in a whole sweep would fill the disk
         with contextlib.suppress(BrokenPipeError):
             print(folder, file=self.process.stdin, flush=True)
 

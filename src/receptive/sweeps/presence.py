@@ -9,24 +9,23 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from receptive.files import locked, try_lock, wait_for_lock
+from receptive.files import locked, try_lock
 
-_NAME = "driver-{}-{}.lock"  # its machine and process
+_NAME = "driver-{}-{}.lock"  # its machine and process; in containers several may have the same
 
 
 @contextmanager
 def driving(root: Path) -> Iterator[None]:
-    """Be a driver of the sweep in this folder, beside others; the kernel lets go when the process dies.
-
-    A process drives a sweep once at a time.
-    """
-    own = root / _NAME.format(socket.gethostname(), os.getpid())
+    """Be a driver of the sweep in this folder, beside others; the kernel lets go when the process dies."""
     with ExitStack() as stack:
         with locked(root / "sweep.lock"):  # else another driver takes the file for that of a dead one, before its lock
             for path in root.glob(_NAME.format("*", "*")):
                 if not _is_held(path):  # it was killed
                     path.unlink(missing_ok=True)
-            wait_for_lock(stack.enter_context(open(own, "a")).fileno())
+            number = f"{os.getpid()}"
+            while (own := root / _NAME.format(socket.gethostname(), number)).exists():
+                number += "+"
+            try_lock(stack.enter_context(open(own, "a")).fileno())
         stack.callback(own.unlink, missing_ok=True)
         yield
 
@@ -39,7 +38,7 @@ def is_driven(root: Path) -> bool:
 def drivers(root: Path) -> list[tuple[str, int]]:
     """Machine and process of the drivers that are alive, as far as can be told from here."""
     held = sorted(path for path in root.glob(_NAME.format("*", "*")) if _is_held(path))
-    names = (path.stem.removeprefix("driver-").rpartition("-") for path in held)
+    names = (path.stem.rstrip("+").removeprefix("driver-").rpartition("-") for path in held)
     return [(host, int(pid)) for host, _, pid in names if pid.isdecimal()]
 
 
@@ -47,5 +46,7 @@ def _is_held(path: Path) -> bool:
     try:
         with open(path) as file:
             return not try_lock(file.fileno(), fcntl.LOCK_SH)  # shared: two that look do not see one another
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:  # another user's
+        return True

@@ -52,13 +52,13 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def wait_for_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> None:
+def wait_for_lock(descriptor: int) -> None:
     """Get a lock on an open file, after whoever holds it now; where the file system refuses locks everybody gets it.
 
     So it is with some clusters' file systems, see `receptive.lease`.
     """
     try:
-        fcntl.flock(descriptor, kind)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
             raise

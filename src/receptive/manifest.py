@@ -128,18 +128,19 @@ def runs_in(root: Path, read: Callable[[Path], Manifest] = Manifest.read) -> Con
 
 def commands_of(manifest: Manifest) -> tuple[str, ...]:
     """What computes the runs of a sweep again: one command where they are a study or a grid, else one a run."""
-    entries = list(manifest.entries.values())
+    entries = [
+        dataclasses.replace(entry, overrides=tuple(line for line in entry.overrides if not line.startswith(_OF_A_CALL)))
+        for entry in manifest.entries.values()
+    ]
     if not entries:
         return ()
-    asked = [line for line in entries[0].overrides if not line.startswith(_OF_A_CALL)]
-    common = [line for line in asked if all(line in entry.overrides for entry in entries)]
+    common = [line for line in entries[0].overrides if all(line in entry.overrides for entry in entries)]
     if manifest.name:
         given = [line for line in common if not line.startswith("study=")]
         return (shlex.join(["receptive", "train", f"study={manifest.name}", *given]),)
     if (lists := _lists(entries, common)) is not None:
         return (shlex.join(["receptive", "train", *(["-m"] if lists else []), *common, *lists]),)
-    kept = [[line for line in entry.overrides if not line.startswith(_OF_A_CALL)] for entry in entries[:_MOST_COMMANDS]]
-    lines = [shlex.join(["receptive", "train", *overrides]) for overrides in kept]
+    lines = [shlex.join(["receptive", "train", *entry.overrides]) for entry in entries[:_MOST_COMMANDS]]
     more = len(entries) - len(lines)
     return (*lines, *([f"# and {more} more"] if more else []))
 
@@ -148,7 +149,7 @@ def _lists(entries: Sequence[Entry], common: Sequence[str]) -> list[str] | None:
     """The lists whose product the runs are; None where they are none."""
     values: dict[str, dict[str, None]] = {}
     for entry in entries:
-        own = [line.partition("=") for line in entry.overrides if not (line in common or line.startswith(_OF_A_CALL))]
+        own = [line.partition("=") for line in entry.overrides if line not in common]
         if "variant" in entry.labels or entry.trial is not None or not all(sign for _, sign, _ in own):
             return None
         for key, _, value in own:

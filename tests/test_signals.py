@@ -2,8 +2,11 @@
 
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +76,24 @@ def test_another_thread_changes_no_handler() -> None:
     thread.start()
     thread.join()
     assert found == [True]
+
+
+INTERRUPTED_IMPORT = """
+import signal
+try:
+    signal.raise_signal(signal.{name})
+except BaseException:
+    raise ImportError("as compiled modules do it") from None
+"""
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_an_import_is_not_torn(number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal counts once the module is there."""
+    module = f"torn_by_{number.name.lower()}"
+    (tmp_path / f"{module}.py").write_text(INTERRUPTED_IMPORT.format(name=number.name))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(Interrupted, match=f"stopped by {number.name}"), listening():
+        __import__(module)
+        time.sleep(10)
+    assert sys.modules.pop(module)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 # USR1 and USR2 are how cluster schedulers tell that a job will be stopped or moved
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+_IMPORTING = "<frozen importlib._bootstrap"  # the file of the frames that carry out an import
+_AGAIN = 0.05  # seconds after which a signal that came during an import comes again
 
 
 class Interrupted(BaseException):
@@ -55,13 +59,33 @@ def take_held() -> int | None:
 
 @contextmanager
 def listening(receive: Callable[[int], None] = interrupt) -> Iterator[None]:
-    """Give the STOPPING signals to `receive` while the block runs (in the main thread; elsewhere nothing changes)."""
+    """Give the STOPPING signals to `receive` while the block runs (in the main thread; elsewhere nothing changes).
+
+    One that comes while a module is imported comes again until it is not: compiled modules turn an exception that meets
+    them into an ImportError, or swallow it.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, lambda number, frame: receive(number)) for number in STOPPING}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if not _imports(frame):
+            receive(number)
+            return
+        again = threading.Timer(_AGAIN, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+
+    before = {number: signal.signal(number, handle) for number in STOPPING}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether what runs is part of an import."""
+    while frame is not None and not frame.f_code.co_filename.startswith(_IMPORTING):
+        frame = frame.f_back
+    return frame is not None

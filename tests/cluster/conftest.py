@@ -163,12 +163,16 @@ class Sweep:
         return self.root.with_suffix(f".{self.starts}.log").read_text()
 
     def end(self, seconds: float = 120) -> int:
-        """Wait for the command; gives its exit code."""
+        """Wait for the command; gives its exit code. pytest shows what is printed here where a test fails."""
         assert self.driver is not None
         try:
             return self.driver.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.said()}\n{self.cluster.run('squeue', '--array').stdout}") from None
+            raise AssertionError(self.cluster.run("squeue", "--array").stdout) from None
+        finally:
+            print(self.said(), *(run.status() for run in self.runs.values()), sep="\n")
+            for log in sorted(self.root.glob("slurm/*/*.log")):
+                print(f"== {log}", log.read_text(), sep="\n")
 
     @property
     def runs(self) -> dict[str, Run]:

@@ -47,7 +47,7 @@ for study in "${studies[@]}"; do
   [ -z "${SEEDS:-}" ] || options+=("seed=range($SEEDS)")
   if [ -n "${FULL:-}" ]; then
     if [ -z "${full[$study]:-}" ]; then
-      echo "$study: left out, it has the report's epochs already"
+      echo "$study: left out, no more epochs are known for it"
       continue
     fi
     name=${study}_full

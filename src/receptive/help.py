@@ -46,7 +46,7 @@ ABOUT = {
         {
             "train": "digits, a small net, seconds",
             "train experiment=mnist_baseline seed=3": "an experiment of the reports",
-            "train data=cifar10 model=net_b augment=[horizontal_flip,pad_crop]": "put together by yourself",
+            'train data=cifar10 model=net_b "augment=[horizontal_flip,pad_crop]"': "put together by yourself",
             "train -m optimizer.lr=0.01,0.001 seed=0,1": "a sweep of four runs",
             "train -m seed=0,1,2 hydra/launcher=packed": "on all cores or GPUs; slurm: on a cluster",
             "train study=mnist_augmentation dry_run=true": "what would run, and how long it may take",
@@ -62,7 +62,7 @@ ABOUT = {
         {
             f"evaluate run={_RUN}": "the test set",
             f"evaluate run={_RUN} split=val checkpoint=last": "the held-out images, with the last weights",
-            f"evaluate run={_RUN} images=[3,17]": "two test images; of a segmentation with a figure each",
+            f'evaluate run={_RUN} "images=[3,17]"': "two test images; of a segmentation with a figure each",
         },
         ("guide", "segmentation"),
         "run=FOLDER [KEY=VALUE ...]",
@@ -97,9 +97,9 @@ ABOUT = {
         "side.",
         {
             f"activations run={_RUN}": "all training images",
-            f"activations run={_RUN} split=test images=[3] maps=[3]": "one image",
-            f"activations run={_RUN} probe=true layers=[Conv2d]": "what a linear map reads from each convolution",
-            "activations compare=[RUN_A,RUN_B]": "two networks",
+            f'activations run={_RUN} split=test "images=[3]" "maps=[3]"': "one image",
+            f'activations run={_RUN} probe=true "layers=[Conv2d]"': "what a linear map reads from each convolution",
+            'activations "compare=[RUN_A,RUN_B]"': "two networks",
         },
         ("activations",),
         "run=FOLDER | compare=[FOLDER,...] [KEY=VALUE ...]",

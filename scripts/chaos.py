@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -148,8 +149,11 @@ def everything(run: Run) -> dict[str, Any]:
         for callback in state["callbacks"].values():
             for key in [key for key in callback if "path" in key or key in ("dirpath", "best_k_models")]:
                 del callback[key]
-    for path in (run.metrics_path, run.activations_path):
+    for path in (run.metrics_path, run.activations_path, run.test_images_path):
         found[path.name] = read_csv(path) if path.is_file() else None
+    if run.test_masks_path.is_file():
+        with np.load(run.test_masks_path) as masks:
+            found["masks"] = {name: torch.from_numpy(masks[name]) for name in masks.files}
     found["result"] = {key: run.result()[key] for key in ("metrics", "best_epoch", "epochs", "steps", "details")}
     return found
 

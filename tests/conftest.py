@@ -18,9 +18,11 @@ from hydra.core.global_hydra import GlobalHydra
 from hypothesis import settings
 from PIL import Image
 
+import receptive
 from receptive.cli import main
 from receptive.runs import Run
 
+ROOT = Path(__file__).resolve().parents[1]
 Cli = Callable[..., tuple[int, str, str]]
 
 GTSRB_CLASSES = 43
@@ -33,11 +35,17 @@ PHANTOMS = (
     *("trainer.max_epochs=2", "optimizer.lr=0.01", "data.batch_size=2"),
 )
 
+# What tests start is this checkout's, too, in an environment that several share; or the wheel's where that is tested.
+if (ROOT / "src") in Path(receptive.__file__).parents:
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT / "src"), os.environ.get("PYTHONPATH"))))
+# What servers tests have are on this machine.
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+
 # `--hypothesis-profile thorough` or HYPOTHESIS_PROFILE=thorough; tests/operators chooses between the two.
 settings.register_profile("quick", max_examples=50, deadline=None, derandomize=True)
 settings.register_profile("thorough", max_examples=1000, deadline=None)
-if profile := os.environ.get("HYPOTHESIS_PROFILE"):
-    settings.load_profile(profile)
+settings.register_profile("patient", deadline=None, derandomize=True)  # the machine may be busy
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patient"))
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background: processes of tests would never stop
     signal.signal(signal.SIGINT, signal.default_int_handler)

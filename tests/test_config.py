@@ -157,6 +157,11 @@ def test_the_same_overrides_name_the_same_sweep() -> None:
     assert configs.sweep_name(["a=1,2"]) != configs.sweep_name(["a=1,3"])
 
 
+def test_a_sweep_has_the_name_that_earlier_versions_gave_it() -> None:
+    """Its command finds the folder of days ago."""
+    assert configs.sweep_name(["a=1,2"]) == "c2d71a0dee"
+
+
 def test_of_hydras_own_overrides_the_sweepers_count_but_not_how_many_trials() -> None:
     plain = configs.sweep_name(["a=1,2"])
     for line in ("hydra.mode=MULTIRUN", "hydra/launcher=packed", "hydra/sweeper=grid", "hydra.sweeper.trials=9"):

@@ -1,10 +1,11 @@
 """Single images of a finished run; that its figures are repeated stands beside the trainings (test_train*.py)."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from tests.conftest import Cli
+from tests.conftest import DIGITS, Cli
 
 from receptive.data.digits import Digits
 from receptive.runs import Run
@@ -50,3 +51,28 @@ def test_what_would_be_misread_is_refused(cli: Cli, digit_run: Run, arguments: l
     code, _, err = cli("evaluate", "run=run", *arguments)
     assert code == 1
     assert told in err
+
+
+@pytest.mark.parametrize(("checkpoint", "place"), [("best", 0), ("last", -1)])
+def test_the_checkpoint_that_is_asked_for_is_judged(cli: Cli, tmp_path: Path, checkpoint: str, place: int) -> None:
+    """The best is that of the first epoch here, which has the largest loss."""
+    worst = ("trainer.monitor=val/loss", "trainer.monitor_mode=max", "trainer.max_epochs=3", "test=false")
+    assert cli("train", *DIGITS, *worst)[0] == 0
+    run = Run(tmp_path / "run")
+    assert run.result()["best_epoch"] == 1
+    code, out, _ = cli("evaluate", "run=run", "split=val", f"checkpoint={checkpoint}")
+    assert code == 0
+    [loss] = [float(line.split()[1]) for line in out.splitlines() if line.split()[:1] == ["val/loss"]]
+    losses = [row["val/loss"] for row in run.metrics()]
+    assert loss == pytest.approx(losses[place], abs=1e-4)
+    assert abs(losses[0] - losses[-1]) > 1e-3
+
+
+def test_data_that_were_moved_are_found(cli: Cli, tmp_path: Path, image_folder_root: Path) -> None:
+    options = ("data=image_folder", "data.source.image_size=8", "data.batch_size=4", "data.validation=3")
+    there = shutil.copytree(image_folder_root.parent, tmp_path / "there")
+    assert cli("train", *DIGITS, "trainer.limit_train_batches=1", *options, f"paths.data_dir={there}")[0] == 0
+    there.rename(tmp_path / "elsewhere")
+    code, _, err = cli("evaluate", "run=run")
+    assert code == 1 and str(there) in err
+    assert cli("evaluate", "run=run", f"paths.data_dir={tmp_path / 'elsewhere'}")[0] == 0

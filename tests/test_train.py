@@ -1,11 +1,8 @@
 """One run, end to end: folder, states, reproducibility, evaluation from the folder alone."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
 from tests.conftest import Cli
+from tests.processes import started, wait_for
 
 from receptive.callbacks.records import EpochRecords
 from receptive.runs import Run
@@ -166,20 +164,14 @@ def test_every_data_set_trains(
 
 @pytest.mark.slow
 def test_a_killed_run_counts_as_interrupted_and_with_a_changed_config_starts_anew(cli: Cli, tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "receptive", "train", *SHORT[:1], "trainer.max_epochs=100000"], cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-    )  # fmt: skip
     run = Run(tmp_path / "run")
-    deadline = time.monotonic() + 120
-    while not run.metrics() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert run.state() == "running"
-    code, _, err = cli("train", "hydra.run.dir=run", "trainer.max_epochs=100000")
-    assert code == 1
-    assert "being run by another process" in err
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    command = (sys.executable, "-m", "receptive", "train", *SHORT[:1], "trainer.max_epochs=100000")
+    with started(*command, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
+        wait_for(run.metrics, process)
+        assert run.state() == "running"
+        code, _, err = cli("train", "hydra.run.dir=run", "trainer.max_epochs=100000")
+        assert code == 1
+        assert "being run by another process" in err
     assert run.state() == "interrupted"
     config = OmegaConf.load(run.config_path)
     config.trainer.max_epochs = 1  # by hand: the command refuses another config

@@ -102,11 +102,11 @@ def test_a_silent_server_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_slow_download_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(files, "ANSWER_SECONDS", 1.0)
 
     def slow(folder: str) -> None:
         (Path(folder) / "set.zip.part").write_text("first bytes")
-        time.sleep(0.4)
+        time.sleep(1.5)
         _write_all(folder)
 
     _ensure(tmp_path, slow)

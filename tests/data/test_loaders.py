@@ -93,6 +93,9 @@ class TestEpochSampler:
             return [int(item) for item in torch.cat(list(sampler))]
 
         assert order(1, 2) == order(1, 2) == order(1, 2, batch_size=33)
+        ten = EpochSampler(10, 10, 1, shuffle=True)
+        ten.set_epoch(2)
+        assert torch.cat(list(ten)).tolist() == [8, 9, 0, 4, 2, 1, 5, 6, 7, 3]  # as in earlier versions
         assert len({tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
 
     def test_unshuffled_order_is_the_items(self) -> None:

@@ -24,6 +24,12 @@ def _few(**arguments: int | bool) -> ArraySplit:
     return Phantoms(**({"image_size": SIZE, "train_images": 3, "test_images": 2} | arguments)).load("train")
 
 
+def test_the_drawings_are_those_of_earlier_versions() -> None:
+    split = Phantoms(image_size=32, train_images=2, test_images=1).load("train")
+    assert split.images.float().mean((1, 2, 3)).tolist() == pytest.approx([130.48, 117.98], abs=0.5)
+    assert split.targets.sum((1, 2)).tolist() == pytest.approx([221, 209], abs=2)
+
+
 def _components(mask: Tensor) -> list[int]:
     """Sizes of the connected (4 neighbours) areas of a mask (H, W), largest first."""
     image = Image.fromarray(mask.numpy().astype(np.uint8)).copy()  # else it is read-only

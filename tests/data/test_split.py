@@ -33,6 +33,13 @@ def test_a_seed_is_a_split() -> None:
     assert splits[0] == splits[1] != splits[2]
 
 
+def test_the_split_is_that_of_earlier_versions() -> None:
+    """Another one would put images that a network was trained on before among those that judge it."""
+    assert validation_split(TARGETS, None, 8, seed=5)[1].tolist() == [48, 54, 79, 635, 762, 832, 893, 894]
+    held_out = validation_split(*_tracks([4, 6, 2]), 0.3, seed=5)[1]
+    assert held_out.tolist() == [9, 10, 11, 12, 13, 14, 21, 22, 23, 33, 34, 35]
+
+
 def test_every_image_is_as_likely() -> None:
     chosen = sum(
         torch.zeros(1000).index_fill(0, validation_split(TARGETS, None, 500, seed)[1], 1) for seed in range(200)

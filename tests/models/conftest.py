@@ -1,6 +1,7 @@
 """What every net is asked: which shapes its layers give, and whether training reaches all of it."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,19 @@ from torch.nn import functional
 
 LayerShapes = Callable[[nn.Sequential, Tensor], list[tuple[int, ...]]]
 StepOfTraining = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Weights and images are the same ones whatever ran before."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None lie where torch and Hugging Face keep their downloads: a net that wants some has to ask for them."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
 
 
 @pytest.fixture

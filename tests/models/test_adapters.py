@@ -131,7 +131,7 @@ def test_pretrained_filters_see_a_grey_image_as_its_rgb_copy(in_channels: int, p
     )
 
 
-def test_meta_device_gives_shapes_and_downloads_nothing(monkeypatch: pytest.MonkeyPatch):
+def test_meta_device_gives_shapes_and_downloads_nothing(monkeypatch: pytest.MonkeyPatch, no_weights: None):
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a download was started"))
     with torch.device("meta"):
         nets = [

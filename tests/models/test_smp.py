@@ -160,7 +160,7 @@ def test_a_decoder_without_relu_has_none_to_replace() -> None:
 
 
 @pytest.mark.parametrize("encoder_name", ["resnet18", "tu-resnet10t"])
-def test_meta_device_asks_for_no_weights(encoder_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_meta_device_asks_for_no_weights(encoder_name: str, monkeypatch: pytest.MonkeyPatch, no_weights: None) -> None:
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("a download was started"))
     with torch.device("meta"):
         net = make(encoder_name=encoder_name, encoder_weights="imagenet")

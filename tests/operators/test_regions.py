@@ -38,7 +38,7 @@ def cases(draw: st.DrawFn) -> tuple[Tensor, Any, dict[str, Any]]:
         draw(st.lists(st.lists(COORDINATES, min_size=4, max_size=4), min_size=count, max_size=count))
     )
     corners = corners.reshape(count, 4).to(dtype)
-    owners = sorted(draw(st.lists(st.integers(0, shape[0] - 1), min_size=count, max_size=count)))
+    owners = draw(st.lists(st.integers(0, shape[0] - 1), min_size=count, max_size=count))
     listed = torch.tensor(owners, dtype=dtype)
     boxes: Any = torch.cat([listed[:, None], corners], dim=1)
     if draw(st.booleans()):

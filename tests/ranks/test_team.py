@@ -46,6 +46,8 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
 )
 def test_what_the_end_of_a_process_means(start: object, line: str, state: str, cause: str) -> None:
     found, abandoned, over = start(line)  # type: ignore[operator]
+    for process in found._processes.values():
+        process.wait(60)  # what is left of loss_soon's half a second is enough to notice it
     loss = found.loss_soon()
     assert (loss.state, str(loss)) == (state, cause)
     found.end(Loss)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
+from tests.processes import alive, descendants, started, wait_for
 from tests.resume.conftest import MASKS, QUIET, folder_of, stops
 
 from receptive.checkpoints import HEADER, header, load_state, resumable
@@ -32,6 +35,7 @@ from receptive.signals import Interrupted
 from scripts import chaos
 
 __all__ = ["stops"]  # a fixture
+Process = subprocess.Popen[str]
 
 # 237 held-out images: 119 and 118, in 3 and in 2 batches
 COMMON = (
@@ -71,46 +75,26 @@ def test_two_processes_are_one_with_the_summed_batch(tmp_path: Path) -> None:
     assert again == {key: two.result()["metrics"][key] for key in again}
 
 
-@contextmanager
-def job(run: Run, *command: str, more: Sequence[Run] = (), **variables: str) -> Iterator[subprocess.Popen[str]]:
-    """A job as a process, by itself or as another command starts it, which does not outlive the block."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command, "receptive.job", *(str(job.folder) for job in (run, *more))],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **variables},
-    )  # fmt: skip
-    others: list[int] = []
-    try:
-        yield process
-    finally:
-        others += descendants(process.pid)
-        process.kill()
-        process.communicate()
-        for pid in others:
-            if alive(pid):
-                os.kill(pid, signal.SIGKILL)
+def job(run: Run, *command: str, more: Sequence[Run] = (), **variables: str) -> AbstractContextManager[Process]:
+    """A job as a process, by itself or as another command starts it."""
+    folders = (job.folder for job in (run, *more))
+    return started(sys.executable, "-m", *command, "receptive.job", *folders, env={**os.environ, **variables})
 
 
-def descendants(pid: int) -> list[int]:
-    """The processes that a process has started, and those that they have."""
-    try:
-        children = [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
-        return []
-    return [found for child in children for found in (child, *descendants(child))]
+def a_step(rank: int, port: int) -> dict[str, str]:
+    """The variables of a process that srun has started beside another."""
+    return {
+        "SLURM_JOB_ID": "7", "SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank),
+        "MASTER_PORT": str(port),
+    }  # fmt: skip
 
 
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.02)
+@pytest.fixture
+def port() -> int:
+    """One that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def training(run: Run) -> Callable[[], object]:
@@ -147,13 +131,12 @@ def test_a_held_run_is_left_alone_by_all(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
-def test_sruns_variables_are_enough(tmp_path: Path, rank: int) -> None:
+def test_sruns_variables_are_enough(tmp_path: Path, rank: int, port: int) -> None:
     """Two processes as srun would start them; either comes first."""
     run, other = (folder_of(tmp_path / name, *TWO, "trainer.max_epochs=1") for name in ("run", "other"))
-    step = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NUM_TASKS": "2"}
-    with job(run, more=[other], **step, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank)) as first:
+    with job(run, more=[other], **a_step(rank, port)) as first:
         time.sleep(1)
-        with job(run, more=[other], **step, SLURM_PROCID=str(1 - rank), SLURM_LOCALID=str(1 - rank)) as second:
+        with job(run, more=[other], **a_step(1 - rank, port)) as second:
             said = [process.communicate(timeout=120) for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), said
     assert run.state() == other.state() == "done"
@@ -176,7 +159,8 @@ def test_who_fails_before_all_have_met_is_not_waited_for(
     worlds[0].__enter__().tell("running")
     assert worlds[1].__enter__().heard() == {"state": "running"}
     worlds[rank].__exit__(type(error), error, None)
-    monkeypatch.setattr("receptive.ranks.world.time.sleep", lambda seconds: pytest.fail("it waits"))
+    clock = SimpleNamespace(sleep=lambda seconds: pytest.fail("it waits"), monotonic=time.monotonic, time=time.time)
+    monkeypatch.setattr("receptive.ranks.world.time", clock)  # there alone: other threads sleep
     with pytest.raises(Loss, match=f"rank {rank}: {cause}") as raised:
         worlds[1 - rank].join()
     assert raised.value.state == state
@@ -184,12 +168,13 @@ def test_who_fails_before_all_have_met_is_not_waited_for(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
-def test_the_next_job_follows_one_that_failed_at_one_rank_before_all_have_met(rank: int, tmp_path: Path) -> None:
+def test_the_next_job_follows_one_that_failed_at_one_rank_before_all_have_met(
+    rank: int, port: int, tmp_path: Path
+) -> None:
     run, other = with_net(tmp_path, "AbsentNet"), folder_of(tmp_path / "other", *TWO, "trainer.max_epochs=1")
-    step = {"SLURM_JOB_ID": str(os.getpid() + rank + 1), "SLURM_STEP_NUM_TASKS": "2", "ABSENT_AT": str(rank)}
     with (
-        job(run, more=[other], **step, SLURM_PROCID="0", SLURM_LOCALID="0") as first,
-        job(run, more=[other], **step, SLURM_PROCID="1", SLURM_LOCALID="1") as second,
+        job(run, more=[other], ABSENT_AT=str(rank), **a_step(0, port)) as first,
+        job(run, more=[other], ABSENT_AT=str(rank), **a_step(1, port)) as second,
     ):
         said = [process.communicate(timeout=120) for process in (first, second)]
     assert (first.returncode, second.returncode) == (1, 1), said
@@ -207,14 +192,10 @@ class AbsentNet(torch.nn.Linear):
 
 
 @pytest.mark.slow
-def test_srun_gives_a_signal_to_all(tmp_path: Path) -> None:
+def test_srun_gives_a_signal_to_all(tmp_path: Path, port: int) -> None:
     """And ends all where one fails: then the others must not fail before rank 0 has recorded the run's end."""
     run = folder_of(tmp_path / "run", *LONG)
-    step = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NUM_TASKS": "2"}
-    with (
-        job(run, **step, SLURM_PROCID="0", SLURM_LOCALID="0") as first,
-        job(run, **step, SLURM_PROCID="1", SLURM_LOCALID="1") as second,
-    ):
+    with job(run, **a_step(0, port)) as first, job(run, **a_step(1, port)) as second:
         wait_for(training(run), first)
         for process in (second, first):
             process.send_signal(signal.SIGUSR1)
@@ -224,13 +205,9 @@ def test_srun_gives_a_signal_to_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_failure_is_recorded_before_srun_ends_all(tmp_path: Path) -> None:
+def test_a_failure_is_recorded_before_srun_ends_all(tmp_path: Path, port: int) -> None:
     run = with_net(tmp_path, "DivergingNet")
-    step = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NUM_TASKS": "2"}
-    with (
-        job(run, **step, SLURM_PROCID="0", SLURM_LOCALID="0") as first,
-        job(run, **step, SLURM_PROCID="1", SLURM_LOCALID="1", RANK="1") as second,
-    ):
+    with job(run, **a_step(0, port)) as first, job(run, RANK="1", **a_step(1, port)) as second:
         second.communicate(timeout=60)
         assert run.status().state == "failed"
         first.communicate(timeout=60)
@@ -299,10 +276,7 @@ def test_a_killed_process_ends_the_others_and_the_run_goes_on(victim: int, tmp_p
         [other] = descendants(process.pid)
         os.kill((process.pid, other)[victim], signal.SIGKILL)
         _, err = process.communicate(timeout=30)
-        deadline = time.monotonic() + 15
-        while alive(other) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not alive(other)
+        wait_for(lambda: not alive(other), what="the other process ends", seconds=15)
     assert killed.state() == "interrupted"
     if victim == 1:
         assert process.returncode == 1

@@ -9,12 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from tests.conftest import Cli
+from tests.processes import started, wait_for
 
 from receptive.runs import Run
 from scripts import chaos
@@ -26,25 +26,9 @@ SMALL = (
 SIGNALS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
 
 
-@contextmanager
-def command(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """`receptive train` as a process, which does not outlive the block."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "receptive", "train", *arguments],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.02)
+def command(folder: Path, *arguments: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    """`receptive train` as a process."""
+    return started(sys.executable, "-m", "receptive", "train", *arguments, cwd=folder)
 
 
 @pytest.mark.slow
@@ -75,14 +59,11 @@ def test_a_signal_while_a_run_starts_is_never_lost(tmp_path: Path) -> None:
     """At 16 moments, most of them in the midst of importing torch and what builds on it."""
     run = chaos.prepare(tmp_path / "run", *SMALL, "trainer.max_epochs=10000")
     for attempt in range(1, 17):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "receptive.job", str(run.folder)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        wait_for(lambda attempt=attempt: run.status().attempts == attempt, process)  # type: ignore[misc]
-        time.sleep(attempt * 0.25)
-        process.send_signal(signal.SIGTERM)
-        told = process.communicate(timeout=60)
+        with started(sys.executable, "-m", "receptive.job", run.folder) as process:
+            wait_for(lambda attempt=attempt: run.status().attempts == attempt, process)  # type: ignore[misc]
+            time.sleep(attempt * 0.25)
+            process.send_signal(signal.SIGTERM)
+            told = process.communicate(timeout=60)
         assert (process.returncode, run.status().state) == (143, "interrupted"), (run.status(), told)
 
 

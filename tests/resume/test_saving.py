@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.processes import started, wait_for
 
 from receptive.checkpoints import AtomicCheckpointIO, load_state, remove_strays
 
@@ -100,32 +101,29 @@ def test_a_process_killed_200_times_while_it_saves_always_leaves_a_whole_checkpo
     """Temporary files lie elsewhere, on another file system, which a rename does not reach."""
     assert os.stat("/dev/shm").st_dev != tmp_path.stat().st_dev, "this proof wants two file systems"
     target, draw = tmp_path / "last.ckpt", random.Random(0)
-    saver = subprocess.Popen(
-        [sys.executable, "-c", SAVER, target], env=os.environ | {"TMPDIR": "/dev/shm"}, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
-    assert saver.stdin is not None and saver.stdout is not None
-    strays = number = 0
-    assert saver.stdout.readline() == "ready\n"
-    for _ in range(200):
-        print("save", file=saver.stdin, flush=True)
-        child = int(saver.stdout.readline())
-        while not target.exists():
-            time.sleep(0.001)
-        time.sleep(draw.uniform(0, 0.03))
-        os.kill(child, signal.SIGKILL)
-        assert saver.stdout.readline() == "dead\n"
-        state = load_state(target)
-        assert state["number"] >= number
-        assert torch.equal(state["state_dict"]["weight"], torch.full((50_000,), float(state["number"])))
-        if target.with_name("last.previous.ckpt").exists():
-            before = load_state(target.with_name("last.previous.ckpt"))["number"]
-            assert state["number"] - before in (0, 1)
-        number = state["number"]
-        strays += bool(list(tmp_path.glob(".*")))
-        remove_strays(tmp_path)
-        assert {path.name for path in tmp_path.iterdir()} <= {"last.ckpt", "last.previous.ckpt"}
-    saver.communicate()
+    environment = os.environ | {"TMPDIR": "/dev/shm"}
+    with started(sys.executable, "-c", SAVER, target, env=environment, stdin=subprocess.PIPE, stderr=None) as saver:
+        assert saver.stdin is not None and saver.stdout is not None
+        strays = number = 0
+        assert saver.stdout.readline() == "ready\n"
+        for _ in range(200):
+            print("save", file=saver.stdin, flush=True)
+            child = int(saver.stdout.readline())
+            wait_for(target.exists, saver)
+            time.sleep(draw.uniform(0, 0.03))
+            os.kill(child, signal.SIGKILL)
+            assert saver.stdout.readline() == "dead\n"
+            state = load_state(target)
+            assert state["number"] >= number
+            assert torch.equal(state["state_dict"]["weight"], torch.full((50_000,), float(state["number"])))
+            if target.with_name("last.previous.ckpt").exists():
+                before = load_state(target.with_name("last.previous.ckpt"))["number"]
+                assert state["number"] - before in (0, 1)
+            number = state["number"]
+            strays += bool(list(tmp_path.glob(".*")))
+            remove_strays(tmp_path)
+            assert {path.name for path in tmp_path.iterdir()} <= {"last.ckpt", "last.previous.ckpt"}
+        saver.communicate(timeout=60)
     assert (number > 50, strays > 20) == (True, True), (number, strays)  # it did save, and kills fell into it
 
 

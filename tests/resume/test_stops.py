@@ -52,7 +52,7 @@ def test_chains_of_stops(chain: Iterable[int], stops: list[int], straight: Strai
 def test_a_segmentation_stopped_at_every_step(step: int, stops: list[int], straight: Straight, tmp_path: Path) -> None:
     run = folder_of(tmp_path / "run", *MASKS, net=False)
     stops.append(step)
-    run_to_the_end(run, stops)
+    assert run_to_the_end(run, stops) == 2
     assert differences(straight(*MASKS, net=False), everything(run)) == []
 
 
@@ -82,15 +82,15 @@ def test_without_a_validation_in_every_epoch(stops: list[int], straight: Straigh
     assert differences(straight(*options), everything(run)) == []
 
 
-@pytest.mark.parametrize("last", [5, 8, 11])
-def test_a_run_that_stops_early(last: int, stops: list[int], straight: Straight, tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [0, 1, 3])
+def test_a_run_that_stops_early(left: int, stops: list[int], straight: Straight, tmp_path: Path) -> None:
     """Killed after the epoch that ends it was saved, it does not train another one."""
     options = ("trainer.early_stopping_patience=1", "trainer.max_epochs=9", "optimizer.lr=1e-7")
     whole = straight(*options)
     assert whole["result"]["epochs"] < 9
     run = folder_of(tmp_path / "run", *options)
-    stops += [1, min(last, whole["result"]["steps"] - 1)]
-    run_to_the_end(run, stops)
+    stops += [1, whole["result"]["steps"] - 1 - left]
+    assert run_to_the_end(run, stops) == 3
     assert differences(whole, everything(run)) == []
 
 
@@ -98,7 +98,7 @@ def test_a_run_that_stops_early(last: int, stops: list[int], straight: Straight,
 def test_other_optimizers(optimizer: str, stops: list[int], straight: Straight, tmp_path: Path) -> None:
     run = folder_of(tmp_path / "run", f"optimizer={optimizer}", "record=activations")
     stops += [0, 4, 5]
-    run_to_the_end(run, stops)
+    assert run_to_the_end(run, stops) == 4
     assert differences(straight(f"optimizer={optimizer}", "record=activations"), everything(run)) == []
     assert "gradient_norm" in (run.folder / "activations.csv").read_text()
 

@@ -106,13 +106,12 @@ def test_an_array_whose_sbatch_died_is_found_by_its_name(
 
 def test_sbatch_holds_the_lock_when_its_command_is_killed(root: Path, fake: Fake) -> None:
     """The next command waits until it is known what was submitted."""
-    fake("sbatch", "sleep 1.5; echo 7")
+    fake("sbatch", "kill -KILL $PPID; sleep 1; echo 7")
     [folder] = jobs(root, "one")
     code = (
-        "import os, sys, threading; from pathlib import Path\n"
+        "import sys; from pathlib import Path\n"
         "from receptive.slurm.submissions import *\n"
         "root = Path(sys.argv[1])\n"
-        "threading.Timer(0.7, os.kill, (os.getpid(), 9)).start()\n"
         "with submitting(root) as lock: submit([root / 'one'], root, SlurmOptions(), lock, None)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(root)], timeout=60)
@@ -157,7 +156,9 @@ def test_what_the_script_asks_for(root: Path) -> None:
 
 
 def test_a_setup_that_fails_ends_the_job(root: Path) -> None:
-    text = script(Submission(root / "slurm" / "x"), 1, SlurmOptions(setup=["module load nothing"]))
-    done = subprocess.run(["bash"], input=text, capture_output=True, text=True, env=os.environ, timeout=60)
+    text = script(Submission(root / "slurm" / "x"), 1, SlurmOptions(setup=["receptive-no-such-command"]))
+    done = subprocess.run(
+        ["bash"], input=text, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}, timeout=60
+    )
     assert done.returncode == 127
-    assert "module: command not found" in done.stderr
+    assert "receptive-no-such-command: command not found" in done.stderr

@@ -6,12 +6,12 @@ import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from tests.conftest import Cli
+from tests.processes import started, wait_for
 
 from receptive.files import locked
 from receptive.manifest import Manifest
@@ -23,18 +23,9 @@ from receptive.sweeps.presence import drivers, driving, is_driven
 LONG = ("data=digits", "data.batch_size=8", "trainer.max_epochs=500", "trainer.progress=none", "test=false")
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def started(*arguments: str, folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "receptive", "train", *arguments], cwd=folder, text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+def training(*arguments: str, folder: Path) -> AbstractContextManager[subprocess.Popen[str]]:
+    command = (sys.executable, "-m", "receptive", "train", *arguments)
+    return started(*command, cwd=folder, start_new_session=True)
 
 
 @pytest.mark.slow
@@ -49,7 +40,7 @@ def test_a_sweep_is_stopped_and_goes_on(cli: Cli, tmp_path: Path) -> None:
         "hydra.sweep.dir=sweep",
     )
     root = tmp_path / "sweep"
-    with started(*options, folder=tmp_path) as driver:
+    with training(*options, folder=tmp_path) as driver:
 
         def running() -> list[Run]:
             if not (root / "sweep.json").is_file():
@@ -57,7 +48,7 @@ def test_a_sweep_is_stopped_and_goes_on(cli: Cli, tmp_path: Path) -> None:
             runs = [entry.run(root) for entry in Manifest.read(root).entries.values()]
             return [run for run in runs if run.state() == "running" and run.metrics()]
 
-        wait_for(lambda: len(running()) == 2)
+        wait_for(lambda: len(running()) == 2, driver)
         assert drivers(root) == [(socket.gethostname(), driver.pid)]
         code, out, err = cli("cancel", "sweep")
         assert (code, err) == (0, "")
@@ -69,9 +60,9 @@ def test_a_sweep_is_stopped_and_goes_on(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_single_run_is_stopped(cli: Cli, tmp_path: Path) -> None:
-    with started(*LONG, "hydra.run.dir=run", folder=tmp_path) as process:
+    with training(*LONG, "hydra.run.dir=run", folder=tmp_path) as process:
         run = Run(tmp_path / "run")
-        wait_for(lambda: run.state() == "running" and run.metrics())
+        wait_for(lambda: run.state() == "running" and run.metrics(), process)
         code, out, _ = cli("cancel", "run")
         assert (code, out) == (0, "run: 1 interrupted; the same command goes on\n")
         process.communicate(timeout=60)

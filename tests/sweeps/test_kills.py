@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.processes import alive, descendants, kill, wait_for
 
 from receptive.runs import Run
 from receptive.sweeps.observation import complete_rows
@@ -96,7 +97,7 @@ class Sweep:
         if whom == "worker":
             kill(draw.choice([pid for pid in workers if pid is not None] or [self.driver.pid]))
             return
-        found = children(self.driver.pid)
+        found = descendants(self.driver.pid)
         with suppress(ProcessLookupError):
             os.killpg(self.driver.pid, signal.SIGKILL)
         self.driver.wait()
@@ -107,28 +108,10 @@ class Sweep:
 
     def stop(self) -> None:
         """Leave no process behind."""
-        for pid in (*self.pids, *(children(self.driver.pid) if self.driver else [])):
+        for pid in (*self.pids, *(descendants(self.driver.pid) if self.driver else [])):
             kill(pid)
         if self.driver:
             self.driver.wait()
-
-
-def kill(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def children(pid: int) -> list[int]:
-    """Of a process, the workers of a driver."""
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True)
-    return [int(word) for word in listed.stdout.split()]
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 @pytest.fixture
@@ -211,7 +194,7 @@ def test_workers_without_a_driver_end_their_job_and_leave(sweep_in: Callable[...
     sweep = sweep_in("orphans", *PACKED, *SMALL, "trainer.max_epochs=20", "seed=0,1")
     sweep.wait_for(lambda: [run.state() for run in sweep.jobs].count("running") == 2 and sweep.epochs >= 2)
     assert sweep.driver is not None
-    workers = children(sweep.driver.pid)
+    workers = descendants(sweep.driver.pid)
     assert len(workers) == 2
     for pid in workers:  # until the next command has met them
         os.kill(pid, signal.SIGSTOP)
@@ -222,7 +205,4 @@ def test_workers_without_a_driver_end_their_job_and_leave(sweep_in: Callable[...
         os.kill(pid, signal.SIGCONT)
     assert_ended_well(sweep, 2)
     assert [run.status().attempts for run in sweep.jobs] == [1, 1]
-    deadline = time.monotonic() + 30
-    while any(alive(pid) for pid in workers):
-        assert time.monotonic() < deadline, "a worker without a driver stayed"
-        time.sleep(0.1)
+    wait_for(lambda: not any(alive(pid) for pid in workers), what="no worker stays without a driver", seconds=30)

@@ -42,6 +42,13 @@ def test_more_points_keep_those_that_are_there() -> None:
     assert draw(space, Drawing(5, 4)) != few
 
 
+def test_the_points_are_those_of_earlier_versions() -> None:
+    """A search that is extended keeps those that it has."""
+    space = parse("optimizer.lr=tag(log,interval(1e-4,1e-1))", "optimizer=adam,sgd")
+    assert values(draw(space, Drawing(3, 0)), "optimizer.lr") == ["0.0069226", "0.006612", "0.0086806"]
+    assert values(draw(space, Drawing(3, 0)), "optimizer") == ["sgd", "sgd", "sgd"]
+
+
 def test_another_axis_changes_no_value() -> None:
     one, two = parse("a=interval(0,1)"), parse("b=x,y", "a=interval(0,1)", "c=3")
     assert values(draw(one, Drawing(9, 0)), "a") == values(draw(two, Drawing(9, 0)), "a")

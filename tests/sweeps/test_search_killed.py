@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from tests.processes import descendants, kill, started, wait_for
 from tests.sweeps.test_search import agree, entries, states, study_of
 
 from receptive.journal import NAME
@@ -25,15 +25,8 @@ COMMAND = (
 )  # fmt: skip
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "receptive", "train", *COMMAND],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-
-
-def children(pid: int) -> list[int]:
-    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def search(folder: Path) -> AbstractContextManager[subprocess.Popen[str]]:
+    return started(sys.executable, "-m", "receptive", "train", *COMMAND, cwd=folder, stderr=subprocess.STDOUT)
 
 
 def ended(folder: Path) -> dict[Path, tuple[int, float | None]]:
@@ -46,23 +39,23 @@ def ended(folder: Path) -> dict[Path, tuple[int, float | None]]:
 def test_kills_at_random_moments(tmp_path: Path) -> None:
     chance, folder = random.Random(0), tmp_path / "search"
     before: dict[Path, tuple[int, float | None]] = {}
+    hits = 0
     for number in range(KILLS):
-        process = start(tmp_path)
-        while not (folder / NAME).is_file():
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.05)
-        time.sleep(chance.uniform(0, 9))
-        workers = children(process.pid) if process.poll() is None else []
-        if number % 3:  # the driver alone, or workers too
-            for worker in workers[: number % 3]:
-                os.kill(worker, signal.SIGKILL)
-        process.kill()
-        process.communicate()
+        with search(tmp_path) as process:
+            wait_for((folder / NAME).is_file, process)
+            time.sleep(chance.uniform(0, 9))
+            workers = descendants(process.pid) if process.poll() is None else []
+            hits += bool(workers)
+            for worker in workers[: number % 3]:  # the driver alone, or workers too
+                kill(worker)
+            process.kill()
+            process.communicate(timeout=60)
         now = ended(folder)
         assert before.items() <= now.items()  # what has ended stays as it is
         before = now
-    last = start(tmp_path)
-    out, _ = last.communicate(timeout=600)
+    assert hits
+    with search(tmp_path) as last:
+        out, _ = last.communicate(timeout=600)
     assert last.returncode == 0, out
     assert before.items() <= ended(folder).items()
     assert len(states(folder)) == TRIALS

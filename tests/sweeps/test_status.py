@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 from tests.conftest import Cli
+from tests.processes import read_until
 
 from receptive.errors import InputError
 from receptive.runs import Run
@@ -251,20 +252,6 @@ def watching(root: Path) -> tuple[subprocess.Popen[bytes], int]:
     return process, screen
 
 
-def read_until(screen: int, word: bytes) -> bytes:
-    """What is written until a word comes, or the end."""
-    said = b""
-    while word not in said:
-        try:
-            part = os.read(screen, 4096)
-        except OSError:  # the terminal's other end is closed
-            break
-        if not part:
-            break
-        said += part
-    return said
-
-
 def test_on_a_terminal_it_follows_and_ends_by_itself(root: Path, job: MakeJob) -> None:
     run = job(0, "waiting")
     with driving(root):
@@ -274,7 +261,7 @@ def test_on_a_terminal_it_follows_and_ends_by_itself(root: Path, job: MakeJob) -
         run.status_path.write_text(json.dumps({"state": "done"}))
         assert b"took 3 s" in read_until(screen, b"took 3 s")
         assert process.poll() is None
-    read_until(screen, b"no such word")
+    read_until(screen, None)
     os.close(screen)
     assert process.wait(timeout=30) == 0
 
@@ -284,7 +271,7 @@ def test_ctrl_c_ends_it_quietly(root: Path, job: MakeJob) -> None:
     process, screen = watching(root)
     read_until(screen, b"1 running")
     process.send_signal(signal.SIGINT)
-    said = read_until(screen, b"no such word")
+    said = read_until(screen, None)
     os.close(screen)
     assert process.wait(timeout=30) == 130
     assert b"Traceback" not in said

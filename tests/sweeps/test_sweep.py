@@ -6,13 +6,14 @@ import re
 import signal
 import subprocess
 import sys
-import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 from tests.conftest import Cli
+from tests.processes import started, wait_for
 
 from receptive.runs import Run
 
@@ -201,19 +202,9 @@ def test_foreign_launchers_end_in_the_same_folders(cli: Cli, tmp_path: Path) -> 
     assert "failed: the training loss is nan" in out
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "receptive", "train", *SWEEP[::2], "hydra/launcher=packed", *arguments],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-def wait_for(condition: object, seconds: float = 180) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
+def packed(folder: Path, *arguments: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    command = (sys.executable, "-m", "receptive", "train", *SWEEP[::2], "hydra/launcher=packed", *arguments)
+    return started(*command, cwd=folder)
 
 
 def some_state(folder: Path, state: str) -> list[Run]:
@@ -226,50 +217,50 @@ LONG = ("trainer.max_epochs=25", "trainer.limit_train_batches=10", "seed=0,1,2")
 
 @pytest.mark.slow
 def test_a_dead_worker_costs_one_job(tmp_path: Path) -> None:
-    process = start(tmp_path, *LONG, "hydra.launcher.workers=1")
     folder = tmp_path / "sweep"
-    wait_for(lambda: some_state(folder, "running") and some_state(folder, "running")[0].metrics())
-    [victim] = some_state(folder, "running")
-    pid = victim.status().pid
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    out, _ = process.communicate(timeout=300)
+    with packed(tmp_path, *LONG, "hydra.launcher.workers=1") as process:
+        wait_for(lambda: any(run.metrics() for run in some_state(folder, "running")), process)
+        [victim] = some_state(folder, "running")
+        pid = victim.status().pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        out, _ = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "interrupted: the worker was killed by SIGKILL" in out
     states = [run.state() for run in runs(folder)]
     assert sorted(states) == ["done", "done", "interrupted"]
-    again = start(tmp_path, *LONG)
-    out, _ = again.communicate(timeout=300)
+    with packed(tmp_path, *LONG) as again:
+        again.communicate(timeout=300)
     assert again.returncode == 0
     assert sorted(run.status().attempts for run in runs(folder)) == [1, 1, 2]
 
 
 @pytest.mark.slow
 def test_a_sweep_whose_driver_is_killed_ends_complete_with_the_same_command(tmp_path: Path) -> None:
-    process = start(tmp_path, *LONG)
     folder = tmp_path / "sweep"
-    wait_for(lambda: some_state(folder, "done"))
-    process.kill()
-    process.communicate()
-    again = start(tmp_path, *LONG)
-    _out, err = again.communicate(timeout=300)
+    with packed(tmp_path, *LONG) as process:
+        wait_for(lambda: some_state(folder, "done"), process)
+        process.kill()
+        process.communicate(timeout=60)
+    with packed(tmp_path, *LONG) as again:
+        _out, err = again.communicate(timeout=300)
     assert again.returncode == 0, err
     assert [run.state() for run in runs(folder)] == ["done"] * 3
-    assert [run.status().attempts for run in runs(folder)] == [
-        1
-    ] * 3  # what lived on was waited for, done jobs were not run twice
+    # what lived on was waited for, done jobs were not run twice
+    assert [run.status().attempts for run in runs(folder)] == [1] * 3
 
 
 @pytest.mark.slow
 def test_two_drivers_share_a_sweep(tmp_path: Path) -> None:
     """Each waits for the jobs of the other; no job is run twice."""
-    first = start(tmp_path, *LONG, "hydra.launcher.workers=1")
-    wait_for(lambda: some_state(tmp_path / "sweep", "running"))
-    second = start(tmp_path, *LONG, "hydra.launcher.workers=1")
-    for process in (first, second):
-        out, err = process.communicate(timeout=300)
-        assert process.returncode == 0, out + err
+    arguments = (*LONG, "trainer.max_epochs=250", "hydra.launcher.workers=1")
+    with packed(tmp_path, *arguments) as first:
+        wait_for(lambda: some_state(tmp_path / "sweep", "running"), first)
+        with packed(tmp_path, *arguments) as second:
+            said = [process.communicate(timeout=300) for process in (first, second)]
+    assert [process.returncode for process in (first, second)] == [0, 0], said
     assert [run.status().attempts for run in runs(tmp_path / "sweep")] == [1, 1, 1]
+    assert len({run.status().pid for run in runs(tmp_path / "sweep")}) == 2, "the second had none of them"
 
 
 EXTENDING = """
@@ -315,15 +306,13 @@ def test_two_drivers_that_extend_a_sweep_at_once_lose_nothing(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("number", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)]
-)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_a_sweep_in_order(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    process = start(tmp_path, *ENDLESS, "seed=0,1", "hydra.launcher.workers=1")
     folder = tmp_path / "sweep"
-    wait_for(lambda: any(run.metrics() for run in some_state(folder, "running")))
-    process.send_signal(number)
-    out, _ = process.communicate(timeout=120)
+    with packed(tmp_path, *ENDLESS, "seed=0,1", "hydra.launcher.workers=1") as process:
+        wait_for(lambda: any(run.metrics() for run in some_state(folder, "running")), process)
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=120)
     assert process.returncode == code
     assert "waiting" in out  # the table
     assert not some_state(folder, "running")

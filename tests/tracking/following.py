@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from tests.processes import kill
 from tests.resume.conftest import CLASSIFIER, NoisyNet, folder_of
 from tests.tracking.stored import BackendRun
 from torch import Tensor
@@ -100,9 +101,10 @@ class Held:
 
     def close(self) -> None:
         """Leave no process."""
-        for pid in (self.process.pid, *self.children()):
-            if self.process.poll() is None or pid != self.process.pid:
-                os.kill(pid, 9)
+        found = self.children()
+        self.process.kill()
+        for pid in found:
+            kill(pid)
         self.wait()
 
 
@@ -123,14 +125,6 @@ def at(pid: int) -> Path | None:
         return Path(os.readlink(f"/proc/{pid}/cwd"))
     except OSError:
         return None
-
-
-def until(told: Callable[[], object], what: str, seconds: float = 90) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + seconds
-    while not told():
-        assert time.monotonic() < end, f"it did not come to pass: {what}"
-        time.sleep(0.05)
 
 
 def named(run: Run, name: str) -> Run:

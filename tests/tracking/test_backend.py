@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.processes import wait_for
 from tests.tracking.backend import Backend
 from tests.tracking.recordings import Recording, inspect
 
@@ -56,14 +57,6 @@ def waiting(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     for process in started:
         process.kill()
         process.communicate()
-
-
-def until(told: Callable[[], object], seconds: float = 30) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + seconds
-    while not told():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.05)
 
 
 def offline_folder(home: Path, run: str) -> Path:
@@ -207,7 +200,7 @@ def test_a_fault_comes_and_goes(
     code = "r = wandb.init(project='p', id='{}', {})\ninput()\nr.log({{'v': 1}})\nr.finish()"
     with Backend() as other:
         patient, hasty = waiting(backend, code.format("patient", "")), waiting(other, code.format("hasty", QUICK))
-        until(lambda: backend.runs and other.runs)
+        wait_for(lambda: backend.runs and other.runs)
         backend.fault = other.fault = fault
         before = backend.requests, other.requests
         _, told = hasty.communicate("\n", timeout=60)
@@ -219,7 +212,7 @@ def test_a_fault_comes_and_goes(
     assert ([row["v"] for row in recording.rows], recording.exit_code) == ([1], 0)
 
     print(file=patient.stdin, flush=True)
-    until(lambda: backend.requests > before[0])
+    wait_for(lambda: backend.requests > before[0])
     backend.fault = None
     _, told = patient.communicate(timeout=60)
     assert (patient.returncode, backend.runs["patient"].state) == (0, "finished"), told

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.processes import alive, wait_for
 from tests.resume.conftest import CLASSIFIER, QUIET, folder_of, run_to_the_end
 
 from receptive.job import run_job
@@ -113,7 +114,7 @@ def test_workers_leave_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     script.write_text("\n".join((*lines, f"  {others} && touch $folder/left && exit", "  sleep 1", "done", "")))
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
-    run_packed(iter(folders), len(folders), [WorkerPlace((0,))] * len(folders))
+    run_packed(iter(folders), len(folders), [WorkerPlace((min(os.sched_getaffinity(0)),))] * len(folders))
     assert all((folder / "left").exists() for folder in folders)
 
 
@@ -126,9 +127,6 @@ def test_a_mirror_whose_training_was_killed_does_not_stay(tmp_path: Path) -> Non
     told, _ = parent.communicate(timeout=60)
     os.close(asks)
     try:
-        deadline = time.monotonic() + 60
-        while Path(f"/proc/{int(told)}").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not Path(f"/proc/{int(told)}").exists()
+        wait_for(lambda: not alive(int(told)), what="it ends", seconds=60)
     finally:
         os.close(answers)

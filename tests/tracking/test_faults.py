@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 import wandb
 from tests.conftest import Cli
+from tests.processes import alive, descendants, wait_for
 from tests.report.conftest import RunFolders
 from tests.tracking.backend import Backend
-from tests.tracking.following import Held, assert_complete, named, send, stored, until
+from tests.tracking.following import Held, assert_complete, named, send, stored
 from tests.tracking.recordings import Recording
 from tests.tracking.stored import BackendRun
 
@@ -70,27 +71,15 @@ def test_a_mirror_that_does_not_end_is_ended_with_the_clients_process(
     companion = Companion(tmp_path, hear)
     companion.ask("open", run.folder, pid=os.getpid())
     assert opened.wait(60) and "'kind': 'online'" in answers[0]
-    own = [int(pid) for pid in children(companion._process.pid)]
+    own = descendants(companion._process.pid)
     assert len(own) == 1
     online.fault = "hang"
     companion.ask("close", run.folder, state="failed")
     began = time.monotonic()
     assert companion.dismiss(3.0) == [str(run.folder)]
     assert time.monotonic() - began < 10 and companion.fault == "no end within 3 s"
-    until(lambda: not alive(own[0]), "the client's process ends, which would try for longer", 8)
+    wait_for(lambda: not alive(own[0]), what="the client's process ends, which would try for longer", seconds=8)
     assert not companion.alive
-
-
-def children(pid: int) -> list[str]:
-    return [word for path in Path(f"/proc/{pid}/task").glob("*/children") for word in path.read_text().split()]
-
-
-def alive(pid: int) -> bool:
-    """Whether a process is there, and not only its remains."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_files_that_did_not_come_with_their_row(folders: RunFolders, online: Backend, tmp_path: Path) -> None:
@@ -161,9 +150,9 @@ def test_trouble_in_the_middle(
             (tmp_path / name).mkdir()
             trainings[name] = Held(tmp_path / name, server.environment(offline))
         for name, server in servers.items():
-            until(  # the third epoch waits for the gate: the second one does not wait for it
+            wait_for(  # the third epoch waits for the gate: the second one does not wait for it
                 lambda server=server: server.runs and page_of(server).steps == [1, 2],  # type: ignore[misc]
-                f"both epochs of {name}",
+                what=f"both epochs of {name}",
             )
             troubles[name].strike(trainings[name], server)
         for held in trainings.values():
@@ -176,7 +165,7 @@ def test_trouble_in_the_middle(
             assert troubles[name].told in said and bool(troubles[name].told) == ("wandb sync" in said), (
                 f"{name}: {said}"
             )
-            until(lambda held=held: not held.children(), f"nothing of {name} is left", 30)  # type: ignore[misc]
+            wait_for(lambda held=held: not held.children(), what=f"nothing of {name} is left", seconds=30)  # type: ignore[misc]
         for name, server in servers.items():
             server.fault = None
             if name == "folder is a file":
@@ -237,14 +226,14 @@ def test_a_training_that_is_killed_and_goes_on(offline: Path, tmp_path: Path) ->
             options = ("trainer.checkpoint_steps=1",)
             trainings[name] = Held(tmp_path / name, server.environment(offline), *options)
         for server in servers.values():
-            until(lambda server=server: server.runs and page_of(server).rows, "rows")  # type: ignore[misc]
+            wait_for(lambda server=server: server.runs and page_of(server).rows, what="rows")  # type: ignore[misc]
         servers["killed while it hangs"].fault = "hang"
         for name, held in trainings.items():
             held.process.send_signal(signal.SIGTERM if name == "told to stop" else signal.SIGKILL)
         trainings["told to stop"].gate.touch()
         for held in trainings.values():
             held.wait()
-            until(lambda held=held: not held.children(), "nothing is left")  # type: ignore[misc]
+            wait_for(lambda held=held: not held.children(), what="nothing is left")  # type: ignore[misc]
         servers["killed while it hangs"].fault = None
         states = {name: page_of(server).state for name, server in servers.items()}
         assert states == {"killed": "killed", "killed while it hangs": "running", "told to stop": "killed"}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import wandb
+from tests.processes import read_until
 from tests.tracking.backend import Backend
 from tests.tracking.following import ROOT
 
@@ -104,13 +105,11 @@ def test_at_a_terminal_nobody_is_asked(backend: Backend, offline: Path, tmp_path
             command, cwd=tmp_path, env=environment, stdin=terminal, stdout=terminal, stderr=terminal, close_fds=True
         )
         os.close(terminal)
-        said = b""
         try:
-            while part := os.read(master, 4096):
-                said += part
-        except OSError:  # its other end is closed
-            pass
-        os.close(master)
+            said = read_until(master, None)
+        finally:
+            process.kill()  # where it asks, it waits for an answer
+            os.close(master)
         assert (process.wait(120), told in said.decode()) == (code, True), said.decode()
         assert said.decode().count(told) == 1 and "Enter your choice" not in said.decode()
     assert backend.requests == 0

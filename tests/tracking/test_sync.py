@@ -61,7 +61,8 @@ def test_a_sweep(
     ]
     whole, torn, missing, never, rows, status, config, runs_still, waiting = runs
     folders.manifest("rates")
-    assert [answer["event"] for answer in send(tmp_path, *(named(run, run.folder.name) for run in runs[:3]))]
+    answers = send(tmp_path, *(named(run, run.folder.name) for run in runs[:3]))
+    assert [answer["event"] for answer in answers] == ["closed"] * 3
     [path] = (torn.folder / "wandb").glob("offline-run-*/*.wandb")
     os.truncate(path, path.stat().st_size * 2 // 3)
     assert Recording(path).exit_code is None

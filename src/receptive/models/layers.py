@@ -19,9 +19,14 @@ class GlobalMaxPool(nn.AdaptiveMaxPool2d):
     def forward(self, maps: Tensor) -> Tensor:
         """Pool the maps."""
         if maps.is_cuda:  # the adaptive form has no deterministic backward pass there; one window over all has
-            return F.max_pool2d(maps, maps.shape[2:])
+            return one_window(maps)
         pooled: Tensor = super().forward(maps)
         return pooled
+
+
+def one_window(maps: Tensor) -> Tensor:
+    """The maximum of each feature map as that of a window which covers it."""
+    return F.max_pool2d(maps, maps.shape[2:])
 
 
 def activation_layer(name: Activation) -> nn.Module:

@@ -56,12 +56,12 @@ def test_signals_save_a_run_and_it_goes_on(cli: Cli, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_signal_while_a_run_starts_is_never_lost(tmp_path: Path) -> None:
-    """At 16 moments, most of them in the midst of importing torch and what builds on it."""
+    """At ten moments, most of them in the midst of importing torch and what builds on it."""
     run = chaos.prepare(tmp_path / "run", *SMALL, "trainer.max_epochs=10000")
-    for attempt in range(1, 17):
+    for attempt in range(1, 11):
         with started(sys.executable, "-m", "receptive.job", run.folder) as process:
             wait_for(lambda attempt=attempt: run.status().attempts == attempt, process)  # type: ignore[misc]
-            time.sleep(attempt * 0.25)
+            time.sleep(attempt * 0.4)
             process.send_signal(signal.SIGTERM)
             told = process.communicate(timeout=60)
         assert (process.returncode, run.status().state) == (143, "interrupted"), (run.status(), told)

@@ -9,13 +9,29 @@ import pytest
 from omegaconf import OmegaConf
 
 from receptive.errors import InputError
-from receptive.files import read_csv, read_json, read_yaml, try_lock, wait_for_lock, write_atomically, write_csv
+from receptive.files import (
+    absolute,
+    read_csv,
+    read_json,
+    read_yaml,
+    try_lock,
+    wait_for_lock,
+    write_atomically,
+    write_csv,
+)
 from receptive.runs import Run
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     return Run(tmp_path)
+
+
+def test_a_users_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to("data")
+    assert absolute("~/data") == Path.home() / "data"
+    assert absolute("link") == tmp_path / "link"
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -18,6 +17,7 @@ from receptive.checkpoints import load_state
 from receptive.data.module import ImageData
 from receptive.data.source import Facts
 from receptive.errors import InputError
+from receptive.files import absolute
 from receptive.runs import Run
 from receptive.signatures import option_faults
 from receptive.tasks.base import Task
@@ -183,7 +183,7 @@ def config_here(
         raise InputError("\n".join(found).replace("accelerator", "device"))
     config = run.config()
     if data_dir is not None:
-        config.paths.data_dir = str(Path(data_dir).expanduser().absolute())
+        config.paths.data_dir = str(absolute(data_dir))
     for name, value in chosen.items():
         config.trainer[name] = value
     if not (options := build_trainer_options(config)).has_device():

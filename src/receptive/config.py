@@ -12,6 +12,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from receptive.files import absolute
+
 PACKAGE = Path(__file__).parent
 # Keys that say where and how a run is computed, not what is computed.
 NOT_FINGERPRINTED = (
@@ -63,14 +65,14 @@ def freeze_in_place(config: DictConfig) -> DictConfig:
     """The same of a config that has no hydra any more and is nobody else's; gives it back."""
     OmegaConf.set_struct(config, False)
     for key, value in (plain(config.paths, resolve=True) if "paths" in config else {}).items():
-        config.paths[key] = str(Path(value).expanduser().absolute()) if value is not None else None
+        config.paths[key] = str(absolute(value)) if value is not None else None
     if config.get("init") is not None:
-        config.init = str(Path(config.init).expanduser().absolute())
+        config.init = str(absolute(config.init))
     source = OmegaConf.select(config, "data.source")
     while isinstance(source, DictConfig):  # and the source that it is made of
         own_root = "root" in source and not OmegaConf.is_interpolation(source, "root")
         if own_root and isinstance(source.root, str):
-            source.root = str(Path(source.root).expanduser().absolute())
+            source.root = str(absolute(source.root))
         source = OmegaConf.select(source, "source")
     return config
 

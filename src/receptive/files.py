@@ -23,6 +23,11 @@ _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, ten t
 _END, _LINE = 10_000, 200  # bytes, and characters, that are looked at of what a process has said at its end
 
 
+def absolute(path: str | Path) -> Path:
+    """The absolute path that a user's path means; `~` is the home folder, links stay links."""
+    return Path(path).expanduser().absolute()
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write `text` so that readers and crashes see the old file or the new one, never a part.
 

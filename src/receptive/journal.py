@@ -25,18 +25,17 @@ if TYPE_CHECKING:
 
 NAME = "journal.log"
 STUDY = "search"
-PrunerName = Literal["median", "none"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PrunerOptions:
     """Which trials are stopped early; conf/hydra/sweeper/optuna.yaml says what each option means."""
 
-    pruner: PrunerName
+    pruner: Literal["median", "none"]
     startup_trials: Annotated[int, Ge(0)]
     warmup_epochs: Annotated[int, Ge(0)]
 
-    def build(self) -> optuna.pruners.BasePruner:
+    def build_pruner(self) -> optuna.pruners.BasePruner:
         """Optuna's; its steps are epochs counted from 1."""
         import optuna
 
@@ -45,23 +44,17 @@ class PrunerOptions:
         return optuna.pruners.MedianPruner(self.startup_trials, self.warmup_epochs + 1)
 
 
-@dataclass(frozen=True)
-class TrialFile:
+@dataclass(frozen=True, kw_only=True)
+class TrialFile(PrunerOptions):
     """`trial.json`: which trial of which search a run is.
 
     Args:
         journal: the search's journal, relative to the run's folder, so that a sweep can be moved.
         number: of the trial.
-        pruner: see `PrunerOptions`.
-        startup_trials: see `PrunerOptions`.
-        warmup_epochs: see `PrunerOptions`.
     """
 
     journal: str
     number: Annotated[int, Ge(0)]
-    pruner: PrunerName
-    startup_trials: Annotated[int, Ge(0)]
-    warmup_epochs: Annotated[int, Ge(0)]
 
     @staticmethod
     def read(run: Run) -> TrialFile | None:
@@ -96,13 +89,12 @@ class TrialFile:
             raise InputError(
                 f"{run.trial_path}: there is no {path}: bring it back, or delete trial.json to run without"
             )
-        options = PrunerOptions(self.pruner, self.startup_trials, self.warmup_epochs)
         try:
             return optuna.load_study(
                 study_name=STUDY,
                 storage=open_journal(path),
                 sampler=optuna.samplers.RandomSampler(0),  # never asked
-                pruner=options.build(),
+                pruner=self.build_pruner(),
             )
         except KeyError:
             raise InputError(f"{path} knows no search: run the command of the search again") from None

@@ -28,7 +28,7 @@ require_optuna()
 def study_in(folder: Path, direction: str = "maximize", **options: Any) -> optuna.Study:
     """A search that has one trial to be run, number 0."""
     folder.mkdir(exist_ok=True)
-    pruner = PrunerOptions(**{"pruner": "median", "startup_trials": 1, "warmup_epochs": 0, **options}).build()
+    pruner = PrunerOptions(**{"pruner": "median", "startup_trials": 1, "warmup_epochs": 0, **options}).build_pruner()
     study = optuna.create_study(
         storage=open_journal(folder / NAME),
         study_name=STUDY,
@@ -120,7 +120,8 @@ def test_a_closed_trial_reports_nothing(fit: Fit, tmp_path: Path) -> None:
 def trial_of(folder: Path, **options: Any) -> Run:
     """A small run that is trial 0."""
     run = folder_of(folder / "run")
-    TrialFile(f"../{NAME}", 0, **{"pruner": "median", "startup_trials": 1, "warmup_epochs": 0, **options}).write(run)
+    pruner = {"pruner": "median", "startup_trials": 1, "warmup_epochs": 0, **options}
+    TrialFile(journal=f"../{NAME}", number=0, **pruner).write(run)
     return run
 
 
@@ -191,7 +192,7 @@ def test_a_trial_that_is_interrupted_computes_the_same(
     [
         ("{", "trial.json is damaged"),
         ("[]", "trial.json is damaged (no JSON object)"),
-        ('{"journal": "../journal.log"}', "trial.json is damaged (no number)"),
+        ('{"journal": "../journal.log"}', "trial.json is damaged (no pruner)"),
         (None, "trial.json is damaged (number=-1"),
     ],
 )

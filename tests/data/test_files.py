@@ -13,7 +13,7 @@ import pytest
 
 from receptive.data import files
 from receptive.data.cifar10 import CIFAR10
-from receptive.data.files import absolute, ensure_files, read_checked
+from receptive.data.files import ensure_files, read_checked
 from receptive.data.gtsrb import GTSRB
 from receptive.data.mnist import MNIST
 from receptive.data.source import Source
@@ -175,8 +175,3 @@ class TestReadChecked:
     def test_missing(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"/file is missing"):
             read_checked(tmp_path / "file", self.MD5)
-
-
-def test_home_folder() -> None:
-    assert absolute("~/data") == Path.home() / "data"
-    assert absolute("data").is_absolute()

@@ -375,7 +375,9 @@ def test_everything_at_once(master: Master, tmp_path: Path) -> None:
     loader, config = master()
     composer, space = JobComposer(loader, config, tmp_path), parse(*FIVE_AXES)
     assert len(composer.jobs(space.probes())) == 1 + 1 + 1 + 1 + 2 + 1
-    options = SearchOptions(20, 0, 4, "median", 5, 0, 1)
+    options = SearchOptions(
+        trials=20, sampling_seed=0, random_trials=4, pruner="median", startup_trials=5, warmup_epochs=0, parallel=1
+    )
     trials = Trials(tmp_path, space, options, Goal("val/f1_mean", "max"), "")
     for number in range(8):
         job, faults = composer.job(space.point(trials.ask().values, number))

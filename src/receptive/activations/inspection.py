@@ -20,7 +20,7 @@ from receptive.build import Experiment, config_here, load_weights, rebuild, trai
 from receptive.data.images import image_files
 from receptive.data.module import Part
 from receptive.errors import InputError
-from receptive.files import read_csv, read_json, write_atomically
+from receptive.files import absolute, read_csv, read_json, write_atomically
 from receptive.inference import Predictor
 from receptive.recording.layers import chosen_layers
 from receptive.runs import Run
@@ -170,7 +170,7 @@ def _request(run: Run, options: Options, output: Path) -> dict[str, Any]:
     }
     if options.input is not None:
         return asked | {"input": str(options.input.resolve()), "sha256": _checksum(options.input, output)}
-    data_dir = Path(options.data_dir or run.config().paths.data_dir).expanduser().absolute()
+    data_dir = absolute(options.data_dir or run.config().paths.data_dir)
     return asked | {"input": None, "data_dir": str(data_dir)}
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from receptive.data.files import absolute, ensure_files, read_checked
+from receptive.data.files import ensure_files, read_checked
 from receptive.data.source import ArraySplit, Facts, Source, SplitName
+from receptive.files import absolute
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 # over the pixels of the 50,000 training images

@@ -17,11 +17,6 @@ ANSWER_SECONDS = 15.0  # a server that has sent nothing by then counts as out of
 SOCKET_SECONDS = 10.0  # longest silence in the middle of a download
 
 
-def absolute(root: str) -> Path:
-    """Return the folder that a `root` argument means; `~` is the home folder."""
-    return Path(root).expanduser().absolute()
-
-
 def ensure_files(
     name: str,
     root: Path,

@@ -15,10 +15,11 @@ from annotated_types import Ge
 from torch import Tensor
 
 from receptive.data.cache import cached_images
-from receptive.data.files import absolute, ensure_files
+from receptive.data.files import ensure_files
 from receptive.data.images import BILINEAR, read_image, to_tensor
 from receptive.data.source import ArraySplit, Facts, Source, SplitName
 from receptive.errors import InputError
+from receptive.files import absolute
 
 # fmt: off
 CLASSES = (

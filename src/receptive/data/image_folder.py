@@ -10,10 +10,10 @@ from annotated_types import Ge
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from receptive.data.files import absolute
 from receptive.data.images import BILINEAR, STATISTICS, Mode, check_header, is_image, read_image, to_tensor
 from receptive.data.source import Facts, FileSplit, Source, SplitName
 from receptive.errors import InputError
+from receptive.files import absolute
 
 
 @dataclass(frozen=True)

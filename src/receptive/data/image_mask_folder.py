@@ -6,10 +6,10 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from receptive.data.files import absolute
 from receptive.data.images import STATISTICS, Mode
 from receptive.data.masks import MaskSource, Pair, Size, Values, check_pair, find_pairs, list_pairs, load_pairs
 from receptive.data.source import ArraySplit, Facts, FileSplit, SplitName
+from receptive.files import absolute
 
 Side = Annotated[int, Ge(8)]
 

@@ -12,10 +12,10 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from receptive.data.files import absolute
 from receptive.data.masks import MaskSource, Pair, Values, check_pair, find_pairs, load_pairs
 from receptive.data.source import ArraySplit, Facts, SplitName
 from receptive.errors import InputError
+from receptive.files import absolute
 
 FOLDER = "jsrt"
 

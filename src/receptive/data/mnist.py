@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from receptive.data.files import absolute, ensure_files, read_checked
+from receptive.data.files import ensure_files, read_checked
 from receptive.data.source import ArraySplit, Facts, Source, SplitName
+from receptive.files import absolute
 
 # mean and deviation over the pixels of the 60,000 training images: 0.13066, 0.30811
 FACTS = Facts(1, (28, 28), tuple("0123456789"), mean=(0.1307,), std=(0.3081,))

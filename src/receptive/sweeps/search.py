@@ -226,8 +226,13 @@ class Search:
             wanted = state in ("waiting", "interrupted") or (state == "failed" and job.fingerprint in tries)
             if wanted and job.fingerprint not in self._given | self._faulty and job not in self._todo:
                 options = self._options
-                pruner = (options.pruner, options.startup_trials, options.warmup_epochs)
-                TrialFile(f"../{NAME}", self._reporting(job), *pruner).write(job.run)
+                TrialFile(
+                    journal=f"../{NAME}",
+                    number=self._reporting(job),
+                    pruner=options.pruner,
+                    startup_trials=options.startup_trials,
+                    warmup_epochs=options.warmup_epochs,
+                ).write(job.run)
                 self._todo.append(job)
 
     def _reporting(self, job: Job) -> int:

@@ -15,23 +15,20 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from receptive.errors import InputError
-from receptive.journal import NAME, STUDY, PrunerName, open_journal
+from receptive.journal import NAME, STUDY, PrunerOptions, open_journal
 from receptive.sweeps.jobs import Goal
 from receptive.sweeps.space import Axis, Choice, Space
 
 _ABOUT, _AGAIN = "search", "again"  # user attributes: of the study, and of a trial that repeats a failed one
 
 
-@dataclass(frozen=True)
-class SearchOptions:
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(PrunerOptions):
     """Options of hydra/sweeper=optuna; its YAML says what each means."""
 
     trials: Annotated[int, Ge(1)]
     sampling_seed: Annotated[int, Ge(0)]
     random_trials: Annotated[int, Ge(1)]
-    pruner: PrunerName
-    startup_trials: Annotated[int, Ge(0)]
-    warmup_epochs: Annotated[int, Ge(0)]
     parallel: Annotated[int, Ge(1)]
 
 

@@ -1,9 +1,9 @@
-"""The committed results of the studies, and the pages that are made from them.
+"""The committed results of the studies, and the pages and figures that are made from them.
 
     python scripts/results.py restore [STUDY ...]    # committed runs into outputs/studies, where they count as done
     python scripts/results.py collect [STUDY ...]    # finished runs of outputs/studies into results/
     python scripts/results.py check                  # claims that no study judges: operators, shapes, what layers give
-    python scripts/results.py write                  # the tables of README.md and docs/reports from results/
+    python scripts/results.py write                  # figures of layers, tables of README.md and docs/reports
 
 Without a STUDY all that are there; STUDY_full is one with the reports' epochs. scripts/reproduce.sh calls all four.
 """
@@ -19,7 +19,7 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout, whose scripts/ these are
 
-from scripts.edition import pages, store
+from scripts.edition import figures, pages, store
 
 from receptive.errors import InputError
 from receptive.report.places import STUDIES
@@ -44,7 +44,7 @@ def main() -> int:
     console = Console(quiet=arguments.quiet, markup=False)  # claims may hold brackets
     try:
         if arguments.what == "write":
-            for path in pages.write(Path()):
+            for path in [*figures.write(store.RESULTS), *pages.write(Path())]:
                 print(path)
         elif arguments.what == "check":
             from scripts.edition import checks  # torch

@@ -38,7 +38,7 @@ def write(console: Console) -> None:
         "versions": provenance.versions(),
         "device": provenance.cpu_name(),
     }
-    rows = [*on_the_spot(), *layers.claims(OUTPUT, console), *_PICTURES]
+    rows = [*on_the_spot(), *layers.claims(OUTPUT.parent, console), *_PICTURES]
     OUTPUT.mkdir(parents=True, exist_ok=True)
     write_csv(OUTPUT / "claims.csv", CLAIM_TITLES, (dict(zip(CLAIM_TITLES, row, strict=True)) for row in rows))
     write_atomically(OUTPUT / "provenance.json", json.dumps(source, indent=1) + "\n")

@@ -19,18 +19,15 @@ from statistics import fmean, median
 
 from rich.console import Console
 from scipy import stats
+from scripts.edition import nets
+from scripts.edition.nets import STUDY, TABLES, Rows, Tables
 
-from receptive.files import read_csv, read_json
 from receptive.manifest import Manifest
 from receptive.metrics import UNBOUNDED
 from receptive.report.places import STUDIES
 from receptive.report.statistics import ALPHA, difference, holm, spread
 
-STUDY = "cifar10_batch_norm"
-_TABLES = ("layers.csv", "probe.csv", "correlation.csv", "batch_norm.csv")
 _CORRELATION = (-1, 1)
-Rows = list[dict[str, str]]
-Tables = dict[str, Rows]
 
 
 @dataclass(frozen=True)
@@ -62,15 +59,15 @@ class Asked:
     bounds: tuple[float, float] = UNBOUNDED
 
 
-def claims(output: Path, console: Console) -> list[tuple[str, ...]]:
+def claims(results: Path, console: Console) -> list[tuple[str, ...]]:
     """A row a claim, of the columns of claims.csv; [] where the study was not run."""
-    survey(STUDIES / STUDY, output / "layers", console)
-    nets = {net: _networks(output / "layers", net) for net in ("a", "b")}
-    if not all(nets.values()):
+    survey(STUDIES / STUDY, results / "checks" / "layers", console)
+    known = {net: nets.tables(results, net) for net in nets.NETS}
+    if not all(known.values()):
         return []
-    histories = {net: _histories(net) for net in nets}
-    asked = [*_depths(nets), *_nets(nets["a"], nets["b"]), *_during(histories), *_moving_averages(nets["b"])]
-    return list(_judged(asked))
+    histories = {net: nets.histories(results, net) for net in nets.NETS}
+    asked = [*_depths(known), *_nets(known["a"], known["b"]), *_during(histories), *_moving_averages(known["b"])]
+    return list(_judged(asked, nets.epochs(results)))
 
 
 def survey(study: Path, output: Path, console: Console) -> None:
@@ -80,7 +77,7 @@ def survey(study: Path, output: Path, console: Console) -> None:
         checkpoint = run.checkpoints / "best.ckpt"
         if run.state() != "done" or not checkpoint.is_file():
             continue
-        if target.is_dir() and (target / _TABLES[0]).stat().st_mtime > checkpoint.stat().st_mtime:
+        if target.is_dir() and (target / TABLES[0]).stat().st_mtime > checkpoint.stat().st_mtime:
             continue
         console.print(f"activations of {entry.folder}")
         words = [f"run={run.folder}", "probe=true", "correlation=true", "maps=[]", "average_maps=false"]
@@ -90,33 +87,11 @@ def survey(study: Path, output: Path, console: Console) -> None:
         new = output / f".{entry.folder}"  # whole, or not there
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
-        for name in _TABLES:
+        for name in TABLES:
             if (path := run.folder / "activations" / "train" / name).is_file():
                 shutil.copyfile(path, new / name)
         shutil.rmtree(target, ignore_errors=True)
         new.rename(target)
-
-
-def _jobs(net: str) -> list[Path]:
-    """The committed runs of a net."""
-    return sorted(path.parent for path in (Path("results") / STUDY / "jobs").glob(f"{net}-*/result.json"))
-
-
-def _networks(folder: Path, net: str) -> list[Tables]:
-    """The tables of each run of a net that were taken."""
-    paths = [folder / job.name for job in _jobs(net) if (folder / job.name).is_dir()]
-    return [{name: read_csv(path / name) for name in _TABLES if (path / name).is_file()} for path in paths]
-
-
-def _histories(net: str) -> list[Rows]:
-    """activations.csv of each run of a net."""
-    return [read_csv(job / "activations.csv") for job in _jobs(net)]
-
-
-def _epochs() -> str:
-    """Of how many epochs the nets are: `30`."""
-    known = {read_json(job / "result.json")["epochs"] for net in "ab" for job in _jobs(net)}
-    return " or ".join(map(str, sorted(known)))
 
 
 def _values(rows: Rows, key: str, kind: str = "ReLU") -> list[float]:
@@ -128,9 +103,9 @@ def _with_depth(values: Sequence[float]) -> float:
     return float(stats.spearmanr(range(len(values)), values).statistic) if len(set(values)) > 1 else 0.0
 
 
-def _depths(nets: Mapping[str, list[Tables]]) -> Iterator[Asked]:
+def _depths(known: Mapping[str, list[Tables]]) -> Iterator[Asked]:
     what = "rank correlation with depth"
-    for net, networks in nets.items():
+    for net, networks in known.items():
         name = f"Net {net.upper()}"
         for more, reported, key in (("zeros", "sparser", "zeros"), ("blank maps", "more abstract", "blank")):
             values = [_with_depth(_values(tables["layers.csv"], key)) for tables in networks]
@@ -196,11 +171,10 @@ def _known(rows: Rows, key: str) -> list[float]:
     return [float(row[key]) for row in rows if row[key] not in ("", "nan")]
 
 
-def _judged(asked: Sequence[Asked]) -> Iterator[tuple[str, ...]]:
+def _judged(asked: Sequence[Asked], epochs: str) -> Iterator[tuple[str, ...]]:
     """Comparisons by Welch's test, corrected together (Holm); single nets by the 95 % interval of the mean."""
     gaps = {one.text: difference(one.values, one.rival) for one in asked if one.rival is not None}
     corrected = dict(zip(gaps, holm([gap.p for gap in gaps.values()]), strict=True))
-    epochs = _epochs()
     for one in asked:
         what = f"{one.what}, after {epochs} epochs"
         if one.rival is not None:

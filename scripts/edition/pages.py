@@ -4,6 +4,7 @@
 <!-- results: summary STUDY -->  a row a group of seeds
 <!-- results: source STUDY -->   command, runs, epochs, minutes, commits, machine
 <!-- results: figures STUDY -->  the study's figures
+<!-- results: layers -->         what nets A and B give behind each ReLU
 <!-- results: checks -->         where the rows of `checks` come from
 <!-- results: tally -->          a row a report: how many verdicts of each kind
 <!-- results: headline -->       README's table
@@ -18,9 +19,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from scripts.edition import nets
+
 from receptive.console import counted
 from receptive.files import read_csv, read_json, read_yaml, write_atomically
 from receptive.metrics import metric_text
+from receptive.report.statistics import Spread
 from receptive.report.tables import markdown_table
 
 HEADLINE = Path("docs/reports/headline.yaml")
@@ -48,6 +52,7 @@ class Pages:
             "summary": self._summary,
             "source": self._source,
             "figures": self._figures,
+            "layers": self._layers,
             "checks": self._checks,
             "tally": self._tally,
             "headline": self._headline,
@@ -145,6 +150,25 @@ class Pages:
         names = sorted(path.name for path in folder.glob("*.png"))
         return "\n\n".join(f"![{study}: {name[:-4]}]({up}results/{study}/figures/{name})" for name in names)
 
+    def _layers(self, _: str, place: Path) -> str:
+        results = self.root / "results"
+        depths = {net: nets.by_depth(results, net) for net in nets.NETS}
+        if not all(depths.values()):
+            return ""
+        quantities = {"mean_absolute": "mean absolute activation", "zeros": "share of exact zeros"}
+        columns = [
+            (f"{name}, {net.upper()}", depths[net][key]) for key, name in quantities.items() for net in nets.NETS
+        ]
+        numbers = list(columns[0][1])
+        rows = [[f"ReLU {number}", *(_scatter(series[number]) for _, series in columns)] for number in numbers]
+        rows.append(["mean of all", *(_scatter(nets.overall(series)) for _, series in columns)])
+        images = int(nets.tables(results, nets.NETS[0])[0]["layers.csv"][0]["images"])
+        source = (
+            f"Behind each ReLU, over {images:,} training images, best epoch of {nets.epochs(results)} (`{nets.STUDY}`, "
+            f"n={columns[0][1][numbers[0]].n} each); mean ± deviation over seeds (ddof 1)."
+        )
+        return f"{source}\n\n{markdown_table(['layer', *(title for title, _ in columns)], rows)}"
+
     def _checks(self, _: str, place: Path) -> str:
         source = read_json(self.root / "results" / _CHECKS / "provenance.json")
         return (
@@ -197,6 +221,10 @@ def _spread(row: Row, metric: str) -> str:
     deviation = row[f"{metric} deviation"]
     spread = f" ± {metric_text(metric, float(deviation))}" if deviation else ""
     return f"{mean.removesuffix(' %') if spread and mean.endswith('%') else mean}{spread} (n={count})"
+
+
+def _scatter(known: Spread) -> str:
+    return f"{known.mean:.3f} ± {known.deviation:.3f}"
 
 
 def _changes(source: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from scripts.edition import layers  # noqa: E402
+from scripts.edition import layers, nets  # noqa: E402
 
 from receptive.files import write_csv  # noqa: E402
 
@@ -30,8 +30,8 @@ def verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Verdicts:
             for seed in range(3):
                 noise = rng.normal(0, 0.005)
                 _tables(Path("results/checks/layers") / f"{net}-seed_{seed}", net, noise, darker, shift)
-                _history(Path("results") / layers.STUDY / "jobs" / f"{net}-seed_{seed}", net, drift, noise)
-        rows = layers.claims(Path("results/checks"), Console(quiet=True))
+                _history(Path("results") / nets.STUDY / "jobs" / f"{net}-seed_{seed}", net, drift, noise)
+        rows = layers.claims(Path("results"), Console(quiet=True))
         assert {len(row) for row in rows} == {6}
         return {row[1]: row[4] for row in rows}
 
@@ -96,4 +96,4 @@ def test_what_plainly_does_not(verdicts: Verdicts) -> None:
 
 def test_nothing_is_said_without_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert layers.claims(Path("results/checks"), Console(quiet=True)) == []
+    assert layers.claims(Path("results"), Console(quiet=True)) == []

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from receptive.errors import InputError
 from receptive.recording.histogram import BINS
-from receptive.recording.statistics import LayerStatistics, LayerSummary
+from receptive.recording.statistics import LayerStatistics, LayerSummary, _totals
 
 Array = NDArray[Any]
 
@@ -202,3 +203,31 @@ def test_memory_does_not_grow_with_the_images() -> None:
         sizes.append((held(statistics), len(vars(statistics))))
     assert sizes[0] == sizes[-1]
     assert statistics.images == 400
+
+
+class Largest(TorchDispatchMode):
+    """Notes the bytes of the largest memory that a result lies in."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        if isinstance(found, Tensor):
+            self.bytes = max(self.bytes, found.untyped_storage().nbytes())
+        return found
+
+
+@pytest.mark.parametrize("columns", [10, 32 * 26 * 26])
+def test_sums_on_a_gpu_take_memory_as_their_batch_does(columns: int) -> None:
+    values = torch.zeros(64, columns, device="meta")  # no CPU either, and has no values
+    with Largest() as largest:
+        _totals(values, None, nonnegative=False)
+    assert largest.bytes == 2 * values.untyped_storage().nbytes()
+
+
+def test_parts_of_a_batch_sum_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = torch.arange(60.0).view(12, 5) - 20
+    wanted = torch.stack([values.sum(0), values.abs().sum(0), values.square().sum(0), (values == 0).sum(0)])
+    for most in (1, 5, 17, 59, 60, 61):
+        monkeypatch.setattr("receptive.recording.statistics._PART", most)
+        assert torch.equal(_totals(values, None, nonnegative=False), wanted), most

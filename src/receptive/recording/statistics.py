@@ -252,10 +252,11 @@ def _totals(values: Tensor, origin: Tensor | None, nonnegative: bool) -> Tensor:
     Part by part in memory that stays in the CPU's cache and is used again, and the sums as products with ones: written
     the usual way this takes several times as long.
     """
-    columns = values.shape[1]
-    rows = max(1, (_PART if values.device.type == "cpu" else _PART_OF_GPU) // columns)
+    columns, on_cpu = values.shape[1], values.device.type == "cpu"
+    rows = max(1, min(len(values), (_PART if on_cpu else _PART_OF_GPU) // columns))
     totals = torch.zeros(4, columns, device=values.device)
-    memory = _memory(max(rows * columns, _PART), values.device)
+    # a GPU's allocator hands the same memory out again, and between two calls to others
+    memory = _kept(max(rows * columns, _PART)) if on_cpu else torch.empty(2, rows * columns, device=values.device)
     ones = torch.ones(1, rows, device=values.device)
     for part in values.split(rows):
         own, work = memory[:, : part.numel()].view(2, -1, columns)
@@ -273,7 +274,7 @@ def _totals(values: Tensor, origin: Tensor | None, nonnegative: bool) -> Tensor:
 
 
 @functools.lru_cache(maxsize=1)
-def _memory(size: int, device: torch.device) -> Tensor:
-    """(2, size) float32 of any values."""
+def _kept(size: int) -> Tensor:
+    """(2, size) float32 of any values, on the CPU."""
     with torch.inference_mode(False):  # outside of it too it may be written to
-        return torch.empty(2, size, device=device)
+        return torch.empty(2, size)

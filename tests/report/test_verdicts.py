@@ -127,6 +127,25 @@ def test_a_claim_on_longer_runs_needs_them_on_both_sides(short: str) -> None:
     assert (judged.verdict, judged.why) == ("undecided", "it speaks of 200 epochs, the runs have 20")
 
 
+@pytest.mark.parametrize("config", [{}, {"trainer.max_epochs": 1}], ids=["damaged", "short"])
+def test_the_length_of_a_run_that_gives_no_figure_does_not_count(config: dict[str, Any]) -> None:
+    done = collection_of({"a": HIGH}, ()).records
+    long = [replace(one, config=one.config | {"trainer.max_epochs": 20}) for one in done]
+    asked = claim(of="a", at_least=0.85, epochs=20)
+    failed = replace(done[0], state="failed", config=config, result={})
+    [judged] = judge(Collection(Path("sweep"), "study", (*long, failed), (asked,)))
+    assert (judged.verdict, judged.ours) == ("holds", "90.42 % ± 0.43 % (n=4)")
+
+
+def test_a_claim_on_longer_runs_of_which_none_has_ended_lacks_a_figure() -> None:
+    running = [replace(one, state="running") for one in collection_of({"a": HIGH}, ()).records]
+    [judged] = judge(
+        Collection(Path("sweep"), "study", tuple(running), (claim(of="a", at_least=0.85, epochs=20),))
+    )
+    assert (judged.verdict, judged.ours) == ("undecided", "no finished run has it")
+    assert "the runs have" not in judged.why
+
+
 def test_runs_that_never_come_there_are_told() -> None:
     collection = collection_of({"fast": HIGH, "slow": LOW}, [claim(better="fast", than="slow")])
     curves = {"fast": [0.4, 0.6, 0.7], "slow": [0.2, 0.3, 0.4]}

@@ -82,8 +82,8 @@ def _evidence(claim: Claim, collection: Collection) -> _Evidence:
 def _early(claim: Claim, collection: Collection, evidence: _Evidence) -> _Evidence:
     """Of runs that are shorter than what a claim speaks of: what they say so far, without a verdict."""
     groups = [group for one in claim.selections for group in finished(select(collection, one))]
-    records = (record for group in groups for record in group.records)
-    epochs = min((int(record.config.get(_EPOCHS) or 0) for record in records), default=0)
+    done = [record for group in groups for record in group.records if record.state == "done"]  # others give no figure
+    epochs = min((int(record.config.get(_EPOCHS) or 0) for record in done), default=math.inf)
     if claim.epochs is None or epochs >= claim.epochs:
         return evidence
 

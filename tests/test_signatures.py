@@ -1,10 +1,28 @@
-"""Config values against signatures: which value an error of another library is about."""
+"""Config values against signatures: options of a data class, which value an error of another library is about."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from receptive.signatures import guilty
+from receptive.journal import PrunerOptions
+from receptive.signatures import guilty, option_faults
+
+
+@dataclass(frozen=True, kw_only=True)
+class More(PrunerOptions):
+    """Inherits fields whose annotations this module could not evaluate."""
+
+    flag: bool
+
+
+def test_options_that_are_inherited_from_another_module_are_known() -> None:
+    good = {"pruner": "none", "startup_trials": 0, "warmup_epochs": 3, "flag": True}
+    assert option_faults(More, good) == []
+    bad = good | {"pruner": "nome", "warmup_epochs": -1, "flag": 3, "flat": 1}
+    assert [fault.partition(":")[0] for fault in option_faults(More, bad)] == [
+        *("flat", "pruner=nome", "warmup_epochs=-1", "flag=3"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import json
@@ -131,6 +132,9 @@ def options_of(kind: type[_Options], values: Mapping[str, Any], key: str) -> _Op
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
     function = target.__init__ if inspect.isclass(target) else target
     try:
+        if dataclasses.is_dataclass(target):  # fields that it inherits are annotated in the words of their own module
+            hints = typing.get_type_hints(target, include_extras=True)
+            return {name: hint for name, hint in hints.items() if name in function.__annotations__}
         return typing.get_type_hints(function, include_extras=True)
     except (NameError, TypeError):  # annotations of other libraries that cannot be evaluated
         return {}

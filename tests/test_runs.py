@@ -130,6 +130,21 @@ def test_metrics_leave_out_empty_cells(run: Run) -> None:
     assert run.metrics() == [{"epoch": 1.0}, {"epoch": 2.0, "val/loss": 0.5}]
 
 
+def test_half_a_row_is_not_read(run: Run) -> None:
+    """Of a disk that was full, or a process that was killed: 0.9 may have been 0.98."""
+    text = "epoch,val/loss\n1,0.5\n2,0.98\n"
+    for length, rows in ((len(text), 2), (len(text) - 1, 1), (len(text) - 2, 1), (17, 0), (5, 0), (0, 0)):
+        run.metrics_path.write_text(text[:length])
+        assert [row["val/loss"] for row in run.metrics()] == [0.5, 0.98][:rows], text[:length]
+
+
+@pytest.mark.parametrize("text", ["epoch,lr\n1,x\n", "epoch\n1,2\n", "epoch,lr\n1,\udcff\n", "ep\udcff\n1\n"])
+def test_metrics_that_are_none_are_damage(run: Run, text: str) -> None:
+    run.metrics_path.write_text(text, errors="surrogateescape")
+    with pytest.raises(InputError, match=r"metrics\.csv is damaged .*: restore it or delete it"):
+        run.metrics()
+
+
 @pytest.mark.parametrize(("make", "said"), [(False, "does not exist"), (True, "holds no config.yaml")])
 def test_a_folder_without_a_run_is_refused(tmp_path: Path, make: bool, said: str) -> None:
     folder = tmp_path / "run"

@@ -185,6 +185,22 @@ def test_a_killed_run_counts_as_interrupted_and_with_a_changed_config_starts_ane
     assert len(run.metrics()) == 1
 
 
+def test_with_rerun_none_nothing_starts(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for dry in ((), ("dry_run=true",)):
+        code, out, err = cli("train", *SHORT, "rerun=none", *dry)
+        assert (code, out, err) == (0, "run is waiting, and rerun=none starts nothing\n", "")
+        assert not (tmp_path / "run").exists()
+    with monkeypatch.context() as patched:
+        patched.setattr(EpochRecords, "on_train_epoch_end", lambda *_: 1 / 0)
+        assert cli("train", *SHORT)[0] == 1
+    code, out, _ = cli("train", *SHORT, "rerun=none")
+    assert (code, out) == (0, "run is failed, and rerun=none starts nothing\n")
+    assert Run(tmp_path / "run").status().attempts == 1
+    assert cli("train", *SHORT)[0] == 0
+    code, out, _ = cli("train", *SHORT, "rerun=none")
+    assert (code, out.splitlines()[0], "validation, epoch" in out) == (0, "run is done already", True)
+
+
 @pytest.mark.parametrize(("options", "first"), [((), 2), (("rerun=all",), 1)])
 def test_a_failed_run_goes_on_where_it_was_unless_all_is_to_be_run_again(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], first: int

@@ -113,6 +113,21 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def whole_lines(path: Path, errors: str = "strict") -> list[str]:
+    """The lines of a text file that grows; a last one without its end is under way, or was cut off, and left out.
+
+    Args:
+        path: of the file.
+        errors: what `bytes.decode` does with bytes that are no text.
+
+    Raises:
+        UnicodeDecodeError: there are such bytes.
+        OSError: it cannot be read.
+    """
+    text = path.read_text(encoding="utf-8", errors=errors)
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The content of a YAML file as plain containers, interpolations as they stand; many times faster than OmegaConf.
 

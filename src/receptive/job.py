@@ -6,6 +6,7 @@ job's state, so that a worker can be fed one job after the other. The exit code 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -43,7 +44,7 @@ def run_job(run: Run, console: Console) -> State:
     Raises:
         Busy: another process runs it.
         InputError: this process is not one that the config asks for, or is another than rank 0 and failed.
-        Interrupted: a signal came; the state is recorded.
+        Interrupted: a signal came; the state is recorded, or it is said why that cannot be.
         OSError: not even the state could be written.
     """
     place = place_of(open_run(run.folder, "job").config().trainer)
@@ -70,22 +71,33 @@ def _lead(run: Run, console: Console, world: World) -> State:
             wandb_id=before.wandb_id,
         )
         run.write_status(status)
+        stopped = False
         try:
             with captured(run.log_path):
                 status.state = _train(config, run, status, console, world)
         except Interrupted as stop:
-            status.state, status.error = "interrupted", str(stop)
+            status.state, status.error, stopped = "interrupted", str(stop), True
             raise
         except Exception as error:
             loss = world.loss(error)
             status.state, status.error = (loss.state, str(loss)) if loss else ("failed", explain(error))
         finally:
-            status.ended = time.time()
-            if not run.folder.is_dir():
-                raise FileNotFoundError(errno.ENOENT, "the run's folder has vanished while it ran", str(run.folder))
-            run.write_status(status)
-            MIRRORS.end(run, status.state)
+            try:
+                _record_end(run, status)
+            except OSError as error:
+                if not stopped:
+                    raise
+                console.print(explain(error), highlight=False, soft_wrap=True)  # the process has to stop all the same
         return status.state
+
+
+def _record_end(run: Run, status: Status) -> None:
+    """Write how a run ended; raises OSError where that cannot be done."""
+    status.ended = time.time()
+    if not run.folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "the run's folder has vanished while it ran", str(run.folder))
+    run.write_status(status)
+    MIRRORS.end(run, status.state)
 
 
 def _follow(run: Run, world: World) -> State:
@@ -188,7 +200,8 @@ def _requeue(run: Run) -> str:
     if last.is_file() and last.stat().st_mtime >= (status.started or 0.0):
         return requeue()
     status.error = "the time limit came before anything was saved: give more in hydra.launcher.time"
-    run.write_status(status)
+    with contextlib.suppress(OSError):  # of a folder that cannot be written it has been said
+        run.write_status(status)
     return status.error
 
 

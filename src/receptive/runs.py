@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from receptive.errors import InputError
-from receptive.files import read_csv, read_json, write_atomically
+from receptive.files import read_json, whole_lines, write_atomically
 from receptive.lease import Taken, is_beating, is_leased, knows_locks, leased
 
 # In the order in which they are told. Pruned: stopped by its search as hopeless.
@@ -238,9 +238,13 @@ class Run:
         write_atomically(self.result_path, json.dumps(result, indent=2) + "\n")
 
     def metrics(self) -> list[dict[str, float]]:
-        """The rows of `metrics.csv`, one an epoch; empty cells are left out. Raises InputError when it is damaged."""
+        """The rows of `metrics.csv`, one an epoch; empty cells and half a last row are left out.
+
+        Raises:
+            InputError: it is damaged.
+        """
         try:
-            rows = read_csv(self.metrics_path) if self.metrics_path.is_file() else []
+            rows = csv.DictReader(whole_lines(self.metrics_path) if self.metrics_path.is_file() else [])
             return [{key: float(value) for key, value in row.items() if value} for row in rows]
         except (TypeError, ValueError, csv.Error) as error:
             raise InputError(f"{self.metrics_path} is damaged ({error}): restore it or delete it") from None

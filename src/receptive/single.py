@@ -27,15 +27,18 @@ _SHOWN = ("loss", "accuracy", "accuracy_macro", "f1_mean", "f1_std", "f1_min", "
 def run_single(config: DictConfig, folder: Path, console: Console) -> None:
     """Check a composed config, freeze it into a folder and run it there.
 
-    A done or pruned run is said to be so and left alone; an interrupted or failed one is run again.
+    A done or pruned run is said to be so and left alone; an interrupted or failed one is run again, but with
+    rerun=none.
 
     Raises:
         InputError: the config cannot run (the folder is left as it was), the folder holds another config, or the run
             failed.
     """
     run, frozen = checked(config, folder)
-    if (state := run.state()) in ENDED_WELL and config.rerun != "all":
-        console.print(f"{shown(folder)} is {state} already", highlight=False, soft_wrap=True)
+    if left_alone(run, config.rerun, console):
+        if run.state() not in ENDED_WELL:
+            remove_if_empty(folder)
+            return
         print_result(run, console)
         if wandb_options(configs.plain(frozen)) is not None:
             MIRRORS.tell(run, console)
@@ -45,6 +48,19 @@ def run_single(config: DictConfig, folder: Path, console: Console) -> None:
             run.start_over()
         write_atomically(run.config_path, OmegaConf.to_yaml(frozen))
     _run(run, console)
+
+
+def left_alone(run: Run, rerun: str, console: Console) -> bool:
+    """Whether a command starts nothing in a folder, and says why: what ended well, and with rerun=none anything."""
+    state = run.state()
+    if state in ENDED_WELL and rerun != "all":
+        said = f"is {state} already"
+    elif rerun == "none":
+        said = f"is {state}, and rerun=none starts nothing"
+    else:
+        return False
+    console.print(f"{shown(run.folder)} {said}", highlight=False, soft_wrap=True)
+    return True
 
 
 def checked(config: DictConfig, folder: Path, *, download: bool = True) -> tuple[Run, DictConfig]:
@@ -86,8 +102,7 @@ def go_on(config: DictConfig, empty: Path, overrides: Sequence[str], console: Co
         raise InputError(f"resume={config.resume} goes on with the run's own config: leave out {', '.join(others)}")
     runs = Path(config.paths.output_dir) / "runs"
     run = _latest(runs) if config.resume == "latest" else open_run(config.resume, "resume")
-    if (state := run.state()) in ENDED_WELL:
-        console.print(f"{shown(run.folder)} is {state} already", highlight=False, soft_wrap=True)
+    if left_alone(run, "failed", console):
         print_result(run, console)
     else:
         _run(run, console)

@@ -42,12 +42,13 @@ def train(config: DictConfig) -> None:
         remove_if_empty(folder)  # Hydra has made it
         raise InputError("a single run is not submitted: receptive train -m hydra/launcher=slurm ... makes it a sweep")
     if config.dry_run is True:
-        from receptive.single import checked
+        from receptive.single import checked, left_alone
         from receptive.sweeps.dry_run import tell_of_run
 
         run, frozen = checked(config, folder, download=False)
         remove_if_empty(folder)
-        tell_of_run(frozen, run, Path(config.paths.output_dir), config.rerun, console)
+        if not left_alone(run, config.rerun, console):
+            tell_of_run(frozen, run, Path(config.paths.output_dir), config.rerun, console)
         return
     run_single(config, folder, console)
 

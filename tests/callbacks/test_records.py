@@ -1,5 +1,6 @@
 """metrics.csv as pandas reads it, while the fit goes on."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,26 @@ def test_a_metric_that_comes_later_gets_its_column(fit: Any, path: Path) -> None
     assert table["epoch"].tolist() == [1, 2, 3]
     assert table["val/late"].isna().tolist() == [True, False, False]
     assert table["val/late"].tolist()[1:] == [3.0, 4.0]
+
+
+def test_the_rows_stay_until_those_with_a_new_column_are_on_disk(
+    fit: Any, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    kept = os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        if target == path:
+            seen.append(path.read_text())
+        kept(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    path.write_text("epoch\n1\n")
+    fit(EpochRecords(path), validation=[{"val/score": 0.5}, {"val/score": 0.5, "val/late": 3.0}], epochs=2)
+    beginning, first, second = seen
+    assert (beginning, first) == ("epoch\n1\n", "")
+    assert [line.split(",")[0] for line in second.splitlines()] == ["epoch", "1"]
+    assert "val/late" not in second and "val/late" in path.read_text()
 
 
 @pytest.mark.filterwarnings("ignore:.*could not find the monitored key")

@@ -139,9 +139,7 @@ def test_the_length_of_a_run_that_gives_no_figure_does_not_count(config: dict[st
 
 def test_a_claim_on_longer_runs_of_which_none_has_ended_lacks_a_figure() -> None:
     running = [replace(one, state="running") for one in collection_of({"a": HIGH}, ()).records]
-    [judged] = judge(
-        Collection(Path("sweep"), "study", tuple(running), (claim(of="a", at_least=0.85, epochs=20),))
-    )
+    [judged] = judge(Collection(Path("sweep"), "study", tuple(running), (claim(of="a", at_least=0.85, epochs=20),)))
     assert (judged.verdict, judged.ours) == ("undecided", "no finished run has it")
     assert "the runs have" not in judged.why
 

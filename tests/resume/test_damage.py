@@ -172,6 +172,23 @@ def test_a_folder_that_vanishes_is_told_and_not_made_again(
     assert not run.folder.exists()
 
 
+@pytest.mark.parametrize("again", [True, False], ids=["two jobs", "one"])
+def test_a_signal_stops_the_process_though_the_folder_has_vanished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], again: bool
+) -> None:
+    runs = [folder_of(tmp_path / name, *CLASSIFIER) for name in ("run", "next")[: 1 + again]]
+
+    def vanish(*_: Any) -> None:
+        shutil.rmtree(runs[0].folder)
+        raise Interrupted(15)
+
+    monkeypatch.setattr(Interruption, "on_train_batch_start", vanish)
+    answers = io.StringIO()
+    assert main([str(run.folder) for run in runs], answers) == 143
+    assert (answers.getvalue(), [run.state() for run in runs]) == ("", ["waiting"] * len(runs))
+    assert f"{runs[0].folder}: the run's folder has vanished while it ran" in capsys.readouterr().err
+
+
 def test_an_attempt_removes_what_killed_ones_left(half: Run) -> None:
     for name in (".last.ckpt.abcd1234", ".best.ckpt.x", ".last.previous.ckpt.77"):
         (half.checkpoints / name).write_bytes(b"a part")

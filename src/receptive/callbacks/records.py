@@ -11,6 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from receptive.callbacks.gradients import GradientNorm
+from receptive.files import write_atomically
 from receptive.recording.memory import peak_memory
 from receptive.tasks.base import Task
 
@@ -45,7 +46,7 @@ class EpochRecords(pl.Callback):
         """Begin the file, empty or with the rows of the checkpoint that is gone on from."""
         self._columns = list(dict.fromkeys(key for row in self.rows for key in row))
         if trainer.is_global_zero:
-            self.path.write_text(self._text(self.rows, header=True) if self.rows else "")
+            write_atomically(self.path, self._text(self.rows, header=True) if self.rows else "")
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the epoch's clock."""
@@ -74,7 +75,7 @@ class EpochRecords(pl.Callback):
     def _write(self, row: dict[str, float]) -> None:
         if set(row) - set(self._columns):  # a metric that came later: the whole file anew
             self._columns = list(dict.fromkeys([*self._columns, *row]))
-            self.path.write_text(self._text(self.rows, header=True))
+            write_atomically(self.path, self._text(self.rows, header=True))
         else:
             with open(self.path, "a", newline="") as file:
                 file.write(self._text([row], header=False))

@@ -15,7 +15,7 @@ from receptive.config import plain
 from receptive.console import STATE_COLORS, counted, print_unfolded, short_titles
 from receptive.errors import InputError
 from receptive.manifest import Manifest
-from receptive.runs import ENDED_WELL, Run, State, shown
+from receptive.runs import ENDED_WELL, Run, State
 from receptive.sweeps.estimate import (
     LIKENESS,
     Estimate,
@@ -87,11 +87,8 @@ def tell_of_search(
 
 
 def tell_of_run(config: DictConfig, run: Run, outputs: Path, rerun: str, console: Console) -> None:
-    """Print what a single run would do; `config` is checked and frozen."""
-    values, state = plain(config), run.state()
-    if state in ENDED_WELL and rerun != "all":
-        console.print(f"{shown(run.folder)} is {state} already", highlight=False, soft_wrap=True)
-        return
+    """Print what a single run would do that is not left alone; `config` is checked and frozen."""
+    values = plain(config)
     epochs = max_epochs(values) or 0
     left = epochs if rerun == "all" else epochs - len(_rows(run))
     estimate = Estimator(samples_below(outputs)).estimate(values, left)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from receptive.errors import InputError
-from receptive.files import read_yaml
+from receptive.files import read_yaml, whole_lines
 from receptive.manifest import NAME, Manifest, runs_in
 from receptive.runs import ENDED_WELL, Run, State, shown
 from receptive.slurm import scheduler
@@ -170,10 +170,9 @@ def _epochs(run: Run) -> int | None:
 
 
 def complete_rows(path: Path) -> list[dict[str, float]]:
-    """The numbers of a metrics.csv whose last line may be under way; lines that are damaged are left out."""
-    text = path.read_text(encoding="utf-8", errors="replace")
+    """The numbers of a metrics.csv as `Run.metrics` reads them; lines that are damaged are left out."""
     rows = []
-    for row in csv.DictReader(text[: text.rfind("\n") + 1].splitlines()):
+    for row in csv.DictReader(whole_lines(path, errors="replace")):
         try:
             rows.append({key: float(value) for key, value in row.items() if key and value})
         except (TypeError, ValueError):

@@ -69,6 +69,8 @@ def test_the_norm_of_gradients_is_of_the_layers_of_a_kind(tmp_path: Path) -> Non
         "epoch,layer,kind,gradient_norm\n0,a,Conv2d,\n1,a,Conv2d,2\n1,b,Linear,50\n2,a,Conv2d,4\n"
     )
     assert Measure.parse("gradient_norm(Conv2d)").of(record_of(tmp_path)) == 3.0
+    assert Measure.parse("gradient_norm(Conv2d, 2)").of(record_of(tmp_path)) == 4.0
+    assert Measure.parse("gradient_norm(Conv2d, 3)").of(record_of(tmp_path)) is None
     for damaged in ("epoch,layer\n1,a\n", "kind,gradient_norm\nConv2d,many\n"):
         (tmp_path / "activations.csv").write_text(damaged)
         with pytest.raises(InputError, match=r"activations\.csv cannot be read"):
@@ -91,7 +93,7 @@ def test_a_run_that_is_not_done_has_no_figure(tmp_path: Path) -> None:
     "text",
     [
         *("", "last(", "last val/loss", "middle(val/loss)", "epochs_to(val/loss)", "mean(val/loss, 1-2)"),
-        *("val/loss, 3", "last(val/loss, 3)", "roughness(val/loss, 3)", "gradient_norm(Conv2d, 3)"),
+        *("val/loss, 3", "last(val/loss, 3)", "roughness(val/loss, 3)"),
     ],
 )
 def test_what_is_no_measure_is_refused_with_its_text(text: str) -> None:

@@ -309,6 +309,33 @@ def test_the_reason_of_a_best_is_the_group_that_decides() -> None:
 
 
 @pytest.mark.parametrize(
+    ("others", "told"),
+    [(4, "any of the 4 others"), (1, "b"), (-4, "b, c, d and 1 more")],  # minus: and one that can be told from it
+)
+def test_a_best_names_what_it_cannot_be_told_from(others: int, told: str) -> None:
+    values = {"a": HIGH} | {name: [value + 0.0001 for value in HIGH] for name in "bcdef"[: abs(others)]}
+    values |= {"z": LOW} if others < 0 else {}
+    [judged] = judge(collection_of(values, [claim(best="a")]))
+    assert judged.why.endswith(f"cannot be told from {told}")
+
+
+def test_reasons_tell_bounds_and_deviations_as_the_claim_has_them() -> None:
+    below, figure, steadier = judge(
+        collection_of(
+            {"a": HIGH, "b": WIDE},
+            [
+                claim(of="a", below=0.95),
+                claim(of="a", figure=0.9, tolerance=0.05),
+                claim(steadier="a", than="b"),
+            ],
+        )
+    )
+    assert below.why.endswith("claimed: below 95.00 %")
+    assert figure.why.endswith("claimed: at least 85.00 % and at most 95.00 %")
+    assert steadier.why.startswith("deviation 0.43 % against 13.44 %, p=")
+
+
+@pytest.mark.parametrize(
     ("values", "says", "why"),
     [
         ({"a": HIGH}, {"best": "a"}, "there is no other group"),

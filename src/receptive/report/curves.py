@@ -7,7 +7,8 @@ mean(train/loss, 3)               mean of the first three epochs; without a numb
 epochs_to(val/accuracy, 0.7)      the first epoch that reaches 0.7 (of a loss: falls to it); never: one more than all
 roughness(val/loss)               mean absolute step from an epoch to the next
 drop(train/loss, 3)               first epoch minus third: how far a curve moves at the start
-gradient_norm(Conv2d)             mean over epochs and the layers of this kind, of a run with record=activations
+gradient_norm(Conv2d, 11)         mean over the layers of this kind and the epochs from the 11th on (without a number: all)
+                                  of a run with record=activations
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _EXPRESSION = re.compile(
     r"(?P<function>\w+)\(\s*(?P<argument>[\w/]+)\s*(?:,\s*(?P<number>[\d.eE+-]+)\s*)?\)|(?P<metric>[\w/]+)"
 )
 _SMALLER_IS_BETTER = {"epochs_to": True, "roughness": True, "drop": False, "gradient_norm": False}
-_WITH_NUMBER = ("mean", "epochs_to", "drop")
+_WITH_NUMBER = ("mean", "epochs_to", "drop", "gradient_norm")
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Measure:
         if not self.function:
             return record.metrics.get(self.metric, _number(record.result.get(self.metric)))
         if self.function == "gradient_norm":
-            return _gradient_norm(record, self.metric)
+            return _gradient_norm(record, self.metric, self.number or 0)
         curve = [(row["epoch"], row[self.metric]) for row in record.history if {"epoch", self.metric} <= row.keys()]
         return CURVES[self.function](curve, self, record.smaller(self.metric)) if curve else None
 
@@ -103,13 +104,14 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
-def _gradient_norm(record: Record, kind: str) -> float | None:
+def _gradient_norm(record: Record, kind: str, since: float) -> float | None:
     """Raises InputError for a file that cannot be read."""
     if not record.run.activations_path.is_file():
         return None
     path = record.run.activations_path
     try:
-        norms = [float(row["gradient_norm"]) for row in read_csv(path) if row["kind"] == kind and row["gradient_norm"]]
+        rows = [row for row in read_csv(path) if row["kind"] == kind and row["gradient_norm"]]
+        norms = [float(row["gradient_norm"]) for row in rows if float(row["epoch"]) >= since]
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise InputError(f"{path} cannot be read ({error}): run it again, or delete it") from None
     return math.fsum(norms) / len(norms) if norms else None

@@ -130,14 +130,15 @@ def _judge_figure(claim: Claim, collection: Collection) -> _Evidence:
         assert claim.below is not None
         high = claim.below
     ours = shown_mean(claim.measure, values, never(collection, claim.of, claim.measure))
-    return _Evidence(ours, lambda _: _within(claim.measure, values, low, high))
+    return _Evidence(ours, lambda _: _within(claim, values, low, high))
 
 
-def _within(measure: Measure, values: Sequence[float], low: float, high: float) -> tuple[Verdict, str]:
+def _within(claim: Claim, values: Sequence[float], low: float, high: float) -> tuple[Verdict, str]:
+    measure = claim.measure
     known = spread(values, UNBOUNDED if measure.function else bounds(measure.metric))
     if math.isnan(known.low):
         return "undecided", "fewer than two finished runs with a finite value of it: no interval"
-    words = (("at least", low), ("at most", high))
+    words = (("at least", low), ("at most" if claim.below is None else "below", high))
     asked = " and ".join(f"{word} {_text(measure, edge)}" for word, edge in words if math.isfinite(edge))
     said = f"95 % interval of the mean {_text(measure, known.low)} to {_text(measure, known.high)}"
     if low <= known.low and known.high <= high:
@@ -221,7 +222,8 @@ def _judge_best(claim: Claim, collection: Collection) -> _Evidence:
         near = [group.name for lead, p, group, _ in judged if p >= ALPHA]
         if near:
             place = "the best" if lead <= 0 else "not the best"
-            told += f"; the mean claimed is {place}, and cannot be told from {_listed(near)}"
+            others = f"any of the {len(near)} others" if len(near) == len(rivals) > 1 else _listed(near)
+            told += f"; the mean claimed is {place}, and cannot be told from {others}"
         if unknown := [group.name for (group, _), p in zip(rivals, corrected, strict=True) if math.isnan(p)]:
             told += f"; against {_listed(unknown)}: {_NO_SCATTER}"
         return ("undecided" if near or unknown else "holds"), told
@@ -265,12 +267,13 @@ def _judge_steadier(claim: Claim, collection: Collection) -> _Evidence:
     assert claim.steadier is not None and claim.than is not None
     named = [(one, figures(collection, one, claim.measure)) for one in (claim.steadier, claim.than)]
     ratio, p_value = spread_ratio(named[0][1], named[1][1])
+    scatter = [_text(claim.measure, spread(values).deviation) for _, values in named]
 
     def decide(corrected: Sequence[float]) -> tuple[Verdict, str]:
         [p] = corrected
         if math.isnan(p):
             return "undecided", _NO_SCATTER_OF_THREE
-        told = f"deviations {ratio:.2g} to 1, p={p:.2g}"
+        told = f"deviation {scatter[0]} against {scatter[1]}, p={p:.2g}"
         return ("undecided" if p >= ALPHA else "holds" if ratio < 1 else "does not hold"), told
 
     return _Evidence(_pair_text(claim, named), decide, (p_value,))
@@ -281,7 +284,7 @@ def _judge_agree(claim: Claim, collection: Collection) -> _Evidence:
     assert claim.below is not None
     shares, below = list(disagreements(collection, *claim.agree).values()), claim.below
     ours = shown_mean(claim.measure, shares)
-    return _Evidence(ours, lambda _: _within(claim.measure, shares, -math.inf, below))
+    return _Evidence(ours, lambda _: _within(claim, shares, -math.inf, below))
 
 
 _JUDGES: dict[str, Callable[[Claim, Collection], _Evidence]] = {

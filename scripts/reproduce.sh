@@ -2,15 +2,17 @@
 # The results of all studies, from what is there: committed runs count as done, only what is missing is run; then tables,
 # figures, verdicts and pages. Stop it when you like: the same command goes on.
 #
-#   scripts/reproduce.sh                   # this edition: epochs and seeds as the study files have them
+#   scripts/reproduce.sh                   # epochs and seeds as the study files have them
 #   scripts/reproduce.sh STUDY ...         # some of conf/study
 #   SEEDS=10 scripts/reproduce.sh STUDY    # more seeds
-#   FULL=1 scripts/reproduce.sh            # the reports' epochs where this edition has fewer, into results/STUDY_full
+#   FULL=1 scripts/reproduce.sh            # the reports' epochs where the studies have fewer, into results/STUDY_full
+#   FRESH=1 scripts/reproduce.sh           # in a fresh clone: committed runs do not count, all is run anew
 #   LAUNCHER=slurm scripts/reproduce.sh    # another launcher than packed
 #
-# Data: RECEPTIVE_DATA_DIR, or data/; a study whose data are missing is told, and the others go on. Hours on two cores: the
-# study files say how many minutes each. A study that was changed since its runs were committed is refused: delete
-# results/STUDY (and outputs/studies/STUDY), and all of it is run anew.
+# Data: RECEPTIVE_DATA_DIR, or data/; a study whose data are missing is told, and the others go on. On two cores all studies
+# take about 10 hours and the searches 3, FULL=1 about 28: the study files say how many minutes each. A study that was
+# changed since its runs were committed is refused: delete results/STUDY (and outputs/studies/STUDY), and all of it is run
+# anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case ${1:-} in
@@ -53,7 +55,7 @@ for study in "${studies[@]}"; do
     name=${study}_full
     options+=(trainer.max_epochs="${full[$study]}" hydra.sweep.dir="outputs/studies/$name")
   fi
-  run "$python" scripts/results.py restore "$name"
+  [ -n "${FRESH:-}" ] || run "$python" scripts/results.py restore "$name"
   run "$python" -m receptive train "${options[@]}"
   run "$python" scripts/results.py collect --quiet "$name"
 done

@@ -205,7 +205,7 @@ def _logger_faults(logger: str) -> list[str]:
     if unknown := [name for name in chosen if name not in _LOGGERS]:
         return [f"logger.{name}: there is no such logger{did_you_mean(name, _LOGGERS)}" for name in unknown]
     if "tensorboard" in chosen and importlib.util.find_spec("tensorboard") is None:
-        return ["logger=tensorboard: is not installed: pip install 'receptive[tensorboard]'"]
+        return ["logger=tensorboard: is not installed: pip install tensorboard"]
     return []
 
 

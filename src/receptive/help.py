@@ -169,7 +169,7 @@ ABOUT = {
     ),
     "wandb dashboard": About(
         "Makes a workspace and a report page of a study, sweep or run in W&B, and prints their addresses. Needs "
-        "pip install 'receptive[dashboard]' and a key.",
+        "pip install wandb-workspaces and a key.",
         {
             "wandb dashboard mnist_pooling": "a study",
             "wandb dashboard outputs/sweeps/FOLDER --print": "look first; needs no key",

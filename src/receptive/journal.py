@@ -105,7 +105,7 @@ def require_optuna() -> None:
     try:
         import optuna
     except ImportError:
-        raise InputError("hydra/sweeper=optuna needs Optuna: pip install 'receptive[optuna]'") from None
+        raise InputError("hydra/sweeper=optuna needs Optuna: pip install optuna") from None
     optuna.logging.disable_default_handler()
 
 

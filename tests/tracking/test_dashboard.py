@@ -403,7 +403,7 @@ def test_without_the_package(study: RunFolders, cli: Cli, monkeypatch: pytest.Mo
     for options in ([], ["--print"]):
         code, out, err = cli("wandb", "dashboard", "sweep", *options)
         assert (code, out) == (1, "")
-        assert "pip install 'receptive[dashboard]'" in err
+        assert "pip install wandb-workspaces" in err
 
 
 def test_no_runs(cli: Cli, tmp_path: Path) -> None:

@@ -73,9 +73,7 @@ class Format(abc.ABC):
     def require(cls) -> None:
         """Raise InputError, with the remedy, where a package is missing."""
         if missing := [name for name in cls.PACKAGES if importlib.util.find_spec(name) is None]:
-            raise InputError(
-                f"format={cls.NAME}: needs {', '.join(missing)}, not installed: pip install 'receptive[export]'"
-            )
+            raise InputError(f"format={cls.NAME}: not installed is what it needs: pip install {' '.join(missing)}")
 
     @abc.abstractmethod
     def write(self, path: Path, told: dict[str, Any]) -> None:

@@ -7,8 +7,8 @@ mean(train/loss, 3)               mean of the first three epochs; without a numb
 epochs_to(val/accuracy, 0.7)      the first epoch that reaches 0.7 (of a loss: falls to it); never: one more than all
 roughness(val/loss)               mean absolute step from an epoch to the next
 drop(train/loss, 3)               first epoch minus third: how far a curve moves at the start
-gradient_norm(Conv2d, 11)         mean over the layers of this kind and the epochs from the 11th on (without a number: all)
-                                  of a run with record=activations
+gradient_norm(Conv2d, 11)         mean over the layers of this kind and the epochs from the 11th on (without a number:
+                                  all) of a run with record=activations
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def save_dashboard(root: Path, project: str | None, entity: str | None, console:
 def _require() -> None:
     """Raise InputError where wandb-workspaces is missing."""
     if importlib.util.find_spec("wandb_workspaces") is None:
-        raise InputError("a dashboard is built by wandb-workspaces: pip install 'receptive[dashboard]'")
+        raise InputError("a dashboard is built by wandb-workspaces: pip install wandb-workspaces")
 
 
 def _built(board: Board, project: str, entity: str) -> tuple[Any, Any]:

@@ -188,7 +188,7 @@ class Pages:
         return markdown_table(("report", *titles), [*rows, ["all", *(str(total[title]) for title in titles)]])
 
     def _headline(self, _: str, place: Path) -> str:
-        titles = ("claim", "what", "report", "ours", "n", "epochs", "STUDY")
+        titles = ("claim", "what", "report", "ours", "n", "epochs", "verdict", "STUDY")
         rows = []
         for one in read_yaml(self.root / HEADLINE)["rows"]:
             study = self.root / "results" / one["study"]
@@ -198,7 +198,8 @@ class Pages:
             [row] = [row for row in groups if all(row[key] == str(value) for key, value in one["where"].items())]
             ours = _spread(row, one["metric"]).partition(" (n=")[0]
             epochs = f"{self._epochs(one['study'])}{one.get('epochs', '')}"
-            line = (one["claim"], one["what"], one["reported"], ours, row[f"{one['metric']} n"], epochs)
+            [verdict] = [row["verdict"] for row in read_csv(study / "claims.csv") if row["what it says"] == one["judged"]]
+            line = (one["claim"], one["what"], one["reported"], ours, row[f"{one['metric']} n"], epochs, verdict)
             rows.append([*line, f"`study={one['study']}`"])
         return markdown_table(titles, rows)
 

@@ -198,7 +198,8 @@ class Pages:
             [row] = [row for row in groups if all(row[key] == str(value) for key, value in one["where"].items())]
             ours = _spread(row, one["metric"]).partition(" (n=")[0]
             epochs = f"{self._epochs(one['study'])}{one.get('epochs', '')}"
-            [verdict] = [row["verdict"] for row in read_csv(study / "claims.csv") if row["what it says"] == one["judged"]]
+            claims = read_csv(study / "claims.csv")
+            [verdict] = [claim["verdict"] for claim in claims if claim["what it says"] == one["judged"]]
             line = (one["claim"], one["what"], one["reported"], ours, row[f"{one['metric']} n"], epochs, verdict)
             rows.append([*line, f"`study={one['study']}`"])
         return markdown_table(titles, rows)

@@ -133,7 +133,7 @@ _NOT_JUDGED = ("pictures", "", "not judged")  # the report shows something, and 
 _PICTURES = (
     (
         *("R0.5", "Means of each layer over the training images, pictures of every map", *_NOT_JUDGED),
-        "`receptive activations run=RUN` draws them: profile.png, average_maps/, maps/",
+        "means: docs/reports/r0.md; pictures: `receptive activations run=RUN` draws average_maps/ and maps/",
     ),
     (
         *("R2.16", "Feature maps of an image, with and without the absolute average", *_NOT_JUDGED),

@@ -2,9 +2,10 @@
 
 An augmentation is a function of images and of uniform draws: it holds no random state. Images are float
 (B, C, H, W) in [0, 1] and stay there, draws (B, draws) in [0, 1). Geometric ones move masks (B, H, W) of
-integer labels along with nearest sampling; what comes into view from outside has label 0. Each runs on the
-device of its images, without a loop over them. Its oracle is the function of
-torchvision.transforms.v2.functional that its docstring names.
+integer labels along with nearest sampling; what comes into view from outside has label 0, but where
+PadCrop reflects the image: there its labels are reflected too. Each runs on the device of its images,
+without a loop over them. Its oracle is the function of torchvision.transforms.v2.functional that its
+docstring names.
 """
 
 import abc
@@ -159,7 +160,7 @@ class PadCrop(Augmentation):
     Args:
         padding: pixels a side; with padding_mode reflect fewer than the image has.
         fill: intensity in [0, 1] of constant padding.
-        padding_mode: constant, or reflect.
+        padding_mode: constant, or reflect, masks like images.
     """
 
     padding: Annotated[int, Ge(1)]

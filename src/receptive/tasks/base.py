@@ -50,7 +50,7 @@ class Task(pl.LightningModule, abc.ABC):
     """
 
     TARGET: ClassVar[Literal["label", "mask"]]  # what it learns to predict of an image
-    METRICS: ClassVar[tuple[str, ...]]  # what validation logs: what `trainer.monitor` may name
+    METRICS: ClassVar[tuple[str, ...]]  # of training and validation: what `trainer.monitor` may name
     MONITOR: ClassVar[str]  # the one that chooses the best checkpoint by default
 
     validation: Scores
@@ -187,7 +187,7 @@ class Task(pl.LightningModule, abc.ABC):
 
     def check_finite(self) -> None:
         """Look at the losses that still wait on the device, and at the weights; raises NonFiniteLoss."""
-        self._steps.check()
+        self._steps.open_losses()
         norms = torch.stack(torch._foreach_norm(list(self.parameters())))
         if not bool(norms.isfinite().all()):
             raise NonFiniteLoss(

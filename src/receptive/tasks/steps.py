@@ -49,7 +49,7 @@ class EpochSteps:
         if len(self._losses) >= self.block:
             self.flush()
 
-    def check(self) -> Tensor:
+    def open_losses(self) -> Tensor:
         """The losses (n,) of the open block, float64, on the CPU.
 
         Raises:
@@ -73,7 +73,7 @@ class EpochSteps:
 
     def flush(self) -> None:
         """Bring the open block over from the device; raises NonFiniteLoss."""
-        losses = self.check()
+        losses = self.open_losses()
         if not self._losses:
             return
         sizes = torch.tensor(self._sizes, dtype=torch.float64)

@@ -111,7 +111,7 @@ def test_an_example_is_image_mask_prediction_and_scores(experiment: Experiment, 
 
 
 def test_a_place_that_there_is_not(experiment: Experiment) -> None:
-    with pytest.raises(InputError, match="there is no image 6: the test set has 6, counted from 0"):
+    with pytest.raises(InputError, match="images=6: the test set has 6 images, counted from 0"):
         mask_examples(experiment, "test", [6])
 
 

@@ -304,7 +304,7 @@ def test_runs_of_one_network_with_other_layers_are_told(
         (["compare=[run,elu]", "correlation=true"], "correlation=true is of one network"),
         (["compare=[run,elu]", "run=run"], "give run=FOLDER, or compare"),
         (["compare=[run,elu]", "output=run/config.yaml"], "output=run/config.yaml cannot be written"),
-        (["compare=[run,elu]", "maps=99999"], "there is no image 99999: the train set has 1437"),
+        (["compare=[run,elu]", "maps=99999"], "maps=99999: the train set has 1437 images"),
     ],
 )
 def test_what_cannot_be_compared_is_told(cli: Cli, three: list[Run], arguments: list[str], told: str) -> None:

@@ -71,7 +71,7 @@ def test_examples_are_counted_within_the_split_whatever_is_surveyed(data: ImageD
     found = SplitImages(data, "val", [1]).examples([7, 0])
     assert torch.equal(found.inputs, held_out[[7, 0]])
     assert found.pixels.dtype == torch.uint8
-    with pytest.raises(InputError, match="there is no image 100: the val set has 100, counted from 0"):
+    with pytest.raises(InputError, match="maps=100: the val set has 100 images, counted from 0"):
         SplitImages(data, "val").examples([100])
-    with pytest.raises(InputError, match="there is no image -1"):
+    with pytest.raises(InputError, match="images=-1: the val set has 100 images"):
         SplitImages(data, "val", [0, -1])

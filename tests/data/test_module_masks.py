@@ -168,7 +168,7 @@ class TestExamples:
     @pytest.mark.parametrize(("split", "size"), [("val", 2), ("test", 6)])
     @pytest.mark.parametrize("place", [-1, 6])
     def test_a_place_that_there_is_not(self, split: Any, size: int, place: int) -> None:
-        with pytest.raises(InputError, match=f"there is no image {place}: the {split} set has {size}, counted from 0"):
+        with pytest.raises(InputError, match=f"images={place}: the {split} set has {size} images, counted from 0"):
             make(validation=2).examples(split, [0, place])
 
     def test_names_of_the_test_set(self, jsrt_root: Path) -> None:

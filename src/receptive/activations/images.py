@@ -28,7 +28,7 @@ class Images(abc.ABC):
 
     @abc.abstractmethod
     def examples(self, places: Sequence[int]) -> Examples:
-        """Return some of them with pixels and names; raises InputError where there is no such place."""
+        """Return those that `maps` names, with pixels and names; raises InputError where there is no such place."""
 
 
 class SplitImages(Images):
@@ -59,7 +59,7 @@ class SplitImages(Images):
 
     def examples(self, places: Sequence[int]) -> Examples:
         """Return images by their places in the split, whatever `positions` are."""
-        return self.data.examples(self.split, places)
+        return self.data.examples(self.split, places, "maps")
 
 
 class FileImages(Images):

@@ -161,13 +161,18 @@ class ImageData(pl.LightningDataModule):
         self._rows = (rows, rows)
         self.augmentations = ()
 
-    def examples(self, split: Part, positions: Sequence[int]) -> Examples:
+    def examples(self, split: Part, positions: Sequence[int], key: str = "images") -> Examples:
         """Return images of a part of the data by their places in it.
+
+        Args:
+            split: the part.
+            positions: places in it.
+            key: the option that names them, for messages.
 
         Raises:
             InputError: there is no such place, or a file cannot be read.
         """
-        whole, rows = self._part(split, positions)
+        whole, rows = self._part(split, positions, key)
         pixels, targets = whole.batch(rows.tolist())
         inputs = self._as_inputs(pixels)
         names = whole.names or tuple(f"image {row}" for row in range(len(whole)))
@@ -193,14 +198,14 @@ class ImageData(pl.LightningDataModule):
         """Return the places in the official training split of the images that are trained on, not held out."""
         return self._rows[0].tolist()
 
-    def _part(self, split: Part, positions: Sequence[int] | None) -> tuple[Split, Tensor]:
+    def _part(self, split: Part, positions: Sequence[int] | None, key: str = "images") -> tuple[Split, Tensor]:
         """Return the official split that a part lies in, and the part's rows of it."""
         whole = self._split("test" if split == "test" else "train")
         rows = self._rows[1] if split == "val" else torch.arange(len(whole))
         if positions is None:
             return whole, rows
         if strange := [place for place in positions if not 0 <= place < len(rows)]:
-            raise InputError(f"there is no image {strange[0]}: the {split} set has {len(rows)}, counted from 0")
+            raise InputError(f"{key}={strange[0]}: the {split} set has {len(rows)} images, counted from 0")
         return whole, rows[list(positions)]
 
     def inputs(self, images: Sequence[Image]) -> Stack:

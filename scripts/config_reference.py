@@ -24,7 +24,7 @@ from torch import Tensor
 from receptive.comments import Key, header, keys, shown
 from receptive.config import conf_dir
 from receptive.files import read_yaml
-from receptive.signatures import TARGET_PREFIXES, locate
+from receptive.signatures import TARGET_PREFIXES, hints_of, locate
 
 OUTPUT = Path(__file__).resolve().parent.parent / "docs" / "reference"
 MARK = "<!-- Written by scripts/config_reference.py: change conf/ or the docstrings, then `make reference`. -->\n"
@@ -50,7 +50,9 @@ OPTIONS = {
     "hydra_plugins.receptive_plugins.OptunaSweeper": "receptive.sweeps.trials.SearchOptions",
     "hydra_plugins.receptive_plugins.SlurmLauncher": "receptive.slurm.options.SlurmOptions",
     "activations": "receptive.activations.inspection.Options",
+    "evaluate": "receptive.evaluate.Options",
     "export": "receptive.export.export.Options",
+    "predict": "receptive.predict.Options",
 }
 _WORDS = {bool: "true or false", int: "whole number", float: "number", str: "text", Path: "path"}
 _SIGNS = {annotated_types.Ge: "≥", annotated_types.Gt: ">", annotated_types.Le: "≤", annotated_types.Lt: "<"}
@@ -95,14 +97,6 @@ def explained(target: Callable[..., Any]) -> dict[str, str]:
     return {name: " ".join(text.split()) for name, text in found}
 
 
-def _annotations(target: Callable[..., Any]) -> dict[str, Any]:
-    function = target.__init__ if inspect.isclass(target) else target
-    try:
-        return typing.get_type_hints(function, include_extras=True)
-    except NameError:  # names that a library imports for its type checker alone
-        return {}
-
-
 class Node(typing.NamedTuple):
     """A class that a file names: where its keys begin, its name, types and explanations of its parameters."""
 
@@ -125,9 +119,9 @@ def nodes(values: Any, prefix: str = "") -> Iterator[Node]:
 def node(prefix: str, name: str) -> Node:
     """What is known of a class by its dotted name."""
     target = locate(name, name, (*TARGET_PREFIXES, "hydra_plugins"))
-    hints, texts = _annotations(target), explained(target)
+    hints, texts = hints_of(target), explained(target)
     if name in OPTIONS:
-        hints |= _annotations(locate(name, OPTIONS[name]))
+        hints |= hints_of(locate(name, OPTIONS[name]))
     for base in inspect.getmro(target) if inspect.isclass(target) else ():
         texts = explained(base) | texts
     return Node(prefix, name, hints, texts)
@@ -239,7 +233,7 @@ def verbs_page() -> str:
         if chosen:
             listed = ", ".join(f"`{key}={shown(value)}`" for key, value in chosen)
             lines += [f"Groups, with what is chosen by default: {listed}.", ""]
-        hints = _annotations(locate(verb, OPTIONS[verb])) if verb in OPTIONS else {}
+        hints = hints_of(locate(verb, OPTIONS[verb])) if verb in OPTIONS else {}
         lines += table(keys(path), [Node("", verb, hints, {})], "")
     return "\n".join(lines).rstrip() + "\n"
 

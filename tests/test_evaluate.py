@@ -1,12 +1,15 @@
 """Single images of a finished run; that its figures are repeated stands beside the trainings (test_train*.py)."""
 
 import shutil
+import signal
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from tests.conftest import DIGITS, Cli
 
+from receptive.data import module
 from receptive.data.digits import Digits
 from receptive.runs import Run
 
@@ -23,7 +26,7 @@ def test_it_looks_at_single_images(cli: Cli, tmp_path: Path, phantom_run: Run) -
         assert (tmp_path / "run" / "figures" / f"test_image_{row[0]}.png").is_file()
     code, _, err = cli("evaluate", "run=run", "images=6")
     assert code == 1
-    assert "the test set has 6, counted from 0" in err
+    assert "images=6: the test set has 6 images, counted from 0" in err
 
 
 def test_it_tells_the_class_of_single_images(cli: Cli, digit_run: Run) -> None:
@@ -36,18 +39,27 @@ def test_it_tells_the_class_of_single_images(cli: Cli, digit_run: Run) -> None:
     ]
     code, _, err = cli("evaluate", "run=run", "images=first")
     assert code == 1
-    assert "images=first: give places" in err
+    assert "images=first: must be a valid list" in err
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["split=train"], "split=train: give test or val"),
-        (["split=train", "images=0"], "split=train: give test or val"),
-        (["images=true"], "images=True: give places"),
+        (["split=train"], "split=train: must be 'val' or 'test'"),
+        (["split=train", "images=0"], "split=train: must be 'val' or 'test'"),
+        (["images=true"], "images=true: must be a valid list"),
+        (["images=[true]"], "images=[true]: must be a valid integer"),
+        (["images=[]"], "images=[]: holds no image"),
+        (["images=-1"], "images=-1: must be a valid list or greater than or equal to 0"),
+        (["images=360"], "images=360: the test set has 360 images, counted from 0"),
+        (["checkpoint=first"], "checkpoint=first: must be 'best' or 'last'"),
+        (["device=cuda"], "device=cuda: this machine has no CUDA device"),
     ],
 )
-def test_what_would_be_misread_is_refused(cli: Cli, digit_run: Run, arguments: list[str], told: str) -> None:
+def test_what_would_be_misread_is_refused(
+    cli: Cli, digit_run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     code, _, err = cli("evaluate", "run=run", *arguments)
     assert code == 1
     assert told in err
@@ -66,6 +78,41 @@ def test_the_checkpoint_that_is_asked_for_is_judged(cli: Cli, tmp_path: Path, ch
     losses = [row["val/loss"] for row in run.metrics()]
     assert loss == pytest.approx(losses[place], abs=1e-4)
     assert abs(losses[0] - losses[-1]) > 1e-3
+
+
+def test_no_more_is_read_than_the_question_needs(cli: Cli, digit_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    load = module.load_cached
+    monkeypatch.setattr(module, "load_cached", lambda source, split: read.append(split) or load(source, split))
+    cases = (
+        ([], ["test"]),
+        (["split=val"], ["train"]),
+        (["images=3"], ["test"]),
+        (["split=val", "images=3"], ["train"]),
+        (["checkpoint=first"], []),
+    )
+    for arguments, splits in cases:
+        cli("evaluate", "run=run", *arguments)
+        assert (read, arguments) == (splits, arguments)
+        read.clear()
+    (digit_run.checkpoints / "best.ckpt").unlink()
+    assert cli("evaluate", "run=run")[0] == 1
+    assert read == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("arguments", [(), ("images=0",)])
+def test_a_signal_stops_it_with_a_word(
+    cli: Cli, digit_run: Run, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], number: int, code: int
+) -> None:
+    before = signal.signal(number, lambda *_: None)
+    monkeypatch.setattr(module, "load_cached", lambda *_: signal.raise_signal(number))
+    try:
+        found, _, err = cli("evaluate", "run=run", *arguments)
+    finally:
+        signal.signal(number, before)
+    said = f"stopped by {signal.Signals(number).name}; the same command begins again"
+    assert (found, err) == (code, f"receptive: {said}\n")
 
 
 def test_data_that_were_moved_are_found(cli: Cli, tmp_path: Path, image_folder_root: Path) -> None:

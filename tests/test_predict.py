@@ -98,12 +98,13 @@ def test_a_bad_file_is_told_and_left_out(cli: Cli, tmp_path: Path, digit_run: Ru
         (["run=run", "input=nowhere"], "input=nowhere: does not exist"),
         (["run=run", "input=empty"], "there is no image in this folder"),
         (["run=nowhere", "input=in"], "run=nowhere: this folder does not exist"),
-        (["run=run", "input=in", "checkpoint=first"], "checkpoint=first: give best or last"),
+        (["run=run", "input=in", "checkpoint=first"], "checkpoint=first: must be 'best' or 'last'"),
         (["run=run", "input=in", "output=in/000.png/x"], "cannot be written"),
-        (["run=run", "input=in", "batch_size=0"], "batch_size=0: give a whole number from 1 on"),
-        (["run=run", "input=in", "batch_size=-1"], "batch_size=-1: give a whole number from 1 on"),
-        (["run=run", "input=in", "batch_size=many"], "batch_size=many: give a whole number from 1 on"),
-        (["run=run", "input=in", "overlays=maybe"], "overlays=maybe: give true or false"),
+        (["run=run", "input=in", "batch_size=0"], "batch_size=0: must be greater than or equal to 1"),
+        (["run=run", "input=in", "batch_size=-1"], "batch_size=-1: must be greater than or equal to 1"),
+        (["run=run", "input=in", "batch_size=many"], "batch_size=many: must be a valid integer"),
+        (["run=run", "input=in", "overlays=maybe"], "overlays=maybe: must be true or false"),
+        (["run=run", "input=in", "overlays=no"], "overlays=no: must be true or false"),
     ],
 )
 def test_what_cannot_be_done_is_told(cli: Cli, tmp_path: Path, digit_run: Run, arguments: list[str], told: str) -> None:

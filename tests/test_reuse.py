@@ -119,10 +119,12 @@ def test_images_of_several_sizes(cli: Cli, tmp_path: Path) -> None:
     assert "1x16x16, 1x24x24, 1x32x32 grey" in repr(model)
 
 
-def test_the_random_state_stays(digit_run: Run) -> None:
+def test_the_random_state_stays(digit_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(7)
     wanted = torch.rand(3)
     torch.manual_seed(7)
+    # that of GPUs too, which torch.manual_seed seeds along with the CPU's
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda _: pytest.fail("a GPU's state is another now"))
     receptive.load(digit_run.folder)
     assert torch.equal(torch.rand(3), wanted)
 
@@ -130,10 +132,11 @@ def test_the_random_state_stays(digit_run: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"checkpoint": "first"}, "checkpoint=first: give best or last"),
+        ({"checkpoint": "first"}, "checkpoint=first: must be 'best' or 'last'"),
         ({"device": "gpu"}, "device=gpu: must be 'auto', 'cpu'"),
         ({"precision": "fp8"}, "precision=fp8: must be 'auto'"),
-        ({"batch_size": 0}, "batch_size=0: give a whole number"),
+        ({"batch_size": 0}, "batch_size=0: must be greater than or equal to 1"),
+        ({"batch_size": True}, "batch_size=true: must be a whole number"),
     ],
 )
 def test_options_that_cannot_be(digit_run: Run, options: dict[str, Any], told: str) -> None:
@@ -160,6 +163,13 @@ def test_a_run_of_a_gpu_asks_for_another_device_where_there_is_none(
     with pytest.raises(InputError, match="lacks: give another device, such as cpu"):
         receptive.load(digit_run.folder)
     assert receptive.load(digit_run.folder, device="cpu").device.type == "cpu"
+
+
+def test_a_device_that_is_asked_for_and_not_there(digit_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run itself was trained on the CPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match=r"^device=cuda: this machine has no CUDA device; choose auto or cpu$"):
+        receptive.load(digit_run.folder, device="cuda")
 
 
 @pytest.mark.parametrize(

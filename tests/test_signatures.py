@@ -1,12 +1,15 @@
 """Config values against signatures: options of a data class, which value an error of another library is about."""
 
+import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from receptive.errors import InputError
 from receptive.journal import PrunerOptions
-from receptive.signatures import guilty, option_faults
+from receptive.signatures import guilty, locate, option_faults, options_of, target_faults
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +19,48 @@ class More(PrunerOptions):
     flag: bool
 
 
+class Net:
+    """Has two constructors, as a network may have."""
+
+    class Inner:
+        """A class within a class."""
+
+    @classmethod
+    def small(cls, width: int) -> "Net":
+        return cls()
+
+    depth = 3
+
+
+@pytest.mark.parametrize("name", ["Net", "Net.small", "Net.Inner"])
+def test_what_hangs_below_a_class_may_be_named(name: str) -> None:
+    found = locate("model._target_", f"{__name__}.{name}", ["tests"])
+    assert found.__qualname__ == name
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (f"{__name__}.Net.smal", f"{__name__}.Net has no 'smal', did you mean 'small'?"),
+        (f"{__name__}.Nett", f"{__name__} has no 'Nett', did you mean 'Net'?"),
+        (f"{__name__}.Nett.small", f"No module named '{__name__}.Nett'"),
+        (f"{__name__}.Net.depth.real", f"No module named '{__name__}.Net'"),
+        (f"{__name__}.Net.depth", f"{__name__}.Net has no 'depth'"),
+        ("tests.nowhere.Net", "No module named 'tests.nowhere'"),
+        ("elsewhere.Net", "only names below tests may be used"),
+    ],
+)
+def test_a_name_that_is_none(name: str, told: str) -> None:
+    with pytest.raises(InputError, match=f"^model._target_={re.escape(name)}: {re.escape(told)}"):
+        locate("model._target_", name, ["tests"])
+
+
+def test_the_values_of_a_second_constructor_are_checked() -> None:
+    node = {"_target_": f"{__name__}.Net.small", "width": "ten", "height": 1}
+    faults = target_faults("model", json.dumps(node), ("tests",))
+    assert [fault.partition(":")[0] for fault in faults] == ["model.width=ten", "model.height"]
+
+
 def test_options_that_are_inherited_from_another_module_are_known() -> None:
     good = {"pruner": "none", "startup_trials": 0, "warmup_epochs": 3, "flag": True}
     assert option_faults(More, good) == []
@@ -23,6 +68,16 @@ def test_options_that_are_inherited_from_another_module_are_known() -> None:
     assert [fault.partition(":")[0] for fault in option_faults(More, bad)] == [
         *("flat", "pruner=nome", "warmup_epochs=-1", "flag=3"),
     ]
+
+
+@pytest.mark.parametrize("word", ["no", "off", "maybe"])
+def test_words_for_true_and_false_are_no_booleans(word: str) -> None:
+    """A text that is not empty would count as true."""
+    good = {"pruner": "none", "startup_trials": 0, "warmup_epochs": 3}
+    for key, told in (("", ""), ("sweeper", "sweeper.")):
+        with pytest.raises(InputError, match=f"^{told}flag={word}: must be true or false$"):
+            options_of(More, good | {"flag": word}, key)
+    assert options_of(More, good | {"flag": False}).flag is False
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def load(
     folder: str | PathLike[str],
     *,
     checkpoint: Literal["best", "last"] = "best",
-    device: str | None = None,
+    device: Literal["auto", "cpu", "cuda", "mps"] | None = None,
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] | None = None,
     batch_size: int | None = None,
 ) -> TrainedModel:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import pytorch_lightning as pl
 import torch
+from annotated_types import Ge
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from pydantic import Strict
 from torch import Tensor, nn
 
 from receptive.checkpoints import load_state
@@ -19,9 +21,11 @@ from receptive.data.source import Facts
 from receptive.errors import InputError
 from receptive.files import absolute
 from receptive.runs import Run
-from receptive.signatures import option_faults
 from receptive.tasks.base import Task
-from receptive.trainer import TrainerOptions
+from receptive.trainer import Device, Precision, TrainerOptions
+
+Checkpoint = Literal["best", "last"]  # whose weights are used
+Place = Annotated[int, Ge(0), Strict()]  # of an image in its part of the data; true is none
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def build_data(config: DictConfig, options: TrainerOptions | None = None) -> Ima
 
 
 def build(config: DictConfig) -> Experiment:
-    """All objects of a run, with the weights that the seed gives. Reads the data.
+    """All objects of a run, with the weights that the seed gives. Reads the training data.
 
     Raises:
         InputError: the data cannot be read.
@@ -92,6 +96,11 @@ def build(config: DictConfig) -> Experiment:
     data = build_data(config, trainer)
     data.prepare_data()
     data.setup("fit")
+    return _with_task(config, data, trainer)
+
+
+def _with_task(config: DictConfig, data: ImageData, trainer: TrainerOptions) -> Experiment:
+    """The same with data that are there; they are read where something asks for them."""
     if trainer.overfit_batches is not None:
         data.overfit(trainer.overfit_batches)
     return Experiment(data, build_task(config, data.facts, trainer, data.class_counts), trainer)
@@ -106,10 +115,11 @@ def build_task(
         config: of the run.
         facts: of the data.
         trainer: of the run.
-        class_counts: asked for balanced class weights; needed for training alone.
+        class_counts: asked for balanced class weights; needed where a loss is computed, in training or in a test of
+            masks.
     """
     task_factory = factory(config.task)
-    torch.manual_seed(config.seed)
+    torch.default_generator.manual_seed(config.seed)  # weights are made on the CPU: other devices keep their state
     task = task_factory(
         build_model(config.model, facts),
         optimizer=factory(config.optimizer),
@@ -147,14 +157,12 @@ def rebuild(config: DictConfig, result: dict[str, Any]) -> Experiment:
     return Experiment(data, build_task(config, data.facts, trainer), trainer)
 
 
-def load_weights(task: Task, run: Run, checkpoint: str = "best") -> int:
+def load_weights(task: Task, run: Run, checkpoint: Checkpoint = "best") -> int:
     """Put the weights of a run's checkpoint into `task`; gives the epoch (counted from 1) that they are from.
 
     Raises:
         InputError: there is no such checkpoint, or it cannot be read or does not fit.
     """
-    if checkpoint not in ("best", "last"):
-        raise InputError(f"checkpoint={checkpoint}: give best or last")
     state = load_state(run.checkpoints / f"{checkpoint}.ckpt")
     try:
         task.load_state_dict(state["state_dict"])
@@ -164,7 +172,7 @@ def load_weights(task: Task, run: Run, checkpoint: str = "best") -> int:
 
 
 def config_here(
-    run: Run, data_dir: str | None = None, device: str | None = None, precision: str | None = None
+    run: Run, data_dir: str | None = None, device: Device | None = None, precision: Precision | None = None
 ) -> DictConfig:
     """The config of a run that is used on this machine.
 
@@ -175,26 +183,29 @@ def config_here(
         precision: as `trainer.precision`; None: what the run was told.
 
     Raises:
-        InputError: device or precision is none, or this machine lacks the device.
+        InputError: this machine lacks the device.
     """
-    given = {"accelerator": device, "precision": precision}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    if found := option_faults(TrainerOptions, chosen):
-        raise InputError("\n".join(found).replace("accelerator", "device"))
     config = run.config()
     if data_dir is not None:
         config.paths.data_dir = str(absolute(data_dir))
-    for name, value in chosen.items():
-        config.trainer[name] = value
+    for name, value in (("accelerator", device), ("precision", precision)):
+        if value is not None:
+            config.trainer[name] = value
     if not (options := build_trainer_options(config)).has_device():
+        if device is not None:
+            raise InputError(f"device={device}: this machine has no {device.upper()} device; choose auto or cpu")
         raise InputError(
             f"{run.folder} was to run on {options.device()}, which this machine lacks: give another device, such as cpu"
         )
     return config
 
 
-def trained(run: Run, checkpoint: str = "best", data_dir: str | None = None, device: str | None = None) -> Experiment:
-    """The objects of a trained run with its weights. Reads the training data.
+def trained(
+    run: Run, checkpoint: Checkpoint = "best", data_dir: str | None = None, device: Device | None = None
+) -> Experiment:
+    """The objects of a trained run with its weights, also to compute its loss on its own data.
+
+    Data are read where something asks for them: the training data here, where the classes' weights are balanced.
 
     Args:
         run: a folder with config.yaml and checkpoints.
@@ -207,8 +218,11 @@ def trained(run: Run, checkpoint: str = "best", data_dir: str | None = None, dev
     """
     config = config_here(run, data_dir, device)
     pl.seed_everything(config.seed, verbose=False)
-    experiment = build(config)
-    experiment.trainer.apply_to_process()
+    trainer = build_trainer_options(config)
+    data = build_data(config, trainer)
+    data.prepare_data()
+    experiment = _with_task(config, data, trainer)
+    trainer.apply_to_process()
     load_weights(experiment.task, run, checkpoint)
     return experiment
 

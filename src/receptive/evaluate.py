@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from receptive.build import trained
+from receptive.build import Checkpoint, Experiment, Place, trained
 from receptive.errors import InputError
 from receptive.figures.segmentation import save_single
 from receptive.illustrate import mask_examples
@@ -15,57 +15,46 @@ from receptive.inference import Predictor
 from receptive.logs import captured
 from receptive.runs import Run
 from receptive.train import test_metrics
-from receptive.trainer import build_trainer
+from receptive.trainer import Device, build_trainer
 
 Split = Literal["val", "test"]
 SINGLE = "{split}_image_{place}.png"  # the figure of a single image
 
 
-def evaluate(
-    run: Run,
-    *,
-    split: Split = "test",
-    checkpoint: str = "best",
-    data_dir: str | None = None,
-    device: str | None = None,
-) -> dict[str, float]:
-    """Metrics of a run's checkpoint.
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What is judged; conf/evaluate.yaml says what each means."""
+
+    split: Split
+    checkpoint: Checkpoint
+    device: Device | None
+    images: list[Place] | Place | None
+    data_dir: str | None
+
+
+def evaluate(run: Run, options: Options) -> dict[str, float]:
+    """Metrics of a run's checkpoint over a whole split, whatever `options.images` are.
 
     Args:
         run: a folder with config.yaml and checkpoints.
-        split: "test" or "val".
-        checkpoint: "best" or "last".
-        data_dir: where the data lie now; None: where they lay when the run was trained.
-        device: cpu, cuda, mps or auto; None: what the run was told.
+        options: what is judged.
 
     Raises:
         InputError: data or checkpoint cannot be read.
     """
-    experiment = trained(run, checkpoint, data_dir, device)
+    experiment = _trained(run, options)
     with captured(None), TemporaryDirectory() as scratch:  # nothing is written into the run
         trainer = build_trainer(experiment.trainer, checkpoints=Path(scratch), monitor=experiment.monitor, callbacks=[])
-        return test_metrics(trainer, experiment, split)
+        return test_metrics(trainer, experiment, options.split)
 
 
-def evaluate_images(
-    run: Run,
-    positions: Sequence[int],
-    *,
-    split: Split = "test",
-    checkpoint: str = "best",
-    data_dir: str | None = None,
-    device: str | None = None,
-) -> list[dict[str, str | float]]:
+def evaluate_images(run: Run, options: Options) -> list[dict[str, str | float]]:
     """Single images: of a classifier true class, predicted class and its probability; of a segmentation the scores, and
     a figure of each in the run's figures/.
 
     Args:
         run: as in `evaluate`.
-        positions: the images' places in the split, counted from 0.
-        split: as in `evaluate`.
-        checkpoint: as in `evaluate`.
-        data_dir: as in `evaluate`.
-        device: as in `evaluate`.
+        options: what is judged, `images` among it.
 
     Returns:
         a row an image.
@@ -73,7 +62,10 @@ def evaluate_images(
     Raises:
         InputError: there is no such image, data or checkpoint cannot be read, or a figure not be written.
     """
-    experiment = trained(run, checkpoint, data_dir, device)
+    split, positions = options.split, [options.images] if isinstance(options.images, int) else options.images
+    if not positions:
+        raise InputError(f"images={'null' if positions is None else '[]'}: holds no image")
+    experiment = _trained(run, options)
     names = experiment.data.facts.class_names
     if experiment.data.facts.target == "label":
         found = experiment.data.examples(split, positions)
@@ -97,3 +89,7 @@ def evaluate_images(
             raise InputError(f"{path} cannot be written: {error}") from None
         rows.append({"image": place, "name": example.name, **example.scores})
     return rows
+
+
+def _trained(run: Run, options: Options) -> Experiment:
+    return trained(run, options.checkpoint, options.data_dir, options.device)

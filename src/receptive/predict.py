@@ -6,12 +6,15 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from annotated_types import Ge
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from receptive.build import Checkpoint
 from receptive.data.images import Mode, image_files, read_image
 from receptive.data.source import Target
 from receptive.errors import InputError
@@ -19,8 +22,19 @@ from receptive.figures.overlay import overlay, palette_mask
 from receptive.files import write_csv
 from receptive.reuse import Prediction, TrainedModel, load_run
 from receptive.runs import Run, shown
+from receptive.trainer import Device
 
 MOST_ROWS = 20  # of the console's table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How images are predicted; conf/predict.yaml says what each means."""
+
+    checkpoint: Checkpoint
+    device: Device | None
+    batch_size: Annotated[int, Ge(1)] | None
+    overlays: bool
 
 
 @dataclass(frozen=True)
@@ -38,17 +52,7 @@ class Predictions:
     target: Target
 
 
-def predict(
-    run: Run,
-    source: Path,
-    output: Path,
-    console: Console,
-    *,
-    checkpoint: str,
-    batch_size: int | None,
-    overlays: bool,
-    device: str | None,
-) -> Predictions:
+def predict(run: Run, source: Path, output: Path, options: Options, console: Console) -> Predictions:
     """Predict every image and write predictions.csv, of a segmentation also masks/ and overlays/.
 
     A mask is a PNG of the image's own size whose pixels are the numbers of the classes, with a palette to be seen.
@@ -57,17 +61,14 @@ def predict(
         run: the folder of a run that has saved a checkpoint.
         source: an image, or a folder: all images below it.
         output: folder, made where it does not exist; files of the same names are replaced.
+        options: how.
         console: shows a progress bar if it is a terminal.
-        checkpoint: "best" or "last".
-        batch_size: images at once; None: the run's data.eval_batch_size.
-        overlays: of a segmentation, also images with the masks on them.
-        device: cpu, cuda, mps or auto; None: what the run was told.
 
     Raises:
         InputError: run or input cannot be used, or the output not be written.
     """
     files = image_files(source, output)
-    model = load_run(run, checkpoint=checkpoint, device=device, batch_size=batch_size)
+    model = load_run(run, checkpoint=options.checkpoint, device=options.device, batch_size=options.batch_size)
     model.experiment.trainer.apply_to_process()
     size = model.batch_size
     predictions: list[Prediction] = []
@@ -81,7 +82,7 @@ def predict(
                 images, unreadable = _read({name: files[name] for name in batch}, model.facts.mode)
                 skipped += unreadable
                 if images:
-                    predictions += _predict_batch(model, images, output, overlays)
+                    predictions += _predict_batch(model, images, output, options.overlays)
         finally:  # after Ctrl-C too: what was predicted is not lost
             _write_table(predictions, model.facts.class_names, output / "predictions.csv")
     except OSError as error:

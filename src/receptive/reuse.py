@@ -7,18 +7,19 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge
 from hydra.errors import HydraException
 from numpy.typing import NDArray
 from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 from torch import Tensor, nn
 
-from receptive.build import Experiment, config_here, load_weights, rebuild
+from receptive.build import Checkpoint, Experiment, config_here, load_weights, rebuild
 from receptive.data.images import Mode, read_image
 from receptive.data.sizes import Stack
 from receptive.data.source import Facts
@@ -26,6 +27,8 @@ from receptive.errors import InputError
 from receptive.inference import Predictor
 from receptive.metrics import metric_text
 from receptive.runs import Run, shown
+from receptive.signatures import option_faults
+from receptive.trainer import Device, Precision
 
 Picture = str | os.PathLike[str] | Image.Image | NDArray[Any] | Tensor
 Named = tuple[str, Image.Image]
@@ -177,10 +180,10 @@ class TrainedModel:
 def load_run(
     run: Run,
     *,
-    checkpoint: str = "best",
-    device: str | None = None,
-    precision: str | None = None,
-    batch_size: int | None = None,
+    checkpoint: Checkpoint = "best",
+    device: Device | None = None,
+    precision: Precision | None = None,
+    batch_size: Annotated[int, Ge(1)] | None = None,
     data_dir: str | None = None,
 ) -> TrainedModel:
     """The trained model of a run's folder: see `receptive.load`.
@@ -193,8 +196,9 @@ def load_run(
         batch_size: as there.
         data_dir: where the data lie now; None: where they lay when the run was trained.
     """
-    if batch_size is not None and (type(batch_size) is not int or batch_size < 1):
-        raise InputError(f"batch_size={batch_size}: give a whole number from 1 on, or None")
+    given = {"checkpoint": checkpoint, "device": device, "precision": precision, "batch_size": batch_size}
+    if faults := option_faults(load_run, given):
+        raise InputError("\n".join(faults))
     try:
         config = config_here(run, data_dir, device, precision)
         with torch.random.fork_rng(devices=[]):  # the fresh weights, which the checkpoint's replace, draw from it

@@ -59,20 +59,36 @@ def target_faults(key: str, node_text: str, prefixes: tuple[str, ...]) -> list[s
 
 
 def locate(key: str, name: str, prefixes: Iterable[str] = TARGET_PREFIXES) -> Callable[..., Any]:
-    """The class or function with a dotted name below one of `prefixes`; InputError when there is none."""
+    """The class, function or method of a class with a dotted name below one of `prefixes`.
+
+    Raises:
+        InputError: there is none.
+    """
     if not any(name.startswith(f"{prefix}.") for prefix in prefixes):
         raise InputError(
             f"{key}={name}: only names below {', '.join(prefixes)} may be used; list your own in target_prefixes"
         )
-    module_name, _, attribute = name.rpartition(".")
+    holder_name, _, attribute = name.rpartition(".")
     try:
-        module = importlib.import_module(module_name)
+        holder = _module_or_class(holder_name)
     except ImportError as error:
         raise InputError(f"{key}={name}: {error}") from None
-    found = getattr(module, attribute, None)
+    found = getattr(holder, attribute, None)
     if not callable(found):
-        raise InputError(f"{key}={name}: {module_name} has no {attribute!r}{did_you_mean(attribute, dir(module))}")
+        raise InputError(f"{key}={name}: {holder_name} has no {attribute!r}{did_you_mean(attribute, dir(holder))}")
     return typing.cast("Callable[..., Any]", found)
+
+
+def _module_or_class(name: str) -> Any:
+    """What a dotted name stands for: a module, or a class in one or within another; raises ImportError."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        parent, _, attribute = name.rpartition(".")
+        found = getattr(_module_or_class(parent), attribute, None) if parent else None
+        if not inspect.isclass(found):
+            raise error from None
+        return found
 
 
 def _signature_faults(key: str, target: Callable[..., Any], node: dict[str, Any]) -> list[str]:
@@ -80,7 +96,7 @@ def _signature_faults(key: str, target: Callable[..., Any], node: dict[str, Any]
     given = GIVEN.get(key, set())
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     settable = [name for name in parameters if name not in given]
-    hints = _hints(target)
+    hints = hints_of(target)
     found = []
     for name, value in node.items():
         if name.startswith("_") and name.endswith("_"):
@@ -101,7 +117,7 @@ def _signature_faults(key: str, target: Callable[..., Any], node: dict[str, Any]
 
 def option_faults(target: Callable[..., Any], values: Mapping[str, Any]) -> list[str]:
     """Faults of a verb's own options, by the annotations of the parameters that they are handed to."""
-    hints = _hints(target)
+    hints = hints_of(target)
     known = [name for name in hints if name != "return"]
     found = [f"{name}: there is no such option{did_you_mean(name, known)}" for name in values if name not in known]
     return found + [
@@ -109,13 +125,13 @@ def option_faults(target: Callable[..., Any], values: Mapping[str, Any]) -> list
     ]
 
 
-def options_of(kind: type[_Options], values: Mapping[str, Any], key: str) -> _Options:
+def options_of(kind: type[_Options], values: Mapping[str, Any], key: str = "") -> _Options:
     """Options as an object, held against its annotations.
 
     Args:
         kind: a data class of options.
         values: that are given.
-        key: of the config, below which they stand.
+        key: of the config, below which they stand; "": they stand at the top.
 
     Raises:
         InputError: all faults.
@@ -126,17 +142,18 @@ def options_of(kind: type[_Options], values: Mapping[str, Any], key: str) -> _Op
             return kind(**values)
     except ValueError as error:
         found = [str(error)]
-    raise InputError("\n".join(f"{key}.{fault}" for fault in found))
+    raise InputError("\n".join(f"{key}.{fault}" if key else fault for fault in found))
 
 
-def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+def hints_of(target: Callable[..., Any]) -> dict[str, Any]:
+    """Parameter -> its annotation, evaluated, with what `Annotated` adds; {} of libraries' that cannot be evaluated."""
     function = target.__init__ if inspect.isclass(target) else target
     try:
         if dataclasses.is_dataclass(target):  # fields that it inherits are annotated in the words of their own module
             hints = typing.get_type_hints(target, include_extras=True)
             return {name: hint for name, hint in hints.items() if name in function.__annotations__}
         return typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):  # annotations of other libraries that cannot be evaluated
+    except (NameError, TypeError):  # names that a library imports for its type checker alone
         return {}
 
 
@@ -160,11 +177,14 @@ def _type_faults(key: str, hint: Any, value: Any) -> list[str]:
     try:
         validated = adapter.validate_python(value)
     except ValidationError as error:
-        reasons = [item["msg"] for item in error.errors() if item["type"] != "is_instance_of"]
+        items = [item for item in error.errors() if item["type"] != "is_instance_of"]
+        reasons = ["true or false" if item["type"].startswith("bool_") else item["msg"] for item in items]
         reasons = [reason.removeprefix("Input should be ") for reason in dict.fromkeys(reasons)]
         return [f"{key}={shown_value(value)}: must be {' or '.join(reasons) or 'of another type'}"]
     if isinstance(value, (bool, float)) and type(validated) is not type(value):
         return [f"{key}={shown_value(value)}: must be a {'whole number' if isinstance(validated, int) else 'number'}"]
+    if isinstance(value, str) and isinstance(validated, bool):  # no, off, 0
+        return [f"{key}={value}: must be true or false"]
     if isinstance(value, str) and isinstance(validated, (int, float)):
         return [f"{key}={value!r}: must be a number without quotes"]
     return []

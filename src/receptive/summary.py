@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Ge
 from omegaconf import DictConfig
 
 from receptive.build import build_data, build_model
 from receptive.check import Checker
 from receptive.errors import InputError
+from receptive.signatures import option_faults
 
 
-def summary(config: DictConfig, *, depth: int = 3) -> str:
+def summary(config: DictConfig, *, depth: Annotated[int, Ge(1)] = 3) -> str:
     """A table of the model of `config` for one image of its data, and below it memory as report R2.12 counts it.
 
     Of data with several sizes one image of the largest.
@@ -26,8 +28,8 @@ def summary(config: DictConfig, *, depth: int = 3) -> str:
     """
     from torchinfo import summary as torchinfo_summary
 
-    if type(depth) is not int or depth < 1:
-        raise InputError(f"depth={depth}: give a whole number from 1 on")
+    if faults := option_faults(summary, {"depth": depth}):
+        raise InputError("\n".join(faults))
     if found := Checker(files=False, here=False).faults(config):  # shapes need neither pixels nor the device
         raise InputError("\n".join(found))
     facts = build_data(config).facts

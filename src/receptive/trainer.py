@@ -26,6 +26,7 @@ from receptive.metrics import smaller_is_better
 from receptive.ranks.place import Place
 from receptive.ranks.strategy import RankStrategy
 
+Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 
 
@@ -38,7 +39,7 @@ class TrainerOptions:
     """
 
     max_epochs: Annotated[int, Ge(1)]
-    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    accelerator: Device = "auto"
     devices: Annotated[int, Ge(1)] | Literal["auto"] = 1
     num_nodes: Annotated[int, Ge(1)] = 1
     threads: Annotated[int, Ge(1)] | Literal["auto"] = "auto"

@@ -57,38 +57,40 @@ def evaluate(config: DictConfig) -> None:
     """The job of `receptive evaluate`."""
     from rich.console import Console
 
-    from receptive.evaluate import SINGLE, evaluate_images
+    from receptive.evaluate import SINGLE, Options, evaluate_images
     from receptive.evaluate import evaluate as figures_of
     from receptive.runs import open_run, shown, warn_of_unfinished
+    from receptive.signatures import options_of
 
     run, console = open_run(config.run), Console(markup=False)
+    options = options_of(Options, _values(config, "run") | {"data_dir": config.paths.data_dir})
     warn_of_unfinished(run, "figures")
-    if config.split not in ("test", "val"):
-        raise InputError(f"split={config.split}: give test or val")
-    options = {key: config[key] for key in ("split", "checkpoint", "device")} | {"data_dir": config.paths.data_dir}
-    if config.images is not None:
-        rows = evaluate_images(run, _places(config.images), **options)
+    if options.images is not None:
+        with _starting_over():
+            rows = evaluate_images(run, options)
         _print_rows(rows, console)
         if "f1" in rows[0]:
-            name = SINGLE.format(split=config.split, place="*")
+            name = SINGLE.format(split=options.split, place="*")
             console.print(f"figures: {shown(run.figures)}/{name}", highlight=False, soft_wrap=True)
         return
+    with _starting_over():
+        figures = figures_of(run, options)
     kept = run.result().get("metrics", {})
-    for name, value in figures_of(run, **options).items():
+    for name, value in figures.items():
         before = f"   result.json: {kept[name]:.6f}" if name in kept else ""
         console.print(f"{name:<22} {value:.6f}{before}", highlight=False)
+
+
+def _values(config: DictConfig, *others: str) -> dict[str, Any]:
+    """A verb's own options as plain containers: all but the paths and those that are named."""
+    from receptive.config import plain
+
+    return {key: value for key, value in plain(config).items() if key not in (*others, "paths")}
 
 
 def _path(value: str | None) -> Path | None:
     """A path of the command line; `~` is the home folder."""
     return None if value is None else Path(value).expanduser()
-
-
-def _places(images: Any) -> list[int]:
-    places = list(images) if isinstance(images, Sequence) and not isinstance(images, str) else [images]
-    if not places or not all(type(place) is int for place in places):  # true and false are int too
-        raise InputError(f"images={images}: give places in the split, counted from 0, e.g. images=[3,17]")
-    return places
 
 
 def _print_rows(rows: Sequence[dict[str, str | float]], console: Any, spare: int = 0) -> None:
@@ -116,30 +118,19 @@ def predict(config: DictConfig) -> None:
     """The job of `receptive predict`."""
     from rich.console import Console
 
+    from receptive.predict import Options, print_predictions
     from receptive.predict import predict as predict_images
-    from receptive.predict import print_predictions
     from receptive.runs import open_run, warn_of_unfinished
+    from receptive.signatures import options_of
 
-    if config.batch_size is not None and (type(config.batch_size) is not int or config.batch_size < 1):
-        raise InputError(f"batch_size={config.batch_size}: give a whole number from 1 on, or null")
-    if not isinstance(config.overlays, bool):
-        raise InputError(f"overlays={config.overlays}: give true or false")
+    options = options_of(Options, _values(config, "run", "input", "output"))
     run, console = open_run(config.run), Console(markup=False)
     output = _path(config.output) or run.folder / "predictions"
     warn_of_unfinished(run, "predictions")
     with _starting_over():
-        predictions = predict_images(
-            run,
-            Path(config.input).expanduser(),
-            output,
-            console,
-            checkpoint=config.checkpoint,
-            batch_size=config.batch_size,
-            overlays=config.overlays,
-            device=config.device,
-        )
+        predictions = predict_images(run, Path(config.input).expanduser(), output, options, console)
     if predictions.images:
-        print_predictions(predictions, output, console, config.overlays)
+        print_predictions(predictions, output, console, options.overlays)
     if skipped := predictions.skipped:
         listed = "\n  ".join(skipped)
         raise InputError(f"{len(skipped)} of {len(predictions.images) + len(skipped)} files were left out:\n  {listed}")
@@ -149,41 +140,37 @@ def export(config: DictConfig) -> None:
     """The job of `receptive export`."""
     from rich.console import Console
 
-    from receptive.config import plain
     from receptive.export.export import Options, print_export
     from receptive.export.export import export as write_file
     from receptive.runs import open_run, warn_of_unfinished
-    from receptive.signatures import option_faults
+    from receptive.signatures import options_of
 
-    values = {key: value for key, value in plain(config).items() if key not in ("run", "output", "paths")}
     run, output = open_run(config.run), _path(config.output)
-    if found := option_faults(Options, values):
-        raise InputError("\n".join(found))
+    options = options_of(Options, _values(config, "run", "output"))
     warn_of_unfinished(run, "weights")
     with _starting_over():
-        exported = write_file(run, Options(**values), output, config.paths.data_dir)
+        exported = write_file(run, options, output, config.paths.data_dir)
     print_export(exported, Console(markup=False))
 
 
 def activations(config: DictConfig) -> None:
     """The job of `receptive activations`."""
+    import dataclasses
+
     from rich.console import Console
 
     from receptive.activations.comparison import compare
     from receptive.activations.inspection import PRINTED, Options, default_output, inspect
     from receptive.config import plain, sweep_name
     from receptive.runs import open_run, shown, warn_of_unfinished
-    from receptive.signatures import option_faults
+    from receptive.signatures import options_of
 
-    values = {key: value for key, value in plain(config).items() if key not in ("run", "compare", "output", "paths")}
-    values["data_dir"] = config.paths.data_dir
-    if found := option_faults(Options, values):
-        raise InputError("\n".join(found))
+    values = _values(config, "run", "compare", "output") | {"data_dir": config.paths.data_dir}
+    options = options_of(Options, values)
+    options = dataclasses.replace(options, input=_path(config.input))
     if (config.run is None) == (config.compare is None):
         raise InputError("give run=FOLDER, or compare=[FOLDER,FOLDER,...]")
-    values["input"] = _path(config.input)
-    options, console = Options(**values), Console(markup=False)
-    output = _path(config.output)
+    console, output = Console(markup=False), _path(config.output)
     with _starting_over():
         if config.compare is not None:
             named = plain(config)["compare"]

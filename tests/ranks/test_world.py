@@ -24,7 +24,7 @@ from tests.resume.conftest import MASKS, QUIET, folder_of, stops
 
 from receptive.checkpoints import HEADER, header, load_state, resumable
 from receptive.errors import InputError
-from receptive.evaluate import evaluate
+from receptive.evaluate import Options, evaluate
 from receptive.files import read_csv
 from receptive.job import main, run_job
 from receptive.ranks.place import Place
@@ -71,7 +71,7 @@ def test_two_processes_are_one_with_the_summed_batch(tmp_path: Path) -> None:
     assert header["ranks"] == len(header["random"]) == 2
     assert {path.name for path in two.folder.iterdir()} == {path.name for path in one.folder.iterdir()}
     assert "ERROR" not in two.log_path.read_text()
-    again = evaluate(two)
+    again = evaluate(two, Options(split="test", checkpoint="best", device=None, images=None, data_dir=None))
     assert again == {key: two.result()["metrics"][key] for key in again}
 
 

@@ -225,9 +225,11 @@ def test_gpus_count_where_the_sweep_computes_on_them(accelerator: str, options: 
     ("argument", "told"),
     [
         ("trainer.devices=2", "trainer.devices=2: hydra/launcher=packed gives each job one GPU"),
-        ("hydra.launcher.jobs_per_device=0", "hydra.launcher.jobs_per_device=0: give a whole number from 1 on"),
-        ("hydra.launcher.jobs_per_device=null", "hydra.launcher.jobs_per_device=None: give a whole number from 1 on"),
-        ("hydra.launcher.jobs_per_device=1.5", "hydra.launcher.jobs_per_device=1.5: give a whole number from 1 on"),
+        ("hydra.launcher.jobs_per_device=0", "hydra.launcher.jobs_per_device=0: must be greater than or equal to 1"),
+        ("hydra.launcher.jobs_per_device=null", "hydra.launcher.jobs_per_device=null: must be a valid integer"),
+        ("hydra.launcher.workers=true", "hydra.launcher.workers=true: must be a whole number"),
+        ("hydra.launcher.workers=0", "hydra.launcher.workers=0: must be greater than or equal to 1"),
+        ("hydra.launcher.jobs_per_device=1.5", "hydra.launcher.jobs_per_device=1.5: must be a valid integer"),
     ],
 )
 def test_what_no_worker_can_be_given_is_refused(cli: Cli, tmp_path: Path, argument: str, told: str) -> None:

@@ -6,8 +6,9 @@ import abc
 import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
+from annotated_types import Ge
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
@@ -169,7 +170,9 @@ class PackedLauncher(FolderLauncher):
         jobs_per_device: processes that share a GPU.
     """
 
-    def __init__(self, workers: int | None = None, jobs_per_device: int = 1) -> None:
+    def __init__(
+        self, workers: Annotated[int, Ge(1)] | None = None, jobs_per_device: Annotated[int, Ge(1)] = 1
+    ) -> None:
         self.workers, self.jobs_per_device = workers, jobs_per_device
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -183,12 +186,12 @@ class PackedLauncher(FolderLauncher):
         return len(self._places())
 
     def _places(self) -> list[WorkerPlace]:
+        from receptive.signatures import option_faults
         from receptive.sweeps.places import places, visible_gpus
 
-        if self.workers is not None and (type(self.workers) is not int or self.workers < 1):
-            raise InputError(f"hydra.launcher.workers={self.workers}: give a whole number from 1 on, or null")
-        if type(self.jobs_per_device) is not int or self.jobs_per_device < 1:
-            raise InputError(f"hydra.launcher.jobs_per_device={self.jobs_per_device}: give a whole number from 1 on")
+        given = {"workers": self.workers, "jobs_per_device": self.jobs_per_device}
+        if faults := option_faults(PackedLauncher, given):
+            raise InputError("\n".join(f"hydra.launcher.{fault}" for fault in faults))
         gpus = visible_gpus() if self._accelerator in ("auto", "cuda") else []
         if gpus and self._devices not in (1, "auto"):
             raise InputError(

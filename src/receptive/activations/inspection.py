@@ -8,15 +8,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import PositiveInt
 from rich.console import Console
 
 from receptive.activations import batch_norm, correlation, maps, probes, survey
 from receptive.activations.context import Context
 from receptive.activations.images import FileImages, Images, SplitImages
-from receptive.build import Experiment, config_here, load_weights, rebuild, trained
+from receptive.build import Checkpoint, Experiment, Place, config_here, load_weights, rebuild, trained
 from receptive.data.images import image_files
 from receptive.data.module import Part
 from receptive.errors import InputError
@@ -24,6 +24,7 @@ from receptive.files import absolute, read_csv, read_json, write_atomically
 from receptive.inference import Predictor
 from receptive.recording.layers import chosen_layers
 from receptive.runs import Run
+from receptive.trainer import Device
 
 # of layers.csv, on the console
 PRINTED = ("layer", "kind", "shape", "mean", "std", "mean_absolute", "zeros", "near_zeros", "dark", "blank")
@@ -37,7 +38,6 @@ WRITTEN = (
     *(f"maps/[0-9]*_*/{SHEETS}", "maps/[0-9]*_*/overview.png"),
 )
 
-Place = NonNegativeInt
 Value = TypeVar("Value", int, str)
 
 
@@ -57,8 +57,8 @@ class Options:
     batch_norm: bool
     histogram_images: PositiveInt
     batch_size: PositiveInt
-    checkpoint: Literal["best", "last"]
-    device: Literal["auto", "cpu", "cuda", "mps"] | None
+    checkpoint: Checkpoint
+    device: Device | None
     data_dir: str | None
 
     @property

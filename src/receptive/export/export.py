@@ -16,7 +16,7 @@ from annotated_types import Ge, Gt
 from rich.console import Console
 from torch import nn
 
-from receptive.build import build_model
+from receptive.build import Checkpoint, build_model
 from receptive.data.module import ImageData
 from receptive.errors import InputError
 from receptive.export.formats import FORMATS, Format, Opened, Subject, reason_of
@@ -33,7 +33,7 @@ class Options:
     """What conf/export.yaml tells."""
 
     format: Literal["onnx", "torch_export", "safetensors"]
-    checkpoint: Literal["best", "last"]
+    checkpoint: Checkpoint
     dynamic_size: bool
     opset: Annotated[int, Ge(1)] | None
     tolerance: Annotated[float, Gt(0)]

@@ -168,10 +168,7 @@ def _adapter(hint: Any) -> TypeAdapter[Any] | None:
 
 
 def _type_faults(key: str, hint: Any, value: Any) -> list[str]:
-    try:
-        adapter = _adapter(hint)
-    except TypeError:  # an annotation that cannot be hashed
-        return []
+    adapter = _adapter(hint)
     if adapter is None:
         return []
     try:

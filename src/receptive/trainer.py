@@ -143,14 +143,11 @@ class _NoProfiler(PassThroughProfiler):
 def _ema_of_floats(decay: float) -> Callable[..., None]:
     average = get_ema_multi_avg_fn(decay)
 
-    def update(averages: Any, current: Any, num_averaged: Any) -> None:
-        pairs = list(zip(averages, current, strict=True))
-        floats = [pair for pair in pairs if pair[0].is_floating_point()]
-        if floats:
-            average([pair[0] for pair in floats], [pair[1] for pair in floats], num_averaged)
-        for old, new in pairs:  # counters, such as batch normalisation's
-            if not old.is_floating_point():
-                old.copy_(new)
+    def update(averages: Any, current: Any, num_averaged: Any) -> None:  # lists of tensors of one dtype
+        if averages[0].is_floating_point():
+            average(averages, current, num_averaged)
+        else:  # counters, such as batch normalisation's: torch would average them too, and cut off the fraction
+            torch._foreach_copy_(averages, current)
 
     return update
 

@@ -45,8 +45,8 @@ def train(
     interruption: Interruption,
     console: Console,
     origin: dict[str, Any],
-    checkpoint: Path | None = None,
-    world: World | None = None,
+    checkpoint: Path | None,
+    world: World,
 ) -> dict[str, Any]:
     """Train and test one run in its folder; gives what stands in result.json.
 
@@ -60,18 +60,17 @@ def train(
         console: where progress is shown.
         origin: header of the run's checkpoints, see `receptive.checkpoints.header`.
         checkpoint: to go on from; None: from the start.
-        world: the processes that train; None: this one.
+        world: the processes that train, of a run on one device this one.
 
     Raises:
         InputError: data, weights or folder cannot be used.
         NonFiniteLoss: the loss became NaN or infinite; the last good checkpoint is in the folder.
         Interrupted: a signal came.
-        Loss: another process has gone.
+        RankLost: another process has gone.
     """
     resume = ExactResume(origin)
-    place = world.place if world is not None else Place()
-    if world is not None:
-        world.take_device(build_trainer_options(config).device())
+    place = world.place
+    world.take_device(build_trainer_options(config).device())
     pl.seed_everything(config.seed, verbose=False)
     experiment = build(config)
     experiment.trainer.apply_to_process(place.sharing)
@@ -82,14 +81,12 @@ def train(
         experiment.data.setup("test")  # a damaged test file is told before the training, not hours after it
     _introduce(experiment, run, console, checkpoint, place.ranks)
     _check_shares(experiment, place.ranks)
-    if world is not None:
-        world.join()
+    world.join()
     if place.rank > 0:  # the weights are those of all, what is drawn from here on is not
         pl.seed_everything(_own_seed(config.seed, place.rank), verbose=False)
     trainer, rows = _fit(config, experiment, run, interruption, console, [resume, *pruning], checkpoint, place)
-    if world is not None:
-        world.leave()
-    return {} if place.rank > 0 else _judge(config, experiment, run, trainer, rows, resume, pruning, place.ranks)
+    world.leave()
+    return {} if place.rank > 0 else _result(config, experiment, run, trainer, rows, resume, pruning, place.ranks)
 
 
 def follow(run: Run, world: World, told: dict[str, Any]) -> bool:
@@ -120,7 +117,7 @@ def follow(run: Run, world: World, told: dict[str, Any]) -> bool:
     return True
 
 
-def _judge(
+def _result(
     config: DictConfig,
     experiment: Experiment,
     run: Run,
@@ -153,7 +150,7 @@ def _judge(
         "seed": config.seed,
         "seconds": round(resume.seconds, 2),
         "seconds_per_epoch": round(sum(row["seconds"] for row in rows) / len(rows), 3),
-        **_origin(experiment, ranks, config.get("target_prefixes")),
+        **_provenance(experiment, ranks, config.get("target_prefixes")),
         "details": details,
         **({"pruned": len(rows)} if pruned else {}),
     }
@@ -226,7 +223,7 @@ def _start_from(folder: str, experiment: Experiment, console: Console) -> None:
     console.print(f"init     {folder}" + (f"; fresh: {', '.join(fresh)}" if fresh else ""), highlight=False)
 
 
-def _origin(experiment: Experiment, ranks: int, prefixes: Iterable[str] | None) -> dict[str, Any]:
+def _provenance(experiment: Experiment, ranks: int, prefixes: Iterable[str] | None) -> dict[str, Any]:
     """What the figures were computed with."""
     device = experiment.trainer.device()
     return {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from receptive.ranks import team
-from receptive.ranks.team import Loss, Team
+from receptive.ranks.team import RankLost, Team
 from receptive.runs import Run
 from receptive.signals import Interrupted
 
@@ -20,12 +20,12 @@ WAITING = "import time; time.sleep(60)"
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     """A team of processes that run the given lines; those that are abandoned are noted, and nobody is ended."""
 
-    def begin(*lines: str) -> tuple[Team, list[Loss], threading.Event]:
+    def begin(*lines: str) -> tuple[Team, list[RankLost], threading.Event]:
         def fake(rank: int, ranks: int, port: int, run: Run) -> subprocess.Popen[str]:
             command = [sys.executable, "-c", lines[rank - 1]]
             return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-        abandoned: list[Loss] = []
+        abandoned: list[RankLost] = []
         over = threading.Event()
         monkeypatch.setattr(team, "_start", fake)
         monkeypatch.setattr(team, "_GRACE", 0.5)
@@ -47,10 +47,10 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
 def test_what_the_end_of_a_process_means(start: object, line: str, state: str, cause: str) -> None:
     found, abandoned, over = start(line)  # type: ignore[operator]
     for process in found._processes.values():
-        process.wait(60)  # what is left of loss_soon's half a second is enough to notice it
-    loss = found.loss_soon()
-    assert (loss.state, str(loss)) == (state, cause)
-    found.end(Loss)
+        process.wait(60)  # what is left of lost_soon's half a second is enough to notice it
+    lost = found.lost_soon()
+    assert (lost.state, str(lost)) == (state, cause)
+    found.end(RankLost)
     assert not abandoned
     assert not over.is_set()
 
@@ -58,14 +58,14 @@ def test_what_the_end_of_a_process_means(start: object, line: str, state: str, c
 def test_where_rank_0_takes_no_notice_the_others_and_it_are_ended(start: object) -> None:
     found, abandoned, over = start(KILLED, WAITING)  # type: ignore[operator]
     assert over.wait(20)
-    assert [str(loss) for loss in abandoned] == ["rank 1 was killed by SIGKILL"]
-    found.end(Loss)
+    assert [str(lost) for lost in abandoned] == ["rank 1 was killed by SIGKILL"]
+    found.end(RankLost)
     assert [process.returncode for process in found._processes.values()] == [-9, -9]
 
 
 def test_those_that_come_to_their_end_are_waited_for(start: object) -> None:
     found, abandoned, _ = start("import time; time.sleep(0.3)", "")  # type: ignore[operator]
-    assert found.loss_soon() is None
+    assert found.lost_soon() is None
     found.end(None)
     assert [process.returncode for process in found._processes.values()] == [0, 0]
     assert not abandoned

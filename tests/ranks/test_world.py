@@ -28,7 +28,7 @@ from receptive.evaluate import Options, evaluate
 from receptive.files import read_csv
 from receptive.job import main, run_job
 from receptive.ranks.place import Place
-from receptive.ranks.team import Loss
+from receptive.ranks.team import RankLost
 from receptive.ranks.world import World
 from receptive.runs import Run
 from receptive.signals import Interrupted
@@ -161,7 +161,7 @@ def test_who_fails_before_all_have_met_is_not_waited_for(
     worlds[rank].__exit__(type(error), error, None)
     clock = SimpleNamespace(sleep=lambda seconds: pytest.fail("it waits"), monotonic=time.monotonic, time=time.time)
     monkeypatch.setattr("receptive.ranks.world.time", clock)  # there alone: other threads sleep
-    with pytest.raises(Loss, match=f"rank {rank}: {cause}") as raised:
+    with pytest.raises(RankLost, match=f"rank {rank}: {cause}") as raised:
         worlds[1 - rank].join()
     assert raised.value.state == state
 

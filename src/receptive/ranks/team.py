@@ -21,7 +21,7 @@ _PATIENCE = 30.0  # seconds that a process has to leave
 _LOOK = 0.1  # seconds between two looks
 
 
-class Loss(Exception):
+class RankLost(Exception):
     """A process of the run has gone.
 
     Args:
@@ -48,25 +48,25 @@ class Team:
 
     Attributes:
         watching: false once nobody is needed any more.
-        loss: set when a process has gone while it was needed.
+        lost: set when a process has gone while it was needed.
     """
 
-    def __init__(self, ranks: int, port: int, run: Run, abandon: Callable[[Loss], None]) -> None:
+    def __init__(self, ranks: int, port: int, run: Run, abandon: Callable[[RankLost], None]) -> None:
         self.watching = True
-        self.loss: Loss | None = None
+        self.lost: RankLost | None = None
         self._abandon = abandon
         self._noticed = threading.Event()
         self._processes = {rank: _start(rank, ranks, port, run) for rank in range(1, ranks)}
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def loss_soon(self) -> Loss | None:
-        """The loss that an error of the connection comes from, which may be seen later than the error."""
+    def lost_soon(self) -> RankLost | None:
+        """The lost process that an error of the connection comes from, which may be seen later than the error."""
         self._noticed.set()
         deadline = time.monotonic() + _GRACE
-        while self.loss is None and time.monotonic() < deadline:
+        while self.lost is None and time.monotonic() < deadline:
             time.sleep(_LOOK)
-        return self.loss
+        return self.lost
 
     def _watch(self) -> None:
         running = dict(self._processes)
@@ -74,17 +74,17 @@ class Team:
             for rank, process in list(running.items()):
                 if process.poll() is not None:
                     del running[rank]
-                    if (found := _loss(rank, process)) is not None and self.watching:
-                        self.loss = found
-                        self._expect_notice(found)
+                    if (lost := _lost(rank, process)) is not None and self.watching:
+                        self.lost = lost
+                        self._expect_notice(lost)
                         return
             time.sleep(_LOOK)
 
-    def _expect_notice(self, found: Loss) -> None:
+    def _expect_notice(self, lost: RankLost) -> None:
         if self._noticed.wait(_GRACE) or not self.watching:
             return
         try:
-            self._abandon(found)
+            self._abandon(lost)
         finally:
             for process in self._processes.values():
                 process.kill()
@@ -128,18 +128,18 @@ def _start(rank: int, ranks: int, port: int, run: Run) -> subprocess.Popen[str]:
         )
 
 
-def _loss(rank: int, process: subprocess.Popen[str]) -> Loss | None:
+def _lost(rank: int, process: subprocess.Popen[str]) -> RankLost | None:
     """What the end of a process means; None where it has come to its end."""
     code = process.returncode
     if code == 0:
         return None
     if code < 0:
-        return Loss("interrupted", f"rank {rank} was killed by {signal_name(-code)}")
+        return RankLost("interrupted", f"rank {rank} was killed by {signal_name(-code)}")
     assert process.stdout is not None
     with contextlib.suppress(OSError, ValueError):
         state, _, cause = process.stdout.read().strip().rpartition("\n")[2].partition(" ")
         if state == "failed" and cause:
-            return Loss("failed", f"rank {rank}: {cause}")
+            return RankLost("failed", f"rank {rank}: {cause}")
     if code - 128 in {int(number) for number in signal.Signals}:
-        return Loss("interrupted", f"rank {rank} was stopped by {signal_name(code - 128)}")
-    return Loss("failed", f"rank {rank} ended with code {code}; see log.txt")
+        return RankLost("interrupted", f"rank {rank} was stopped by {signal_name(code - 128)}")
+    return RankLost("failed", f"rank {rank} ended with code {code}; see log.txt")

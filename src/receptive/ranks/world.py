@@ -21,7 +21,7 @@ from typing import Any
 
 from receptive.errors import InputError
 from receptive.ranks.place import Place
-from receptive.ranks.team import LEADER, Loss, Team
+from receptive.ranks.team import LEADER, RankLost, Team
 from receptive.runs import Run
 
 _PATIENCE = 60.0  # seconds that rank 0 waits for others to hear that there is nothing to do
@@ -100,7 +100,7 @@ class World:
         """Make the process group, once all are ready for it.
 
         Raises:
-            Loss: one has ended or failed before.
+            RankLost: one has ended or failed before.
         """
         if self.place.ranks == 1:
             return
@@ -125,7 +125,7 @@ class World:
             self._joined = False
             dist.destroy_process_group()
 
-    def loss(self, error: Exception) -> Loss | None:
+    def loss(self, error: Exception) -> RankLost | None:
         """What an error means that rank 0 has come upon: that another process has gone, or nothing of the kind.
 
         The others are of no use any more.
@@ -133,30 +133,30 @@ class World:
         if self.place.ranks == 1:
             return None
         self._failed = True
-        self._tell_of_loss(error)
-        if isinstance(error, Loss):
+        self._tell_absent(error)
+        if isinstance(error, RankLost):
             return error
         from torch.distributed import DistError
 
         if not isinstance(error, DistError) and not (isinstance(error, RuntimeError) and _LOST.search(str(error))):
             return None
-        told = self._team.loss_soon() if self._team is not None else None
-        return told or Loss("interrupted", "the connection to another rank was lost; see the log of the ranks")
+        lost = self._team.lost_soon() if self._team is not None else None
+        return lost or RankLost("interrupted", "the connection to another rank was lost; see the log of the ranks")
 
-    def _abandon(self, loss: Loss) -> None:
+    def _abandon(self, lost: RankLost) -> None:
         """Record the end of the run where rank 0 hangs: this process is going to end."""
         status = self._run.status()
-        status.state, status.error, status.ended = loss.state, str(loss), time.time()
+        status.state, status.error, status.ended = lost.state, str(lost), time.time()
         self._run.write_status(status)
-        print(f"receptive: {loss}", file=sys.stderr, flush=True)
+        print(f"receptive: {lost}", file=sys.stderr, flush=True)
 
     def _wait(self, key: str) -> None:
         """In Python, so that signals are heard."""
         while not self._store.check([key]):
-            if self._team is not None and self._team.loss is not None:
-                raise self._team.loss
+            if self._team is not None and self._team.lost is not None:
+                raise self._team.lost
             if self._store.check(["lost"]):
-                raise Loss(*json.loads(self._store.get("lost")))
+                raise RankLost(*json.loads(self._store.get("lost")))
             time.sleep(_LOOK)
 
     def __exit__(
@@ -165,7 +165,7 @@ class World:
         if self.place.ranks == 1:
             return
         if error is not None:
-            self._tell_of_loss(error)
+            self._tell_absent(error)
         if self.place.rank == 0:
             self.tell("failed")
             if self._store is not None and self._team is None and not self._met:
@@ -174,7 +174,7 @@ class World:
                 self._store.set("over", "")
         self.leave()
         if self._team is not None:
-            self._team.end(Loss if self._failed else kind)
+            self._team.end(RankLost if self._failed else kind)
         if kind is not None and self.place.rank > 0 and self.place.started_by != "us":
             self._let_first_go()
 
@@ -185,13 +185,16 @@ class World:
             while time.monotonic() < deadline and not self._store.check(["over"]):
                 time.sleep(_LOOK)
 
-    def _tell_of_loss(self, error: BaseException) -> None:
+    def _tell_absent(self, error: BaseException) -> None:
         """Let those that wait in `join` know that this process will not come: srun does not end them by itself."""
         waited_for = self._told if self.place.rank == 0 else True
         if self._store is None or self._met or not waited_for or self.place.started_by == "us":
             return
-        state = error.state if isinstance(error, Loss) else "failed" if isinstance(error, Exception) else "interrupted"
-        cause = str(error) if isinstance(error, Loss) else f"rank {self.place.rank}: {error}"
+        if isinstance(error, RankLost):
+            state, cause = error.state, str(error)
+        else:
+            state = "failed" if isinstance(error, Exception) else "interrupted"
+            cause = f"rank {self.place.rank}: {error}"
         with contextlib.suppress(RuntimeError):  # rank 0, which has the store, has gone
             self._store.compare_set("lost", "", json.dumps([state, cause]))  # the first, which others follow from
 

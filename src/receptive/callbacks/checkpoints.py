@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from receptive.callbacks.interruption import Interruption
 from receptive.checkpoints import BEST, LAST
 from receptive.errors import InputError
-from receptive.ranks.collectives import any_of, of_first
+from receptive.ranks.collectives import any_of, any_of_each, of_first
 from receptive.tasks.base import Task
 
 _SHARE = 100  # the next checkpoint waits so many times as long as the last one took: 1 % of the time at most
@@ -103,7 +103,7 @@ class RunCheckpoints(ModelCheckpoint):
             if trainer.global_step % _ASKED_EVERY:
                 stopping = due = False
             else:
-                stopping, due = any_of(stopping, due and trainer.is_global_zero)
+                stopping, due = any_of_each(stopping, due and trainer.is_global_zero)
                 due = due or stopping
         due = due or (self._steps is not None and trainer.global_step % self._steps == 0)
         if not due or trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
@@ -141,5 +141,5 @@ class RunCheckpoints(ModelCheckpoint):
         if of_first(self._last_global_step_saved != trainer.global_step or not (self._folder / LAST).is_file()):
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
         self._due = time.monotonic() + self._interval
-        if self._interruption is not None and any_of(self._interruption.asked) == [True]:
+        if self._interruption is not None and any_of(self._interruption.asked):
             self._interruption.stop()

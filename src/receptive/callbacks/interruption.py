@@ -71,7 +71,7 @@ class Interruption(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Act on a signal that came last."""
-        [asked] = any_of(self.asked)
+        asked = any_of(self.asked)
         self._training = False
         if asked or self.asked:  # the second: of one that came since
             self.stop()

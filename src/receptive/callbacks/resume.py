@@ -15,7 +15,7 @@ import torch
 from pytorch_lightning.loops.progress import _ProcessedTracker
 
 from receptive.checkpoints import HEADER
-from receptive.ranks.collectives import gathered, own
+from receptive.ranks.collectives import own, per_rank
 
 State = dict[str, Any]
 
@@ -72,7 +72,7 @@ class ExactResume(pl.Callback):
         epoch, batch = trainer.current_epoch, progress.processed
         at_end = batch == trainer.num_training_batches
         checkpoint[HEADER] = self.header | {
-            "random": random_states() if trainer.world_size == 1 else gathered(random_states()),
+            "random": per_rank(random_states()),
             "epoch": epoch + at_end,
             "batch": 0 if at_end else batch,
             "stop": bool(trainer.should_stop),
@@ -95,4 +95,4 @@ class ExactResume(pl.Callback):
         loader = trainer.train_dataloader
         assert loader is not None
         loader.sampler.epoch, loader.sampler.start = restored["epoch"], restored["batch"]
-        set_random_states(restored["random"] if trainer.world_size == 1 else own(restored["random"]))
+        set_random_states(own(restored["random"]))

@@ -1,4 +1,4 @@
-"""What the processes of a run tell one another. In one process each function gives back what it was given.
+"""What the processes of a run tell one another; in one process there is nobody to wait for.
 
 Every process has to call them at the same points. What is handed over lies on the CPU and goes through gloo, also where
 gradients go through NCCL; see `receptive.ranks.world.World.join`.
@@ -6,7 +6,7 @@ gradients go through NCCL; see `receptive.ranks.world.World.join`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import torch
@@ -30,9 +30,14 @@ def gathered(value: Value) -> list[Value]:
     return values
 
 
-def own(values: Sequence[Value]) -> Value:
-    """This process's of what `gathered` gave."""
-    return values[dist.get_rank() if several() else 0]
+def per_rank(value: Value) -> Value | list[Value]:
+    """What a checkpoint keeps of a value that each process has its own of: a list by rank; in one process the value."""
+    return gathered(value) if several() else value
+
+
+def own(kept: Any) -> Any:
+    """This process's value of what `per_rank` gave."""
+    return kept[dist.get_rank()] if several() else kept
 
 
 def of_first(value: Value) -> Value:
@@ -45,8 +50,13 @@ def of_first(value: Value) -> Value:
     return found
 
 
-def any_of(*flags: bool) -> list[bool]:
-    """Which of the flags any process has set."""
+def any_of(flag: bool) -> bool:
+    """Whether any process has set the flag."""
+    return any_of_each(flag)[0]
+
+
+def any_of_each(*flags: bool) -> list[bool]:
+    """Which of the flags any process has set, asked at once."""
     if not several():
         return list(flags)
     together = torch.tensor(flags, dtype=torch.uint8)

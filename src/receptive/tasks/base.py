@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from receptive.errors import NonFiniteLoss
-from receptive.ranks.collectives import copy_from_first, gathered, own, several
+from receptive.ranks.collectives import copy_from_first, own, per_rank
 from receptive.tasks.steps import EpochSteps
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -176,14 +176,12 @@ class Task(pl.LightningModule, abc.ABC):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the epoch's means so far, of several processes each one's."""
-        state = self._steps.state_dict()
-        checkpoint["epoch_steps"] = gathered(state) if several() else state
+        checkpoint["epoch_steps"] = per_rank(self._steps.state_dict())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the epoch's means; of a checkpoint that is not for going on there are none."""
         if "epoch_steps" in checkpoint:
-            state = checkpoint["epoch_steps"]
-            self._steps.load_state_dict(own(state) if several() else state)
+            self._steps.load_state_dict(own(checkpoint["epoch_steps"]))
 
     def check_finite(self) -> None:
         """Look at the losses that still wait on the device, and at the weights; raises NonFiniteLoss."""

@@ -59,13 +59,9 @@ class EpochSteps:
         finite, fault = losses.isfinite(), None
         if not bool(finite.all()):
             first = int((~finite).nonzero()[0])
-            fault = (
-                first,
-                (
-                    f"the training loss is {losses[first].item()} in epoch {self._epoch + 1}, batch "
-                    f"{self._steps + first + 1}: try a smaller optimizer.lr or trainer.gradient_clip_val=1"
-                ),
-            )
+            where = f"epoch {self._epoch + 1}, batch {self._steps + first + 1}"
+            remedy = "try a smaller optimizer.lr or trainer.gradient_clip_val=1"
+            fault = first, f"the training loss is {losses[first].item()} in {where}: {remedy}"
         # the others' losses follow one batch later, by the weights
         if faults := [found for found in gathered(fault) if found is not None]:
             raise NonFiniteLoss(min(faults)[1])

@@ -14,6 +14,7 @@ from receptive.files import (
     read_csv,
     read_json,
     read_yaml,
+    replacing,
     try_lock,
     wait_for_lock,
     write_atomically,
@@ -47,6 +48,41 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(run: Run, monkeypat
     assert caught.value.filename == str(path)
     assert path.read_text() == "old"
     assert os.listdir(run.folder) == ["file"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o002, 0o664)])
+def test_what_is_replaced_has_the_permissions_of_other_new_files(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "file", "text")
+        (tmp_path / "other").touch()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == mode == (tmp_path / "other").stat().st_mode & 0o777
+
+
+def test_the_old_file_stays_until_the_block_ends_and_may_be_kept(tmp_path: Path) -> None:
+    path, kept = tmp_path / "file", tmp_path / "kept"
+    for content in (b"one", b"two", b"three"):
+        before = path.read_bytes() if path.exists() else None
+        with replacing(path, keep=kept) as file:
+            file.write(content)
+            assert (path.read_bytes() if path.exists() else None) == before
+        assert path.read_bytes() == content
+        assert (kept.read_bytes() if kept.exists() else None) == before
+    assert sorted(os.listdir(tmp_path)) == ["file", "kept"]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "broken", "elsewhere"), ValueError("no"), KeyboardInterrupt()])
+def test_an_error_of_the_block_is_raised_as_it_is(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+    with pytest.raises(type(error)) as caught, replacing(path, keep=tmp_path / "kept") as file:
+        file.write(b"a part")
+        raise error
+    assert caught.value is error
+    assert getattr(error, "filename", "elsewhere") == "elsewhere"
+    assert (os.listdir(tmp_path), path.read_text()) == (["file"], "old")
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:

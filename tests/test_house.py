@@ -49,7 +49,7 @@ HOUSE = {
     "build": "checkpoints data files runs tasks trainer",
     "trainer": "callbacks checkpoints metrics ranks",
     "callbacks": "checkpoints files journal metrics ranks recording runs signals tasks",
-    "checkpoints": "runs",
+    "checkpoints": "files runs",
     "tracking": "callbacks config console files lease manifest metrics report runs signals",
     # what a run is made of; never of one another
     "data": "files",

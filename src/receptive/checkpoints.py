@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +15,7 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
 from receptive.errors import InputError
+from receptive.files import replacing
 from receptive.runs import Run
 
 FORMAT = 1  # of what a run adds to Lightning's checkpoint; raised when an older reader would go wrong
@@ -33,38 +32,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         target.parent.mkdir(exist_ok=True)  # not its parents: a run's folder that has vanished is a fault
         content = io.BytesIO()  # torch's own writer hides why a file could not be written
         torch.save(checkpoint, content)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, 0o644)
-            if target.name == LAST and target.is_file():
-                _keep(target)
-            os.replace(name, target)
-            _sync_folder(target.parent)
-        except BaseException as error:
-            Path(name).unlink(missing_ok=True)
-            # a full disk does not say of which file
-            if isinstance(error, OSError) and error.errno and error.filename is None:
-                error.filename = str(target)
-            raise
+        with replacing(target, keep=target.with_name(PREVIOUS) if target.name == LAST else None) as file:
+            file.write(content.getbuffer())
+        _sync_folder(target.parent)
 
     def load_checkpoint(self, path: Any, map_location: Any | None = None, weights_only: bool | None = None) -> Any:
         """Read a checkpoint onto the CPU; see `load_state`."""
         return load_state(Path(path))
-
-
-def _keep(target: Path) -> None:
-    """Give the file a second name, last.previous.ckpt, without a moment in which it has none."""
-    spare = target.with_name(f".{PREVIOUS}.{os.getpid()}")
-    spare.unlink(missing_ok=True)  # of a process that was killed here: in a container all have the same number
-    try:
-        os.link(target, spare)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(target, spare)
-    os.replace(spare, target.with_name(PREVIOUS))
 
 
 def remove_strays(folder: Path) -> None:

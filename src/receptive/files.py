@@ -8,7 +8,8 @@ import fcntl
 import io
 import json
 import os
-import tempfile
+import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,25 +29,51 @@ def absolute(path: str | Path) -> Path:
     return Path(path).expanduser().absolute()
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` so that readers and crashes see the old file or the new one, never a part.
+@contextmanager
+def replacing(path: Path, keep: Path | None = None) -> Iterator[IO[bytes]]:
+    """A file open for writing that becomes `path`: readers and crashes see the old one or the new one, never a part.
+
+    It lies beside `path` as .NAME.* until the block ends and all of it is on the disk; after an error it is removed.
+
+    Args:
+        path: of the file, which need not exist; its folder does.
+        keep: beside it, the name that the old file, if there is one, gets then.
 
     Raises:
         OSError: the folder cannot be written or the disk is full; `path` is then unchanged.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(part, "xb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        if keep is not None and path.is_file():
+            _keep(path, keep)
+        os.replace(part, path)
     except BaseException as error:
-        Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:  # of a full disk: it does not say where
-            raise OSError(error.errno, error.strerror, str(path)) from None
+        part.unlink(missing_ok=True)
+        # a full disk does not say of which file
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = str(path)
         raise
+
+
+def _keep(path: Path, name: Path) -> None:
+    """Give a file a second name without a moment in which that has no file."""
+    spare = name.with_name(f".{name.name}.{os.getpid()}")
+    spare.unlink(missing_ok=True)  # of a process that was killed here: in a container all have the same number
+    try:
+        os.link(path, spare)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(path, spare)
+    os.replace(spare, name)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` by `replacing`; raises OSError."""
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 @contextmanager

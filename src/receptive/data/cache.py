@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from receptive.errors import InputError
+from receptive.files import replacing
 
 
 def cached_images(folder: Path, name: str, paths: Sequence[Path], options: str, decode: Callable[[], Tensor]) -> Tensor:
@@ -48,10 +48,5 @@ def cached_images(folder: Path, name: str, paths: Sequence[Path], options: str, 
 
 def _write(file: Path, images: Tensor) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".part-{os.getpid()}-{file.name}")
-    try:
-        with open(part, "wb") as stream:
-            np.save(stream, images.numpy())
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(file) as stream:
+        np.save(stream, images.numpy())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from receptive.errors import InputError
 from receptive.export.formats import FORMATS, Format, Opened, Subject, reason_of
 from receptive.export.parity import Parity, compare
 from receptive.export.specification import specification
-from receptive.files import write_atomically
+from receptive.files import replacing, write_atomically
 from receptive.provenance import versions
 from receptive.reuse import TrainedModel, load_run
 from receptive.runs import Run, shown
@@ -86,7 +86,8 @@ def export(run: Run, options: Options, output: Path | None, data_dir: str | None
             parity = compare(model, _opened(form, part), form.sizes, options.tolerance)
             parity.require()
             exported = Exported(path, told | _of_the_file(part, form, parity))
-            _settle(part, path)
+            with replacing(path) as file, open(part, "rb") as checked:
+                shutil.copyfileobj(checked, file)
         write_atomically(exported.specification_path, json.dumps(exported.specification, indent=2) + "\n")
     except OSError as error:
         raise InputError(f"output={path} cannot be written: {error}") from None
@@ -145,14 +146,6 @@ def _of_the_file(part: Path, form: Format, parity: Parity) -> dict[str, Any]:
         "parity": dataclasses.asdict(parity),
         "file": {"name": part.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()},
     }
-
-
-def _settle(part: Path, path: Path) -> None:
-    """Give a finished file its name in one step; whoever reads finds the old one or the new one."""
-    with open(part, "rb") as file:
-        os.fsync(file.fileno())
-    os.chmod(part, 0o644)  # safetensors writes for its user alone
-    os.replace(part, path)
 
 
 def print_export(exported: Exported, console: Console) -> None:

@@ -151,6 +151,10 @@ MASK_CASES: dict[str, tuple[list[str], list[str]]] = {
         ["model=smp_unet", "+model.arguments.decoder_atention_type=scse"],
         ["'decoder_atention_type' is no argument of Unet", "decoder_attention_type"],
     ),
+    "interpolation that the library lacks": (
+        ["model=smp_unet", "model.upsampling=transposed"],
+        ["model.upsampling=transposed", "'nearest', 'bilinear', 'bicubic' or 'area'"],
+    ),
     "interpolation of a decoder without": (
         ["model=smp_deeplabv3plus", "model.upsampling=nearest"],
         ["model.upsampling=nearest", "no choice; use null"],

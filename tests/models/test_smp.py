@@ -144,7 +144,6 @@ def test_the_layout_in_memory_changes_no_logits() -> None:
         ("unet", {"arguments": {"classes": 3}}, "'classes' is no argument of Unet"),
         ("unet", {"arguments": {"activation": "sigmoid"}}, "'activation' is no argument of Unet"),
         ("unet", {"arguments": {"aux_params": {"classes": 3}}}, "'aux_params' is no argument of Unet"),
-        ("unet", {"upsampling": "transposed"}, "'transposed': choose nearest, bilinear, bicubic or area"),
         ("deeplabv3plus", {"upsampling": "nearest"}, "the decoder of DeepLabV3Plus has no choice; use null"),
         ("unet", {"activation": "tanh"}, "activation='tanh': choose relu"),
     ],

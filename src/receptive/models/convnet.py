@@ -10,19 +10,11 @@ from typing import Literal
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from receptive.models.layers import Activation, Norm, NormPosition, conv_block
+from receptive.models.layers import Activation, Norm, NormPosition, chosen, conv_block
 
 Pooling = Literal["max", "avg"]
 
-
-def _pooling_layer(name: Pooling) -> nn.Module:
-    match name:
-        case "max":
-            return nn.MaxPool2d(2)
-        case "avg":
-            return nn.AvgPool2d(2)
-        case _:
-            raise ValueError(f"pooling={name!r}: choose max or avg")
+_POOLINGS: dict[Pooling, type[nn.MaxPool2d | nn.AvgPool2d]] = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
 
 
 class ConvNet(nn.Module):
@@ -64,7 +56,7 @@ class ConvNet(nn.Module):
         channels = in_channels
         for stage, out_channels in enumerate(stage_channels):
             if stage > 0:
-                layers.append(_pooling_layer(pooling))
+                layers.append(chosen("pooling", pooling, _POOLINGS)(2))
             for _ in range(convs_per_stage):
                 layers += conv_block(
                     channels,

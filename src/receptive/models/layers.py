@@ -1,6 +1,7 @@
 """The blocks that every net of ours is laid from, with their choices by name."""
 
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -8,6 +9,26 @@ from torch import Tensor, nn
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu"]
 Norm = Literal["none", "batch", "instance", "group"]
 NormPosition = Literal["before", "after"]
+
+Name = TypeVar("Name", bound=str)
+Choice = TypeVar("Choice")
+
+
+_ACTIVATIONS: dict[Activation, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+}
+
+
+def chosen(option: str, name: Name, choices: Mapping[Name, Choice]) -> Choice:
+    """What an option's name stands for; ValueError for a name that is no choice tells those that are."""
+    if name not in choices:
+        *others, last = choices
+        raise ValueError(f"{option}={name!r}: choose {', '.join(others)} or {last}")
+    return choices[name]
 
 
 class GlobalMaxPool(nn.AdaptiveMaxPool2d):
@@ -35,19 +56,8 @@ def activation_layer(name: Activation) -> nn.Module:
     Raises:
         ValueError: the name is unknown.
     """
-    match name:
-        case "relu":
-            return nn.ReLU()
-        case "leaky_relu":
-            return nn.LeakyReLU()
-        case "elu":
-            return nn.ELU()
-        case "gelu":
-            return nn.GELU()
-        case "silu":
-            return nn.SiLU()
-        case _:
-            raise ValueError(f"activation={name!r}: choose relu, leaky_relu, elu, gelu or silu")
+    layer: nn.Module = chosen("activation", name, _ACTIVATIONS)()
+    return layer
 
 
 def norm_layers(name: Norm, channels: int) -> list[nn.Module]:
@@ -60,18 +70,19 @@ def norm_layers(name: Norm, channels: int) -> list[nn.Module]:
     Raises:
         ValueError: the name is unknown.
     """
-    match name:
-        case "none":
-            return []
-        case "batch":
-            return [nn.BatchNorm2d(channels)]
-        case "instance":
-            return [nn.InstanceNorm2d(channels, affine=True)]
-        case "group":
-            num_groups = next(groups for groups in (8, 4, 2, 1) if channels % groups == 0)
-            return [nn.GroupNorm(num_groups, channels)]
-        case _:
-            raise ValueError(f"norm={name!r}: choose none, batch, instance or group")
+    return chosen("norm", name, _NORMS)(channels)
+
+
+def _group_norm(channels: int) -> nn.Module:
+    return nn.GroupNorm(next(groups for groups in (8, 4, 2, 1) if channels % groups == 0), channels)
+
+
+_NORMS: dict[Norm, Callable[[int], list[nn.Module]]] = {
+    "none": lambda channels: [],
+    "batch": lambda channels: [nn.BatchNorm2d(channels)],
+    "instance": lambda channels: [nn.InstanceNorm2d(channels, affine=True)],
+    "group": lambda channels: [_group_norm(channels)],
+}
 
 
 def conv_block(
@@ -95,10 +106,8 @@ def conv_block(
     convolution = nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding)
     normalisation = norm_layers(norm, out_channels)
     nonlinearity = activation_layer(activation)
-    match norm_position:
-        case "before":
-            return [convolution, *normalisation, nonlinearity]
-        case "after":
-            return [convolution, nonlinearity, *normalisation]
-        case _:
-            raise ValueError(f"norm_position={norm_position!r}: choose before or after")
+    orders: dict[NormPosition, list[nn.Module]] = {
+        "before": [convolution, *normalisation, nonlinearity],
+        "after": [convolution, nonlinearity, *normalisation],
+    }
+    return chosen("norm_position", norm_position, orders)

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from receptive.models.layers import Activation, GlobalMaxPool, Norm, conv_block
+from receptive.models.layers import Activation, GlobalMaxPool, Norm, chosen, conv_block
 
 Head = Literal["flatten", "global_max", "global_avg"]
 
@@ -55,17 +55,14 @@ class MnistNet(nn.Module):
             layers += conv_block(map_channels, out_channels, 3, padding=1, activation=activation, norm=norm)
             layers.append(nn.MaxPool2d(2))
             map_channels = out_channels
-        match head:
-            case "flatten":
-                features = map_channels * _pooled_area(image_size, poolings=len(channels))
-            case "global_max":
-                layers.append(GlobalMaxPool())
-                features = map_channels
-            case "global_avg":
-                layers.append(nn.AdaptiveAvgPool2d(1))
-                features = map_channels
-            case _:
-                raise ValueError(f"head={head!r}: choose flatten, global_max or global_avg")
+        heads: dict[Head, list[nn.Module]] = {
+            "flatten": [],
+            "global_max": [GlobalMaxPool()],
+            "global_avg": [nn.AdaptiveAvgPool2d(1)],
+        }
+        layers += chosen("head", head, heads)
+        pixels = _pooled_area(image_size, poolings=len(channels)) if head == "flatten" else 1
+        features = map_channels * pixels
         layers += [nn.Flatten(), nn.Linear(features, num_classes)]
         self.layers = nn.Sequential(*layers)
 

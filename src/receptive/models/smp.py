@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import PositiveInt
@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from receptive.models.adapters import require_known
 from receptive.models.layers import Activation, activation_layer
 from receptive.models.padding import padded_to_multiple
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "area"]
 
 # arguments of the library's classes that are ours to give, or that would make something else of the logits
 _GIVEN = {"encoder_name", "encoder_weights", "in_channels", "classes", "activation", "aux_params"}
@@ -33,7 +35,7 @@ class SmpNet(nn.Module):
         num_classes: number of logits a pixel, background included.
         encoder_name: as in `smp.encoders.get_encoder_names()`, for example "resnet18"; "tu-NAME" is timm's NAME.
         encoder_weights: a name of the encoder's pretrained weights, for example "imagenet"; None for random ones.
-        upsampling: the library's `decoder_interpolation`: nearest, bilinear, bicubic or area; None: its default.
+        upsampling: the library's `decoder_interpolation`; None: its default.
         activation: takes the place of the ReLUs that the library hard-wires into its decoders; None leaves them. The
             encoder keeps its own.
         arguments: passed to the library's class, for example {"decoder_attention_type": "scse"}.
@@ -51,7 +53,7 @@ class SmpNet(nn.Module):
         num_classes: PositiveInt,
         encoder_name: str = "resnet18",
         encoder_weights: str | None = None,
-        upsampling: str | None,
+        upsampling: Interpolation | None,
         activation: Activation | None,
         arguments: Mapping[str, Any] | None = None,
     ) -> None:
@@ -84,7 +86,7 @@ class SmpNet(nn.Module):
 
 
 def _arguments(
-    architecture: type[nn.Module], arguments: Mapping[str, Any] | None, upsampling: str | None
+    architecture: type[nn.Module], arguments: Mapping[str, Any] | None, upsampling: Interpolation | None
 ) -> dict[str, Any]:
     """The arguments of the library's class, all of which its signature names."""
     known = {
@@ -100,8 +102,6 @@ def _arguments(
             raise ValueError(
                 f"upsampling={upsampling!r}: the decoder of {architecture.__name__} has no choice; use null"
             )
-        if upsampling not in ("nearest", "bilinear", "bicubic", "area"):
-            raise ValueError(f"upsampling={upsampling!r}: choose nearest, bilinear, bicubic or area")
         extra["decoder_interpolation"] = upsampling
     return extra
 

@@ -4,6 +4,7 @@ As it is built today: convolutions keep the image's size, normalisation before e
 channels nor depth; 16 channels and four halvings are our reading.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
@@ -12,7 +13,7 @@ from annotated_types import Ge, Le
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from receptive.models.layers import Activation, Norm, conv_block
+from receptive.models.layers import Activation, Norm, chosen, conv_block
 from receptive.models.padding import padded_to_multiple
 
 Upsampling = Literal["nearest", "bilinear", "transposed"]
@@ -27,15 +28,12 @@ def _double_convolution(in_channels: int, out_channels: int, activation: Activat
 
 def _upsampling_layer(name: Upsampling, channels: int) -> nn.Module:
     """Return what doubles the sides of (B, channels, H, W)."""
-    match name:
-        case "nearest":
-            return nn.Upsample(scale_factor=2, mode="nearest")
-        case "bilinear":
-            return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
-        case "transposed":
-            return nn.ConvTranspose2d(channels, channels, kernel_size=2, stride=2)
-        case _:
-            raise ValueError(f"upsampling={name!r}: choose nearest, bilinear or transposed")
+    layers: dict[Upsampling, Callable[[], nn.Module]] = {
+        "nearest": lambda: nn.Upsample(scale_factor=2, mode="nearest"),
+        "bilinear": lambda: nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
+        "transposed": lambda: nn.ConvTranspose2d(channels, channels, kernel_size=2, stride=2),
+    }
+    return chosen("upsampling", name, layers)()
 
 
 class UNet(nn.Module):

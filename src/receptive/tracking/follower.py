@@ -144,6 +144,12 @@ def _words(error: BaseException) -> str:
 
 def _requests(follower: Follower) -> None:
     """Do what stdin asks, and look at the open run between."""
+    asked: dict[str, Callable[..., None]] = {
+        "open": follower.open,
+        "close": follower.close,
+        "send": follower.send,
+        "table": follower.table,
+    }
     waiting = b""
     while True:
         ready, _, _ = select.select([0], [], [], _LOOK if follower.busy else None)
@@ -155,7 +161,7 @@ def _requests(follower: Follower) -> None:
         *lines, waiting = (waiting + part).split(b"\n")
         for line in lines:
             request = json.loads(line)
-            getattr(follower, request.pop("ask"))(**request)
+            asked[request.pop("ask")](**request)
 
 
 def _outlive(parent: int) -> None:

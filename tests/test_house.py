@@ -66,7 +66,7 @@ HOUSE = {
     "figures": "",
     "logs": "",
     "console": "",
-    "manifest": "files runs",
+    "manifest": "config files runs",
     "metrics": "",
     "journal": "files runs signatures",
     "slurm": "files signals",

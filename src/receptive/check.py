@@ -13,14 +13,14 @@ import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from receptive.config import did_you_mean, plain
+from receptive.config import Rerun, Submit, did_you_mean, plain
 from receptive.errors import InputError
 from receptive.model_check import model_faults, unweighted
 from receptive.signatures import TARGET_PREFIXES, guilty, target_faults
@@ -133,7 +133,7 @@ def _top_level_faults(values: dict[str, Any]) -> list[str]:
         found.append(
             f"resume={values['resume']}: goes on with one run; a sweep goes on by itself with the same command"
         )
-    for key, choices in (("rerun", ("failed", "all", "none")), ("submit", ("wait", "detach"))):
+    for key, choices in (("rerun", get_args(Rerun)), ("submit", get_args(Submit))):
         if (value := values.get(key, choices[0])) not in choices:
             found.append(f"{key}={value}: give {', '.join(choices[:-1])} or {choices[-1]}")
     return found

@@ -8,11 +8,14 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
 from receptive.files import absolute
+
+Rerun = Literal["failed", "all", "none"]  # which ended jobs run again
+Submit = Literal["wait", "detach"]  # whether the command waits for jobs in a queue
 
 PACKAGE = Path(__file__).parent
 # Keys that say where and how a run is computed, not what is computed.
@@ -152,8 +155,9 @@ def quoted(value: str) -> str:
     return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
 
 
-# beginnings of overrides that change nothing of what is computed
-ABOUT_THE_COMMAND = ("rerun=", "dry_run=", "submit=", "logger=", "logger.")
+# beginnings of overrides that say what one command is to do, and of those that change nothing of what is computed
+OF_ONE_COMMAND = ("rerun=", "dry_run=", "submit=")
+ABOUT_THE_COMMAND = (*OF_ONE_COMMAND, "logger=", "logger.")
 
 
 def sweep_name(overrides: Sequence[str], about_hydra: Sequence[str] = ()) -> str:

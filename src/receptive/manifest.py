@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from receptive.config import OF_ONE_COMMAND
 from receptive.errors import InputError
 from receptive.files import read_json, write_atomically
 from receptive.runs import Run
 
 NAME = "sweep.json"
-_OF_A_CALL = ("rerun=", "dry_run=", "submit=")  # overrides that say what one command was to do, not what is computed
 _MOST_COMMANDS = 20  # runs whose commands are written out where no single one gives them all
 
 
@@ -129,7 +129,9 @@ def runs_in(root: Path, read: Callable[[Path], Manifest] = Manifest.read) -> Con
 def commands_of(manifest: Manifest) -> tuple[str, ...]:
     """What computes the runs of a sweep again: one command where they are a study or a grid, else one a run."""
     entries = [
-        dataclasses.replace(entry, overrides=tuple(line for line in entry.overrides if not line.startswith(_OF_A_CALL)))
+        dataclasses.replace(
+            entry, overrides=tuple(line for line in entry.overrides if not line.startswith(OF_ONE_COMMAND))
+        )
         for entry in manifest.entries.values()
     ]
     if not entries:

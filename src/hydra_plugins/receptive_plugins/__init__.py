@@ -6,7 +6,7 @@ import abc
 import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast, get_args
 
 from annotated_types import Ge
 from hydra.core.utils import JobReturn
@@ -15,7 +15,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from receptive.config import register_resolvers
+from receptive.config import Submit, register_resolvers
 from receptive.errors import InputError
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ class FolderSweeper(Sweeper):
             launch = by_folders(functools.partial(self.launcher.run, at_once=at_once))
         else:
             workers, launch = at_once, by_overrides(self.launcher, at_once)
-        return Plan(self._loader, self.config, launch, self.claims, workers, detach)
+        here = isinstance(self.launcher, FolderLauncher) and self.launcher.HERE
+        return Plan(self._loader, self.config, launch, self.claims, workers, detach, here)
 
 
 class GridSweeper(FolderSweeper):
@@ -126,6 +127,8 @@ class OptunaSweeper(FolderSweeper):
 
 class FolderLauncher(Launcher):
     """Launchers of ours take folders with frozen configs, not overrides."""
+
+    HERE: ClassVar[bool] = True  # its jobs run on this machine
 
     @property
     def processes(self) -> int | None:
@@ -214,6 +217,8 @@ class SlurmLauncher(FolderLauncher):
         options: receptive.slurm.options.SlurmOptions.
     """
 
+    HERE = False
+
     def __init__(self, **options: Any) -> None:
         self._given = options
         self._wait = True
@@ -250,6 +255,6 @@ class SlurmLauncher(FolderLauncher):
 
 def detached(config: DictConfig) -> bool:
     """Whether the command is to return when the jobs are submitted; raises InputError for what is neither."""
-    if (submit := config.get("submit", "wait")) not in ("wait", "detach"):
-        raise InputError(f"submit={submit}: give wait or detach")
+    if (submit := config.get("submit", "wait")) not in get_args(Submit):
+        raise InputError(f"submit={submit}: give {' or '.join(get_args(Submit))}")
     return bool(submit == "detach")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from receptive.config import plain
+from receptive.config import Rerun, plain
 from receptive.console import STATE_COLORS, counted, print_unfolded, short_titles
 from receptive.errors import InputError
 from receptive.manifest import Manifest
@@ -28,7 +28,7 @@ from receptive.sweeps.estimate import (
     samples_below,
 )
 from receptive.sweeps.jobs import Job
-from receptive.sweeps.launching import Rerun, overview, wanted
+from receptive.sweeps.launching import overview, wanted
 
 _FIRST, _LAST = 15, 5  # rows of a long table
 _UNKNOWN = "unknown: no finished run to go by"

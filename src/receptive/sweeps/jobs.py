@@ -72,16 +72,14 @@ class JobComposer:
         master: the config that Hydra composed for the sweep.
         root: the sweep's folder.
         download: data that are missing; otherwise those that can be are not looked for.
-        here: whether the jobs run on this machine; None: as the launcher says.
+        here: the jobs run on this machine; false: of devices nothing is known.
     """
 
     def __init__(
-        self, loader: Any, master: DictConfig, root: Path, *, download: bool = True, here: bool | None = None
+        self, loader: Any, master: DictConfig, root: Path, *, download: bool = True, here: bool = True
     ) -> None:
         from receptive.check import Checker  # torch only now
 
-        if here is None:  # jobs of Slurm and of others may start on other machines
-            here = master.hydra.launcher._target_.endswith(("plugins.LocalLauncher", "plugins.PackedLauncher"))
         self._checker, self._composer = Checker(download=download, here=here), Composer(loader, master)
         self._root = root
         self._assembly = Assembly(self._composer)
@@ -118,10 +116,10 @@ class JobComposer:
 
 
 def compose(
-    loader: Any, master: DictConfig, points: Iterable[Point], root: Path, *, download: bool = True
+    loader: Any, master: DictConfig, points: Iterable[Point], root: Path, *, download: bool = True, here: bool = True
 ) -> list[Job]:
     """Compose and check every point; raises InputError as `JobComposer.jobs` does."""
-    return JobComposer(loader, master, root, download=download).jobs(points)
+    return JobComposer(loader, master, root, download=download, here=here).jobs(points)
 
 
 def _told(fault: str, points: list[Point]) -> str:

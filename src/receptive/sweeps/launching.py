@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from hydra.plugins.launcher import Launcher
 from rich.console import Console
@@ -18,8 +18,6 @@ from receptive.runs import ENDED_WELL, Run, State, shown
 from receptive.source_code import code_hash
 from receptive.sweeps.endings import tally
 from receptive.sweeps.jobs import Job, freeze
-
-Rerun = Literal["failed", "all", "none"]
 
 _POLL = 1.0  # seconds between two looks at jobs that another process runs
 
@@ -38,7 +36,7 @@ class Launch(Protocol):
 
 
 def run_missing(
-    jobs: Sequence[Job], launch: Launch, root: Path, rerun: Rerun, console: Console, *, wait: bool = True
+    jobs: Sequence[Job], launch: Launch, root: Path, rerun: configs.Rerun, console: Console, *, wait: bool = True
 ) -> None:
     """Run the jobs that `rerun` asks for, and wait for those that another process runs; with "none" neither.
 
@@ -87,7 +85,7 @@ def overview(subject: str, states: Iterable[State], root: Path) -> str:
     return f"{subject} in {shown(root)}{f' ({said})' if said else ''}"
 
 
-def wanted(state: State, rerun: Rerun) -> bool:
+def wanted(state: State, rerun: configs.Rerun) -> bool:
     """Whether a job in this state is run."""
     if state == "running" or rerun == "none":
         return False

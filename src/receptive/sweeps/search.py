@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from receptive.config import Rerun
 from receptive.errors import InputError
 from receptive.files import try_lock, wait_for_lock
 from receptive.journal import NAME, TrialFile
@@ -26,7 +27,7 @@ from receptive.signals import listening
 from receptive.sweeps.dry_run import tell_of_search
 from receptive.sweeps.endings import tally
 from receptive.sweeps.jobs import Goal, Job, JobComposer, goal_of, settle
-from receptive.sweeps.launching import Rerun, await_others, drop_damaged_results, finished
+from receptive.sweeps.launching import await_others, drop_damaged_results, finished
 from receptive.sweeps.presence import driving
 from receptive.sweeps.space import Space
 from receptive.sweeps.sweep import Plan
@@ -51,7 +52,7 @@ def search(plan: Plan, space: Space, options: SearchOptions) -> None:
     if plan.detach:
         raise InputError("submit=detach: a search decides on a point when others have ended: leave it running")
     dry = plan.master.get("dry_run") is True
-    composer = JobComposer(plan.loader, plan.master, plan.root, download=not dry)
+    composer = JobComposer(plan.loader, plan.master, plan.root, download=not dry, here=plan.here)
     goal = _goal(probes := composer.jobs(space.probes()))
     if dry:
         outputs = Path(plan.master.paths.output_dir)

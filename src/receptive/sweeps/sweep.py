@@ -36,6 +36,7 @@ class Plan:
         claims: of the study.
         workers: jobs that the launcher runs at a time; None: its own affair.
         detach: the jobs are submitted, and the command does not wait for them.
+        here: the jobs run on this machine; false: they may start on others, as those of Slurm.
     """
 
     loader: Any
@@ -44,6 +45,7 @@ class Plan:
     claims: Any = ()
     workers: int | None = None
     detach: bool = False
+    here: bool = True
 
     @property
     def root(self) -> Path:
@@ -69,7 +71,7 @@ def sweep(plan: Plan, points: Iterable[Point]) -> None:
     if not points:
         raise InputError("this sweep has no job: hydra.sweeper.params or the command line must give each key a value")
     dry, rerun = plan.master.get("dry_run") is True, plan.master.get("rerun", "failed")
-    jobs = compose(plan.loader, plan.master, points, plan.root, download=not dry)
+    jobs = compose(plan.loader, plan.master, points, plan.root, download=not dry, here=plan.here)
     if len(jobs) < len(points):
         console.print(f"{len(points) - len(jobs)} of {len(points)} points are duplicates of others", highlight=False)
     if dry:

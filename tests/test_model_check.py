@@ -1,7 +1,6 @@
 """Whether a network takes the data's images, against the networks themselves."""
 
 import dataclasses
-import json
 from typing import Any
 
 import pytest
@@ -15,8 +14,8 @@ ONE = Facts(1, (28, 28), tuple("0123456789"), (0.5,), (0.5,))
 SEVERAL = dataclasses.replace(ONE, image_size=(64, 64), image_sizes=((32, 32), (48, 48), (64, 64)))
 
 
-def node(**options: Any) -> str:
-    return json.dumps({"_target_": "receptive.models.mnist_net.MnistNet"} | options)
+def node(**options: Any) -> dict[str, Any]:
+    return {"_target_": "receptive.models.mnist_net.MnistNet"} | options
 
 
 @pytest.mark.parametrize("head", ["flatten", "global_max", "global_avg"])

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -23,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from receptive.config import Rerun, Submit, did_you_mean, plain
 from receptive.errors import InputError
 from receptive.model_check import model_faults, unweighted
-from receptive.signatures import TARGET_PREFIXES, guilty, target_faults
+from receptive.signatures import TARGET_PREFIXES, Node, guilty, target_faults
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,25 +60,24 @@ class Checker:
             return found
         found = _top_level_faults(values)
         prefixes = (*TARGET_PREFIXES, *values["target_prefixes"])
-        text = {group: json.dumps(values.get(group)) for group in _GROUPS}
+        nodes = {group: Node(values.get(group) or {}) for group in _GROUPS}
         for group in _GROUPS:
-            found += self._once(target_faults, group, text[group], prefixes)
-        return found or self._building_faults(text)
+            found += self._once(target_faults, group, nodes[group], prefixes)
+        return found or self._building_faults(nodes)
 
-    def _building_faults(self, text: dict[str, str]) -> list[str]:
-        data, model, task, trainer = (text[group] for group in ("data", "model", "task", "trainer"))
-        if found := self._once(_data_faults, data, *self._look) + self._once(
-            _chosen_faults, "augment", text["augment"]
-        ):
+    def _building_faults(self, nodes: dict[str, Node]) -> list[str]:
+        data, model, task, trainer = (nodes[group] for group in ("data", "model", "task", "trainer"))
+        augment, optimizer = nodes["augment"], nodes["optimizer"]
+        if found := self._once(_data_faults, data, *self._look) + self._once(_chosen_faults, "augment", augment):
             return found
         facts = self._facts(data)
         found = self._once(model_faults, facts, model)
-        found = found or self._once(_record_faults, facts, model, text["record"])
-        found = found or self._once(_optimizer_faults, facts, model, text["optimizer"], self._weights)
-        found = found or self._once(_schedule_faults, text["scheduler"], text["optimizer"], trainer)
-        found += self._once(_augmentation_faults, facts, text["augment"])
+        found = found or self._once(_record_faults, facts, model, nodes["record"])
+        found = found or self._once(_optimizer_faults, facts, model, optimizer, self._weights)
+        found = found or self._once(_schedule_faults, nodes["scheduler"], optimizer, trainer)
+        found += self._once(_augmentation_faults, facts, augment)
         found += self._once(_trainer_faults, data, task, trainer, self._here)
-        return found + self._once(_logger_faults, text["logger"]) + self._once(_task_faults, facts, task)
+        return found + self._once(_logger_faults, nodes["logger"]) + self._once(_task_faults, facts, task)
 
     def _once(self, check: Callable[..., list[str]], *parts: Any) -> list[str]:
         key = (check, *parts)
@@ -139,25 +137,25 @@ def _top_level_faults(values: dict[str, Any]) -> list[str]:
     return found
 
 
-def _built(node_text: str, **arguments: Any) -> Any:
+def _built(node: dict[str, Any], **arguments: Any) -> Any:
     from receptive.build import factory
 
     try:
-        return factory(OmegaConf.create(json.loads(node_text)))(**arguments)
+        return factory(OmegaConf.create(dict(node)))(**arguments)
     except InstantiationException as error:  # of a node within the node, wrapped by Hydra
         raise (error.__cause__ or error) from None
 
 
-def _data_faults(data: str, files: bool, download: bool) -> list[str]:
+def _data_faults(data: Node, files: bool, download: bool) -> list[str]:
     try:
         module = _built(data)
-        if files and (download or not _can_be_downloaded(json.loads(data))):
+        if files and (download or not _can_be_downloaded(data)):
             module.prepare_data()
         module.transform(1)  # mean and deviation fit the channels
     except InputError as error:
         return [str(error)]
     except (ValueError, TypeError) as error:
-        return [guilty("data", json.loads(data), error)]
+        return [guilty("data", data, error)]
     return []
 
 
@@ -167,28 +165,28 @@ def _can_be_downloaded(node: dict[str, Any]) -> bool:
     return isinstance(source, dict) and (bool(source.get("download")) or _can_be_downloaded(source))
 
 
-def _chosen_faults(group: str, chosen: str) -> list[str]:
+def _chosen_faults(group: str, chosen: Node) -> list[str]:
     """Faults of a group of which several may be chosen."""
     found = []
-    for name, node in (json.loads(chosen) or {}).items():
+    for name, node in chosen.items():
         if not isinstance(node, dict) or "_target_" not in node:
             found.append(f"{group}.{name}: is set but not chosen; add {name} to {group}=[...]")
             continue
         try:
-            _built(json.dumps(node))
+            _built(node)
         except (ValueError, TypeError) as error:
             found.append(guilty(f"{group}.{name}", node, error))
     return found
 
 
-def _augmentation_faults(facts: Any, chosen: str) -> list[str]:
+def _augmentation_faults(facts: Any, chosen: Node) -> list[str]:
     """What an augmentation raises for one image of the smallest size, on the CPU."""
     import torch
 
     height, width = min(facts.sizes, key=min)
     found = []
-    for name, node in (json.loads(chosen) or {}).items():
-        augmentation = _built(json.dumps(node))
+    for name, node in chosen.items():
+        augmentation = _built(node)
         image = torch.linspace(0, 1, height * width).view(1, 1, height, width).repeat(1, facts.in_channels, 1, 1)
         mask = torch.zeros(1, height, width, dtype=torch.int64) if facts.target == "mask" else None
         try:
@@ -198,59 +196,57 @@ def _augmentation_faults(facts: Any, chosen: str) -> list[str]:
     return found
 
 
-def _logger_faults(logger: str) -> list[str]:
+def _logger_faults(logger: Node) -> list[str]:
     if found := _chosen_faults("logger", logger):
         return found
-    chosen = json.loads(logger) or {}
-    if unknown := [name for name in chosen if name not in _LOGGERS]:
+    if unknown := [name for name in logger if name not in _LOGGERS]:
         return [f"logger.{name}: there is no such logger{did_you_mean(name, _LOGGERS)}" for name in unknown]
-    if "tensorboard" in chosen and importlib.util.find_spec("tensorboard") is None:
+    if "tensorboard" in logger and importlib.util.find_spec("tensorboard") is None:
         return ["logger=tensorboard: is not installed: pip install tensorboard"]
     return []
 
 
-def _facts(data: str) -> Any:
+def _facts(data: Node) -> Any:
     """The data's facts; hashable, so that what depends on them is checked once for all data that share them."""
     return _built(data).facts
 
 
-def _weights(facts: Any, model: str) -> list[nn.Parameter]:
+def _weights(facts: Any, model: Node) -> list[nn.Parameter]:
     return list(unweighted(facts, model)[0].parameters())
 
 
-def _record_faults(facts: Any, model: str, record: str) -> list[str]:
+def _record_faults(facts: Any, model: Node, record: Node) -> list[str]:
     from receptive.recording.layers import chosen_layers
 
-    node = json.loads(record)
     try:
-        chosen_layers(unweighted(facts, model)[0], node and node.get("layers"))
+        chosen_layers(unweighted(facts, model)[0], record.get("layers"))
     except InputError as error:
         return [f"record.{error}"]
     return []
 
 
 def _optimizer_faults(
-    facts: Any, model: str, optimizer: str, weights: Callable[[Any, str], list[nn.Parameter]]
+    facts: Any, model: Node, optimizer: Node, weights: Callable[[Any, Node], list[nn.Parameter]]
 ) -> list[str]:
     try:
         _built(optimizer, params=weights(facts, model))
     except (ValueError, TypeError, RuntimeError) as error:
-        return [guilty("optimizer", json.loads(optimizer), error)]
+        return [guilty("optimizer", optimizer, error)]
     return []
 
 
-def _trainer_faults(data: str, task: str, trainer: str, here: bool) -> list[str]:
+def _trainer_faults(data: Node, task: Node, trainer: Node, here: bool) -> list[str]:
     try:
         options = _built(trainer)
     except ValueError as error:
         return [str(error)]
-    task_class: Any = get_class(json.loads(task)["_target_"])
+    task_class: Any = get_class(task["_target_"])
     metrics = task_class.METRICS
     monitor = options.monitor or task_class.MONITOR
     if monitor not in metrics:
         near = did_you_mean(monitor, metrics)
         return [f"trainer.monitor={monitor}: there is no such metric{near} (there are {', '.join(metrics)})"]
-    if monitor.startswith("val/") and json.loads(data).get("validation") == 0:
+    if monitor.startswith("val/") and data.get("validation") == 0:
         return [
             f"data.validation=0: then {monitor} does not exist; hold images out or choose trainer.monitor=train/loss"
         ]
@@ -262,23 +258,22 @@ def _trainer_faults(data: str, task: str, trainer: str, here: bool) -> list[str]
     return []
 
 
-def _schedule_faults(scheduler: str, optimizer: str, trainer: str) -> list[str]:
+def _schedule_faults(scheduler: Node, optimizer: Node, trainer: Node) -> list[str]:
     import torch
 
     weights = [torch.nn.Parameter(torch.zeros(2, 2)) for _ in range(3)]
-    epochs = json.loads(trainer)["max_epochs"]
     try:
         built = _built(optimizer, params=weights)
-        _built(scheduler, optimizer=built, steps_per_epoch=10, max_epochs=epochs)
+        _built(scheduler, optimizer=built, steps_per_epoch=10, max_epochs=trainer["max_epochs"])
     except (ValueError, TypeError) as error:
-        return [guilty("scheduler", json.loads(scheduler), error)]
+        return [guilty("scheduler", scheduler, error)]
     return []
 
 
-def _task_faults(facts: Any, task: str) -> list[str]:
+def _task_faults(facts: Any, task: Node) -> list[str]:
     import torch
 
-    task_class: Any = get_class(json.loads(task)["_target_"])
+    task_class: Any = get_class(task["_target_"])
     if facts.target != task_class.TARGET:
         return [
             f"task: {task_class.__name__} learns a {task_class.TARGET} for each image, the data have a {facts.target}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
@@ -16,13 +15,12 @@ if TYPE_CHECKING:
     from receptive.data.source import Facts
 
 
-def model_faults(facts: Facts, model: str) -> list[str]:
-    """What keeps the network of a config node, as JSON, from the data's images: one line with the remedy, or nothing.
+def model_faults(facts: Facts, model: dict[str, Any]) -> list[str]:
+    """What keeps the network of a config node from the data's images: one line with the remedy, or nothing.
 
     The largest size comes first, for which the network is built; then the others, from the smallest.
     """
-    node = json.loads(model)
-    name = node["_target_"].rpartition(".")[2]
+    name = model["_target_"].rpartition(".")[2]
     network: nn.Module | None = None
     for size in dict.fromkeys((facts.image_size, *facts.sizes)):
         shape = (2, facts.in_channels, *size)
@@ -33,7 +31,7 @@ def model_faults(facts: Facts, model: str) -> list[str]:
         except Exception as error:  # whatever a network raises, it cannot be used
             if size != facts.image_size:
                 return [_size_fault(facts, size, model, name)]
-            return [f"{guilty('model', node, error)}  ({name} with images of {'x'.join(map(str, shape[1:]))})"]
+            return [f"{guilty('model', model, error)}  ({name} with images of {'x'.join(map(str, shape[1:]))})"]
         if found := _output_faults(facts, output, size, name):
             return found
     return []
@@ -57,7 +55,7 @@ def _output_faults(facts: Facts, output: Any, size: tuple[int, int], name: str) 
     return [f"model: {name} gives {given} for 2 images, the data need {wanted}, {kind}"]
 
 
-def _size_fault(facts: Facts, size: tuple[int, int], model: str, name: str) -> str:
+def _size_fault(facts: Facts, size: tuple[int, int], model: dict[str, Any], name: str) -> str:
     """Why a size is refused by a network that takes the largest: it is too small for it, or not the only one."""
     alone = dataclasses.replace(facts, image_size=size, image_sizes=())
     if too_small := model_faults(alone, model):
@@ -68,13 +66,13 @@ def _size_fault(facts: Facts, size: tuple[int, int], model: str, name: str) -> s
     )
 
 
-def unweighted(facts: Facts, model: str) -> tuple[nn.Module, str]:
+def unweighted(facts: Facts, model: dict[str, Any]) -> tuple[nn.Module, str]:
     """The network on the meta device, where building costs nothing; on the CPU if its constructor reads tensors."""
     import torch
 
     from receptive.build import build_model
 
-    node = OmegaConf.create(json.loads(model))
+    node = OmegaConf.create(dict(model))
     try:
         with torch.device("meta"):
             return build_model(node, facts), "meta"

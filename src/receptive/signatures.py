@@ -40,9 +40,25 @@ GIVEN = {
 }
 
 
-def target_faults(key: str, node_text: str, prefixes: tuple[str, ...]) -> list[str]:
-    """Faults of a node and the nodes below it, as JSON so that each distinct one is checked once."""
-    node = json.loads(node_text)
+class Node(dict[str, Any]):
+    """A part of a config, in plain containers, that can be a key of caches.
+
+    Two are equal where their JSON is: in it 1, 1.0 and true differ.
+    """
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        super().__init__(values)
+        self._text = json.dumps(values)
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Node) and self._text == other._text
+
+
+def target_faults(key: str, node: Any, prefixes: tuple[str, ...]) -> list[str]:
+    """Faults of a config node, in plain containers, and of the nodes below it."""
     if not isinstance(node, dict):
         return []
     found = []
@@ -54,7 +70,7 @@ def target_faults(key: str, node_text: str, prefixes: tuple[str, ...]) -> list[s
             return [str(error)]
         found += _signature_faults(key, target, node)
     for child, value in node.items():
-        found += target_faults(f"{key}.{child}", json.dumps(value), prefixes)
+        found += target_faults(f"{key}.{child}", value, prefixes)
     return found
 
 

@@ -85,7 +85,7 @@ def test_variable_resolution_of_mnist(real_data: Path) -> None:
     split = VariableResolution(source, [32, 48, 64]).load("test")
     assert isinstance(split, SizedSplit) and [len(stack) for stack in split.stacks] == [3334, 3333, 3333]
     assert [stack.shape[1:] for stack in split.stacks] == [(1, 32, 32), (1, 48, 48), (1, 64, 64)]
-    assert split.checksum() == "99a3dd8c2f9a7134"
+    assert split.checksum == "99a3dd8c2f9a7134"
     own = VariableResolution(source, [28, 64]).load("test")
     assert isinstance(own, SizedSplit)
     assert torch.equal(own.stacks[0], source.load("test").images[own.kinds == 0])

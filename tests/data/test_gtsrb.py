@@ -81,7 +81,7 @@ class TestCache:
         assert len(_cached(gtsrb_root)) == 1
         monkeypatch.setattr(gtsrb, "read_image", None)
         second = GTSRB(str(gtsrb_root)).load("train")
-        assert second.checksum() == first.checksum()
+        assert second.checksum == first.checksum
 
     def test_is_another_for_other_options_and_files(self, gtsrb_root: Path) -> None:
         GTSRB(str(gtsrb_root)).load("train")
@@ -95,12 +95,12 @@ class TestCache:
         assert len(_cached(gtsrb_root)) == 5
 
     def test_a_damaged_one_is_replaced(self, gtsrb_root: Path) -> None:
-        expected = GTSRB(str(gtsrb_root)).load("train").checksum()
+        expected = GTSRB(str(gtsrb_root)).load("train").checksum
         (file,) = _cached(gtsrb_root)
         whole = file.read_bytes()
         for content in (whole[:-5], b"", b"nonsense"):
             file.write_bytes(content)
-            assert GTSRB(str(gtsrb_root)).load("train").checksum() == expected
+            assert GTSRB(str(gtsrb_root)).load("train").checksum == expected
             assert file.read_bytes() == whole
 
     def test_an_unwritable_folder_means_none(self, gtsrb_root: Path) -> None:

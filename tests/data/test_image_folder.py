@@ -56,12 +56,12 @@ def test_what_is_no_image_is_left_out(image_folder_root: Path) -> None:
 
 
 def test_checksum_follows_names_and_sizes_not_the_place(image_folder_root: Path) -> None:
-    first = ImageFolder(str(image_folder_root)).load("train").checksum()
+    first = ImageFolder(str(image_folder_root)).load("train").checksum
     moved = image_folder_root.rename(image_folder_root.with_name("elsewhere"))
-    assert ImageFolder(str(moved)).load("train").checksum() == first
+    assert ImageFolder(str(moved)).load("train").checksum == first
     path = moved / "train" / "bee" / "0.png"
     path.rename(path.with_name("00.png"))
-    assert ImageFolder(str(moved)).load("train").checksum() != first
+    assert ImageFolder(str(moved)).load("train").checksum != first
 
 
 class TestFaults:

@@ -59,7 +59,7 @@ def files(tmp_path: Path) -> FileSplit:
 
 
 def _transform(augmentations: tuple[Augmentation, ...] = AUGMENTATIONS, **options: bool) -> BatchTransform:
-    return BatchTransform(SIZE, augmentations, MEAN, STD, seed=5, **options)
+    return BatchTransform(SIZE, augmentations, mean=MEAN, std=STD, seed=5, **options)
 
 
 def _by_row(loader: ImageLoader, epoch: int = 0) -> dict[int, Tensor]:
@@ -88,12 +88,12 @@ class TestEpochSampler:
 
     def test_order_is_a_function_of_seed_and_epoch(self) -> None:
         def order(seed: int, epoch: int, batch_size: int = 7) -> list[int]:
-            sampler = EpochSampler(100, batch_size, seed, shuffle=True)
+            sampler = EpochSampler(100, batch_size, seed=seed, shuffle=True)
             sampler.set_epoch(epoch)
             return [int(item) for item in torch.cat(list(sampler))]
 
         assert order(1, 2) == order(1, 2) == order(1, 2, batch_size=33)
-        ten = EpochSampler(10, 10, 1, shuffle=True)
+        ten = EpochSampler(10, 10, seed=1, shuffle=True)
         ten.set_epoch(2)
         assert torch.cat(list(ten)).tolist() == [8, 9, 0, 4, 2, 1, 5, 6, 7, 3]  # as in earlier versions
         assert len({tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
@@ -130,7 +130,7 @@ class TestEpochSampler:
 
     @pytest.mark.parametrize("shuffle", [True, False])
     def test_ranks_share_an_epoch(self, shuffle: bool) -> None:
-        samplers = [EpochSampler(23, 4, 0, shuffle, rank=rank, ranks=3) for rank in range(3)]
+        samplers = [EpochSampler(23, 4, seed=0, shuffle=shuffle, rank=rank, ranks=3) for rank in range(3)]
         items = [torch.cat(list(sampler)).tolist() for sampler in samplers]
         served = [item for own in items for item in own]
         assert len(set(served)) == len(served) == (21 if shuffle else 23)
@@ -216,7 +216,7 @@ class TestTransform:
         assert torch.equal(images, arrays.images.float() / 255)
 
     def test_leaves_the_stored_images_alone(self, arrays: ArraySplit) -> None:
-        loader = ArrayLoader(arrays, torch.arange(SIZE), EpochSampler(SIZE, 8, 0, True), _transform())
+        loader = ArrayLoader(arrays, torch.arange(SIZE), EpochSampler(SIZE, 8, seed=0, shuffle=True), _transform())
         list(loader)
         assert torch.equal(arrays.images, _pixels())
 
@@ -224,7 +224,7 @@ class TestTransform:
         masks = (_pixels()[:, 0] > 128).long()
         split = ArraySplit(masks.unsqueeze(1).to(torch.uint8) * 255, masks)
         transform = BatchTransform(SIZE, [Rotation(40.0, interpolation="nearest"), PadCrop(2)], seed=5)
-        loader = ArrayLoader(split, torch.arange(SIZE), EpochSampler(SIZE, 8, 0, True), transform)
+        loader = ArrayLoader(split, torch.arange(SIZE), EpochSampler(SIZE, 8, seed=0, shuffle=True), transform)
         for images, moved in loader:
             assert moved.dtype == torch.int64
             torch.testing.assert_close(images[:, 0], moved.float())
@@ -247,18 +247,22 @@ class TestAugmentationOfAnImage:
 
     def test_follows_no_choice_of_rows(self, arrays: ArraySplit, reference: dict[int, Tensor]) -> None:
         rows = torch.tensor([3, 14, 15, 40, 49])
-        part = _by_row(ArrayLoader(arrays, rows, EpochSampler(5, 2, 0, True), _transform()))
+        part = _by_row(ArrayLoader(arrays, rows, EpochSampler(5, 2, seed=0, shuffle=True), _transform()))
         assert _equal(part, {row: reference[row] for row in rows.tolist()})
 
     @pytest.mark.parametrize("num_workers", [0, 2])
     def test_follows_no_way_of_reading(self, files: FileSplit, reference: dict[int, Tensor], num_workers: int) -> None:
         loader = FileLoader(
-            files, torch.arange(SIZE), EpochSampler(SIZE, 16, 0, True), _transform(), num_workers=num_workers
+            files,
+            torch.arange(SIZE),
+            EpochSampler(SIZE, 16, seed=0, shuffle=True),
+            _transform(),
+            num_workers=num_workers,
         )
         assert _equal(_by_row(loader), reference)
 
     def test_is_new_in_every_epoch_and_comes_back(self, arrays: ArraySplit, reference: dict[int, Tensor]) -> None:
-        loader = ArrayLoader(arrays, torch.arange(SIZE), EpochSampler(SIZE, 16, 0, True), _transform())
+        loader = ArrayLoader(arrays, torch.arange(SIZE), EpochSampler(SIZE, 16, seed=0, shuffle=True), _transform())
         second = _by_row(loader, epoch=1)
         assert not any(torch.equal(second[row], reference[row]) for row in range(SIZE))
         assert _equal(_by_row(loader, epoch=0), reference)
@@ -286,18 +290,22 @@ class TestFileLoader:
         content = files.paths[7].read_bytes()
         files.paths[7].write_bytes(content[: len(content) // 2])
         loader = FileLoader(
-            files, torch.arange(SIZE), EpochSampler(SIZE, 16, 0, False), _transform(), num_workers=num_workers
+            files,
+            torch.arange(SIZE),
+            EpochSampler(SIZE, 16, seed=0, shuffle=False),
+            _transform(),
+            num_workers=num_workers,
         )
         with pytest.raises(InputError, match=r"007\.png is not a readable image .*replace or remove it") as caught:
             list(loader)
         assert "Traceback" not in str(caught.value)
 
     def test_length(self, files: FileSplit) -> None:
-        assert len(FileLoader(files, torch.arange(20), EpochSampler(20, 16, 0, False), _transform())) == 2
+        assert len(FileLoader(files, torch.arange(20), EpochSampler(20, 16, seed=0, shuffle=False), _transform())) == 2
 
 
 def test_loaders_serve_one_epoch_after_the_other(arrays: ArraySplit) -> None:
-    loader = ArrayLoader(arrays, torch.arange(SIZE), EpochSampler(SIZE, 16, 0, True), _transform())
+    loader = ArrayLoader(arrays, torch.arange(SIZE), EpochSampler(SIZE, 16, seed=0, shuffle=True), _transform())
 
     def epochs() -> Iterator[list[int]]:
         for epoch in range(3):

@@ -266,7 +266,7 @@ class TestPairs:
 
     def test_checksum_of_files_follows_masks_too(self, folders: tuple[Path, Path]) -> None:
         def checksum() -> str:
-            return list_pairs(find_pairs(*folders), (2, 3), "L", self.labels).checksum()
+            return list_pairs(find_pairs(*folders), (2, 3), "L", self.labels).checksum
 
         first = checksum()
         assert checksum() == first

@@ -91,7 +91,7 @@ class TestSplits:
         assert list(data.checksums()) == ["train"]
         data.setup("test")
         assert list(data.checksums()) == ["train", "test"]
-        assert data.checksums()["test"] == Digits().load("test").checksum()
+        assert data.checksums()["test"] == Digits().load("test").checksum
 
     def test_class_counts_are_of_the_training_rows(self) -> None:
         data = _data(drop_last=True)

@@ -53,7 +53,7 @@ def test_stacked() -> None:
 @pytest.mark.parametrize("changed", ["stacks", "kinds", "targets"])
 def test_the_checksum_follows_images_sizes_and_labels(changed: str) -> None:
     split = _split()
-    assert split.checksum() == _split().checksum() and len(split.checksum()) == 16
+    assert split.checksum == _split().checksum and len(split.checksum) == 16
     value = getattr(split, changed)
     other = tuple(stack + 1 for stack in value) if changed == "stacks" else value.flip(0)
-    assert dataclasses.replace(split, **{changed: other}).checksum() != split.checksum()
+    assert dataclasses.replace(split, **{changed: other}).checksum != split.checksum

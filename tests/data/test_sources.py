@@ -72,7 +72,7 @@ class TestMNIST:
             path.unlink()
         source = MNIST(str(mnist_root), download=False)
         source.prepare()
-        assert source.load("train").checksum() == expected.checksum()
+        assert source.load("train").checksum == expected.checksum
 
     def test_truncated(self, mnist_root: Path) -> None:
         path = mnist_root / mnist.FOLDER / "train-images-idx3-ubyte"
@@ -116,9 +116,9 @@ def test_checksums_are_torchvisions() -> None:
 class TestChecksum:
     def test_follows_images_and_targets(self) -> None:
         split = _split()
-        digest = split.checksum()
+        digest = split.checksum
         assert re.fullmatch("[0-9a-f]{16}", digest)
-        assert _split().checksum() == digest
+        assert _split().checksum == digest
         images = split.images.clone()
         images[0, 0, 0, 0] += 1
         swapped = split.targets.flip(0)
@@ -126,7 +126,7 @@ class TestChecksum:
             len(
                 {
                     digest,
-                    *(ArraySplit(*pair).checksum() for pair in ((images, split.targets), (split.images, swapped))),
+                    *(ArraySplit(*pair).checksum for pair in ((images, split.targets), (split.images, swapped))),
                 }
             )
             == 3
@@ -135,8 +135,8 @@ class TestChecksum:
     def test_follows_the_shape_but_not_the_layout(self) -> None:
         split = _split()
         laid_out = split.images.contiguous(memory_format=torch.channels_last)
-        assert ArraySplit(laid_out, split.targets).checksum() == split.checksum()
-        assert ArraySplit(split.images.view(4, 3, 4, 1), split.targets).checksum() != split.checksum()
+        assert ArraySplit(laid_out, split.targets).checksum == split.checksum
+        assert ArraySplit(split.images.view(4, 3, 4, 1), split.targets).checksum != split.checksum
 
 
 class _Counted(Source):

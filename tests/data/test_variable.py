@@ -103,7 +103,7 @@ class TestSizes:
     def test_follow_the_seed(self) -> None:
         first = _split(seed=3).kinds
         assert torch.equal(first, _split(seed=3).kinds) and not torch.equal(first, _split(seed=4).kinds)
-        assert _split(seed=3).checksum() == _split(seed=3).checksum() != _split(seed=4).checksum()
+        assert _split(seed=3).checksum == _split(seed=3).checksum != _split(seed=4).checksum
 
     def test_of_training_and_test_are_drawn_apart(self) -> None:
         class Same(Digits):

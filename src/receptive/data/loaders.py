@@ -42,6 +42,7 @@ class EpochSampler(Sampler[Tensor]):
         self,
         size: int,
         batch_size: int,
+        *,
         seed: int,
         shuffle: bool,
         drop_last: bool = False,

@@ -150,8 +150,16 @@ class ImageData(pl.LightningDataModule):
     def batches_per_epoch(self, ranks: int = 1) -> int:
         """Return the number of training batches of an epoch, on each of so many ranks."""
         split, rows = self._split("train"), self._rows[0]
-        kinds = _kinds(split, rows)
-        return len(EpochSampler(len(rows), self.batch_size, self.seed, True, self.drop_last, 0, ranks, kinds))
+        sampler = EpochSampler(
+            len(rows),
+            self.batch_size,
+            seed=self.seed,
+            shuffle=True,
+            drop_last=self.drop_last,
+            ranks=ranks,
+            kinds=_kinds(split, rows),
+        )
+        return len(sampler)
 
     def overfit(self, batches: int) -> None:
         """Keep the first training batches alone, without augmentation, for training and validation both."""
@@ -228,7 +236,7 @@ class ImageData(pl.LightningDataModule):
 
     def checksums(self) -> dict[str, str]:
         """Return the checksum of every split that has been read so far."""
-        return {name: split.checksum() for name, split in sorted(self._loaded.items(), reverse=True)}
+        return {name: split.checksum for name, split in sorted(self._loaded.items(), reverse=True)}
 
     def _split(self, name: SplitName) -> Split:
         if name not in self._loaded:
@@ -260,8 +268,16 @@ class ImageData(pl.LightningDataModule):
 
     def _sampler(self, split: Split, rows: Tensor, *, train: bool, batch_size: int) -> EpochSampler:
         rank, ranks = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-        drop_last = train and self.drop_last
-        return EpochSampler(len(rows), batch_size, self.seed, train, drop_last, rank, ranks, _kinds(split, rows))
+        return EpochSampler(
+            len(rows),
+            batch_size,
+            seed=self.seed,
+            shuffle=train,
+            drop_last=train and self.drop_last,
+            rank=rank,
+            ranks=ranks,
+            kinds=_kinds(split, rows),
+        )
 
     def transform(self, size: int, augmentations: Sequence[Augmentation] = ()) -> BatchTransform:
         """Return what turns uint8 images of a split with `size` images into the model's input.
@@ -275,9 +291,8 @@ class ImageData(pl.LightningDataModule):
         for key, values in (("mean", mean), ("std", std)):
             if len(values) != channels:
                 raise InputError(f"data.{key}={list(values)}: give {channels} values, one for each channel")
-        if not self.normalize:
-            return BatchTransform(size, augmentations, None, None, self.seed, self.channels_last)
-        return BatchTransform(size, augmentations, mean, std, self.seed, self.channels_last)
+        statistics = {"mean": mean, "std": std} if self.normalize else {}
+        return BatchTransform(size, augmentations, **statistics, seed=self.seed, channels_last=self.channels_last)
 
 
 def _kinds(split: Split, rows: Tensor) -> Tensor | None:

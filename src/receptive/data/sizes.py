@@ -68,14 +68,16 @@ class SizedSplit:
         """Return the split with images and labels on a device."""
         return replace(self, stacks=tuple(stack.to(device) for stack in self.stacks), targets=self.targets.to(device))
 
-    def checksum(self) -> str:
-        """Return 16 hexadecimal digits of the SHA-256 of images, sizes and labels."""
-        return self._checksum
-
     @functools.cached_property
-    def _checksum(self) -> str:
-        digest = hashlib.sha256()
-        for array in (*self.stacks, self.kinds, self.targets):
-            digest.update(repr((tuple(array.shape), array.dtype)).encode())
-            digest.update(array.contiguous().numpy().data)
-        return digest.hexdigest()[:16]
+    def checksum(self) -> str:
+        """16 hexadecimal digits of the SHA-256 of images, sizes and labels."""
+        return checksum_of(*self.stacks, self.kinds, self.targets)
+
+
+def checksum_of(*arrays: Tensor) -> str:
+    """16 hexadecimal digits of the SHA-256 of arrays, with their shapes and types."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(repr((tuple(array.shape), array.dtype)).encode())
+        digest.update(array.contiguous().numpy().data)
+    return digest.hexdigest()[:16]

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from receptive.data.images import BILINEAR, Mode, to_tensor
-from receptive.data.sizes import SizedSplit
+from receptive.data.sizes import SizedSplit, checksum_of
 
 SplitName = Literal["train", "test"]
 Target = Literal["label", "mask"]
@@ -102,17 +102,10 @@ class ArraySplit:
         """Return the split with images and targets on a device."""
         return replace(self, images=self.images.to(device), targets=self.targets.to(device))
 
-    def checksum(self) -> str:
-        """Return 16 hexadecimal digits of the SHA-256 of images and targets."""
-        return self._checksum
-
     @functools.cached_property
-    def _checksum(self) -> str:
-        digest = hashlib.sha256()
-        for array in (self.images, self.targets):
-            digest.update(repr((tuple(array.shape), array.dtype)).encode())
-            digest.update(array.contiguous().numpy().data)
-        return digest.hexdigest()[:16]
+    def checksum(self) -> str:
+        """16 hexadecimal digits of the SHA-256 of images and targets."""
+        return checksum_of(self.images, self.targets)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,12 +146,9 @@ class FileSplit:
         assert self.read_mask is not None
         return torch.stack([self.read_mask(self.targets[row]) for row in rows])
 
-    def checksum(self) -> str:
-        """Return 16 hexadecimal digits of the SHA-256 of the files' folders, names and sizes."""
-        return self._checksum
-
     @functools.cached_property
-    def _checksum(self) -> str:
+    def checksum(self) -> str:
+        """16 hexadecimal digits of the SHA-256 of the files' folders, names and sizes."""
         digest = hashlib.sha256()
         masks = () if isinstance(self.targets, Tensor) else self.targets
         for path in (*self.paths, *masks):

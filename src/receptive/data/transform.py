@@ -28,6 +28,7 @@ class BatchTransform:
         self,
         size: int,
         augmentations: Sequence[Augmentation] = (),
+        *,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         seed: int = 0,

@@ -1,6 +1,5 @@
 """Config values against signatures: options of a data class, which value an error of another library is about."""
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +56,7 @@ def test_a_name_that_is_none(name: str, told: str) -> None:
 
 def test_the_values_of_a_second_constructor_are_checked() -> None:
     node = {"_target_": f"{__name__}.Net.small", "width": "ten", "height": 1}
-    faults = target_faults("model", json.dumps(node), ("tests",))
+    faults = target_faults("model", node, ("tests",))
     assert [fault.partition(":")[0] for fault in faults] == ["model.width=ten", "model.height"]
 
 

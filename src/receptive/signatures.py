@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
+from receptive.comments import shown
 from receptive.config import did_you_mean
 from receptive.errors import InputError
 
@@ -134,10 +135,9 @@ def _signature_faults(key: str, target: Callable[..., Any], node: dict[str, Any]
 def option_faults(target: Callable[..., Any], values: Mapping[str, Any]) -> list[str]:
     """Faults of a verb's own options, by the annotations of the parameters that they are handed to."""
     hints = hints_of(target)
-    known = [name for name in hints if name != "return"]
-    found = [f"{name}: there is no such option{did_you_mean(name, known)}" for name in values if name not in known]
+    found = [f"{name}: there is no such option{did_you_mean(name, hints)}" for name in values if name not in hints]
     return found + [
-        fault for name, value in values.items() if name in known for fault in _type_faults(name, hints[name], value)
+        fault for name, value in values.items() if name in hints for fault in _type_faults(name, hints[name], value)
     ]
 
 
@@ -162,15 +162,14 @@ def options_of(kind: type[_Options], values: Mapping[str, Any], key: str = "") -
 
 
 def hints_of(target: Callable[..., Any]) -> dict[str, Any]:
-    """Parameter -> its annotation, evaluated, with what `Annotated` adds; {} of libraries' that cannot be evaluated."""
-    function = target.__init__ if inspect.isclass(target) else target
+    """Parameter -> annotation of a class or function; empty where another library's cannot be evaluated."""
+    own = inspect.isclass(target) and not dataclasses.is_dataclass(target)
     try:
-        if dataclasses.is_dataclass(target):  # fields that it inherits are annotated in the words of their own module
-            hints = typing.get_type_hints(target, include_extras=True)
-            return {name: hint for name, hint in hints.items() if name in function.__annotations__}
-        return typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):  # names that a library imports for its type checker alone
+        # a data class itself, whose fields may come from classes of other modules, with what these import
+        found = typing.get_type_hints(target.__init__ if own else target, include_extras=True)
+    except (NameError, TypeError):
         return {}
+    return {name: found[name] for name in inspect.signature(target).parameters if name in found}
 
 
 def _adapter(hint: Any) -> TypeAdapter[Any] | None:
@@ -193,9 +192,9 @@ def _type_faults(key: str, hint: Any, value: Any) -> list[str]:
         items = [item for item in error.errors() if item["type"] != "is_instance_of"]
         reasons = ["true or false" if item["type"].startswith("bool_") else item["msg"] for item in items]
         reasons = [reason.removeprefix("Input should be ") for reason in dict.fromkeys(reasons)]
-        return [f"{key}={shown_value(value)}: must be {' or '.join(reasons) or 'of another type'}"]
+        return [f"{key}={shown(value)}: must be {' or '.join(reasons) or 'of another type'}"]
     if isinstance(value, (bool, float)) and type(validated) is not type(value):
-        return [f"{key}={shown_value(value)}: must be a {'whole number' if isinstance(validated, int) else 'number'}"]
+        return [f"{key}={shown(value)}: must be a {'whole number' if isinstance(validated, int) else 'number'}"]
     if isinstance(value, str) and isinstance(validated, bool):  # no, off, 0
         return [f"{key}={value}: must be true or false"]
     if isinstance(value, str) and isinstance(validated, (int, float)):
@@ -203,17 +202,10 @@ def _type_faults(key: str, hint: Any, value: Any) -> list[str]:
     return []
 
 
-def shown_value(value: Any) -> str:
-    """A value as it is typed on the command line."""
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 def guilty(group: str, node: Mapping[str, Any], error: Exception) -> str:
     """An error of another library with the key whose value it quotes."""
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    keys = [
-        f"{group}.{key}={shown_value(value)}" for key, value in node.items() if key[0] != "_" and _quotes(text, value)
-    ]
+    keys = [f"{group}.{key}={shown(value)}" for key, value in node.items() if key[0] != "_" and _quotes(text, value)]
     return f"{', '.join(keys) or group}: {text}"
 
 

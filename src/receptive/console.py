@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -51,10 +52,18 @@ def print_unfolded(table: Table, console: Console, spare: int = 0) -> None:
             len(sides) - spare,
         )
         del table.columns[kept:]
+    with unfolded(console):
+        console.print(table)
+
+
+@contextmanager
+def unfolded(console: Console) -> Iterator[None]:
+    """Within, a console that is no terminal is wide enough for what it is given."""
+    width = console.width
     try:
         if not console.is_terminal:
             console.width = max(width, _PLAIN_WIDTH)  # console.print(width=) cannot widen
-        console.print(table)
+        yield
     finally:
         console.width = width
 

@@ -235,6 +235,9 @@ def _listed(title: str, rows: Mapping[str, str], widest: int = 52) -> str:
             lines.append(f"  {left}")
             continue
         told = wrapped(text, " " * column).splitlines()
-        fits = len(left) + 4 <= column
-        lines += [f"  {left:<{column - 2}}{told.pop(0).lstrip()}" if fits else f"  {left}", *told]
+        if len(left) + 4 <= column:  # beside the first line
+            told[0] = f"  {left:<{column - 2}}{told[0].lstrip()}"
+        else:
+            lines.append(f"  {left}")
+        lines += told
     return "\n".join(lines)

@@ -49,10 +49,10 @@ def leased(path: Path) -> Iterator[None]:
 
 
 def is_leased(path: Path) -> bool:
-    """Whether a process that this machine's kernel knows of holds the lock."""
+    """Whether a process that this machine's kernel knows of holds the lock; raises OSError for another user's file."""
     try:
         with open(path) as file:
-            return not try_lock(file.fileno(), fcntl.LOCK_SH)
+            return not try_lock(file.fileno(), fcntl.LOCK_SH)  # shared: two that look do not see one another
     except FileNotFoundError:
         return False
 

@@ -82,8 +82,9 @@ def tell_of_search(
     estimator = Estimator(_samples_of(probes, root), samples_below(outputs))
     known = [one for job in probes if (one := estimator.estimate(job.config, max_epochs(job.config) or 0))]
     if todo:
-        middle = sorted(known, key=lambda one: one.seconds)[len(known) // 2 : len(known) // 2 + 1]
-        console.print(f"time: {_time(middle * todo, todo, workers)}", highlight=False, soft_wrap=True)
+        ordered = sorted(known, key=lambda one: one.seconds)
+        likely = [ordered[len(ordered) // 2]] * todo if ordered else []
+        console.print(f"time: {_time(likely, todo, workers)}", highlight=False, soft_wrap=True)
 
 
 def tell_of_run(config: DictConfig, run: Run, outputs: Path, rerun: str, console: Console) -> None:

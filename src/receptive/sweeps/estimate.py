@@ -156,9 +156,12 @@ def makespan(seconds: Sequence[float], workers: int) -> float:
 
 def duration(seconds: float) -> str:
     """A time as it is told: `42 s`, `12 min`, `3.5 h`, `2.1 days`."""
-    for unit, size, digits in (("s", 1, 0), ("min", 60, 1 if seconds < 600 else 0), ("h", 3600, 1)):
-        if seconds < {"s": 90, "min": 5400, "h": 172_800}[unit]:
-            return f"{seconds / size:.{digits}f} {unit}"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.{1 if seconds < 600 else 0}f} min"
+    if seconds < 172_800:
+        return f"{seconds / 3600:.1f} h"
     return f"{seconds / 86_400:.1f} days"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from receptive.files import locked, try_lock
+from receptive.lease import is_leased
 
 _NAME = "driver-{}-{}.lock"  # its machine and process; in containers several may have the same
 
@@ -44,9 +44,6 @@ def drivers(root: Path) -> list[tuple[str, int]]:
 
 def _is_held(path: Path) -> bool:
     try:
-        with open(path) as file:
-            return not try_lock(file.fileno(), fcntl.LOCK_SH)  # shared: two that look do not see one another
-    except FileNotFoundError:
-        return False
+        return is_leased(path)
     except OSError:  # another user's
         return True

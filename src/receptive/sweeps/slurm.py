@@ -7,7 +7,6 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -98,15 +97,15 @@ def _let_leave(folders: Sequence[Path], options: SlurmOptions, console: Console)
         time.sleep(options.poll_seconds)
 
 
-@dataclass
 class _Watch:
     """Looks which jobs have ended."""
 
-    waiting: dict[Path, int] = field(default_factory=dict)  # folder -> looks in a row that missed it in the queue
-    _tasks: dict[Path, Assignment] = field(default_factory=dict)
-    _told: str = ""
-    _obstacles: set[str] = field(default_factory=set)  # that were told
-    _asked: float = -math.inf  # when they were asked for, on time.monotonic's clock
+    def __init__(self) -> None:
+        self.waiting: dict[Path, int] = {}  # folder -> looks in a row that missed it in the queue
+        self._tasks: dict[Path, Assignment] = {}
+        self._told = ""
+        self._obstacles: set[str] = set()  # that were told
+        self._asked = -math.inf  # when they were asked for, on time.monotonic's clock
 
     def add(self, folders: Iterable[Path], tasks: dict[Path, Assignment]) -> None:
         """Wait for these jobs too."""

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from receptive.console import STATE_COLORS, short_titles
+from receptive.console import STATE_COLORS, short_titles, unfolded
 from receptive.errors import InputError
 from receptive.metrics import metric_text
 from receptive.runs import State, shown
@@ -27,7 +27,7 @@ _REFRESH = 1.0  # seconds
 _FRAME = 5  # lines beside the jobs' and the notes': title, bar, blank, heading, and the one that says what was left out
 _LEAST = 5  # characters that are left of a title, or of a label, in a narrow terminal
 _LEAST_OF_LAST = 11  # of the last column: a time, or as much of an error's cause
-_PLAIN_WIDTH, _PLAIN_ROWS = 200, 40  # where there is no terminal
+_PLAIN_ROWS = 40  # where there is no terminal
 
 
 def watch(root: Path, console: Console, *, once: bool = False) -> None:
@@ -41,9 +41,8 @@ def watch(root: Path, console: Console, *, once: bool = False) -> None:
     if not snapshot.jobs and not snapshot.driven:
         raise InputError("\n".join([f"{shown(root)} holds no run", *snapshot.notes]))
     if once or not console.is_terminal or console.is_dumb_terminal:
-        if not console.is_terminal:
-            console.width = max(console.width, _PLAIN_WIDTH)
-        console.print(page(snapshot, _PLAIN_ROWS, console.width))
+        with unfolded(console):
+            console.print(page(snapshot, _PLAIN_ROWS, console.width))
         return
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         while True:

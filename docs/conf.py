@@ -5,6 +5,8 @@ means the same here and there. There is no toctree in the pages: an index.md is 
 stands in the site's navigation.
 """
 
+from __future__ import annotations
+
 import posixpath
 import re
 from importlib.metadata import version as installed_version

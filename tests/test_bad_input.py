@@ -24,7 +24,7 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "text for a number": (["optimizer.lr=abc"], ["optimizer.lr=abc", "number"]),
     "negative learning rate": (["optimizer.lr=-1"], ["optimizer.lr=-1", "Invalid learning rate"]),
     "negative momentum": (["optimizer=sgd", "optimizer.momentum=-0.5"], ["optimizer.momentum=-0.5"]),
-    "batch of nothing": (["data.batch_size=0"], ["data.batch_size=0", "greater than 0"]),
+    "batch of nothing": (["data.batch_size=0"], ["data.batch_size=0", "greater than or equal to 1"]),
     "words for epochs": (["trainer.max_epochs=ten"], ["trainer.max_epochs=ten", "integer"]),
     "true for a number": (["optimizer.lr=true"], ["optimizer.lr=true", "number"]),
     "a float for a count": (["data.batch_size=32.0"], ["data.batch_size=32.0", "whole number"]),

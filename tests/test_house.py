@@ -29,8 +29,8 @@ HOUSE = {
     "verbs": "activations config console evaluate export operators predict report runs signals signatures single "
     "summary sweeps tracking",
     # build, check and job within functions
-    "sweeps": "build check config console files job journal manifest metrics report runs signals slurm source_code "
-    "tracking",
+    "sweeps": "build check config console files job journal lease manifest metrics report runs signals slurm "
+    "source_code tracking",
     "report": "config console figures files manifest metrics runs source_code",
     "single": "check config files job metrics ranks runs signals tracking",
     "job": "callbacks checkpoints config logs ranks runs signals slurm source_code tracking train",
@@ -76,7 +76,7 @@ HOUSE = {
     "source_code": "",
     "config": "files",
     "signals": "",
-    "signatures": "config",
+    "signatures": "comments config",
     "files": "",
     "errors": "",
     "__init__": "reuse runs",  # within `load`
@@ -292,6 +292,17 @@ def targets(root: Path) -> list[str]:
     return faults
 
 
+def openings(root: Path) -> list[str]:
+    """Docstrings that begin with Return: ours name what is given, `The facts` and not `Return the facts`."""
+    return [
+        f"{path.relative_to(root)}:{node.lineno}: {node.name}: say what is given, without Return"
+        for _, path in modules(root)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if re.match(r"Returns?\b", ast.get_docstring(node) or "")
+    ]
+
+
 RULES: tuple[Rule, ...] = (
     directions,
     torch_free,
@@ -302,6 +313,7 @@ RULES: tuple[Rule, ...] = (
     reasons,
     pins,
     targets,
+    openings,
 )
 
 
@@ -434,6 +446,7 @@ def test_a_sound_checkout_has_no_faults(rule: Rule, checkout: Path) -> None:
         (targets, "README.md", "`make test` and `make coffee`", "README.md: make coffee is no target"),
         (targets, "README.md", "make demo", "README.md: the suite"),
         (targets, ".ci/run", "part demo make demo\n", ".ci/run: the suite"),
+        (openings, "src/receptive/runs.py", 'def f():\n    """Return it."""', "runs.py:1: f: say what is given"),
         (targets, ".github/workflows/ci.yml", "- run: make tset\n", "make tset is no target"),
     ],
 )

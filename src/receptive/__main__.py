@@ -1,5 +1,7 @@
 """`python -m receptive` is `receptive`."""
 
+from __future__ import annotations
+
 import sys
 
 from receptive.cli import main

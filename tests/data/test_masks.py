@@ -74,7 +74,7 @@ class TestFindPairs:
     )
     def test_no_partner(self, folders: tuple[Path, Path], alone: int, other: int, told: str) -> None:
         next(folders[other].glob("b.*")).unlink()
-        with pytest.raises(InputError, match=rf"^1 {told}: {folders[alone]}/b\....: add or remove the file\.$"):
+        with pytest.raises(InputError, match=rf"^1 {told}: {folders[alone]}/b\....: add or remove the file$"):
             find_pairs(*folders)
         for number in range(4):
             save(folders[alone] / f"x{number}.png")

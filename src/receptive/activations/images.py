@@ -28,7 +28,7 @@ class Images(abc.ABC):
 
     @abc.abstractmethod
     def examples(self, places: Sequence[int]) -> Examples:
-        """Return those that `maps` names, with pixels and names; raises InputError where there is no such place."""
+        """Those that `maps` names, with pixels and names; raises InputError where there is no such place."""
 
 
 class SplitImages(Images):
@@ -58,7 +58,7 @@ class SplitImages(Images):
             yield inputs
 
     def examples(self, places: Sequence[int]) -> Examples:
-        """Return images by their places in the split, whatever `positions` are."""
+        """Images by their places in the split, whatever `positions` are."""
         return self.data.examples(self.split, places, "maps")
 
 
@@ -90,7 +90,7 @@ class FileImages(Images):
             yield from (images for _, images in by_size(inputs))
 
     def examples(self, places: Sequence[int]) -> Examples:
-        """Return images by their places in the order of their names, whatever the limit is."""
+        """Images by their places in the order of their names, whatever the limit is."""
         names = list(self.files)
         if strange := [place for place in places if not 0 <= place < len(names)]:
             raise InputError(f"maps={strange[0]}: input holds {len(names)} images, counted from 0")

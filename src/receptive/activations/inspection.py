@@ -8,9 +8,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import PositiveInt
+from annotated_types import Ge
 from rich.console import Console
 
 from receptive.activations import batch_norm, correlation, maps, probes, survey
@@ -47,7 +47,7 @@ class Options:
 
     split: Part
     images: list[Place] | Place | None
-    limit: PositiveInt | None
+    limit: Annotated[int, Ge(1)] | None
     input: Path | None
     layers: list[str] | str | None
     maps: list[Place] | Place
@@ -55,8 +55,8 @@ class Options:
     probe: bool
     correlation: bool
     batch_norm: bool
-    histogram_images: PositiveInt
-    batch_size: PositiveInt
+    histogram_images: Annotated[int, Ge(1)]
+    batch_size: Annotated[int, Ge(1)]
     checkpoint: Checkpoint
     device: Device | None
     data_dir: str | None

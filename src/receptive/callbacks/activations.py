@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
-from pydantic import PositiveInt
+from annotated_types import Ge
 from torch import nn
 from torch.optim import Optimizer
 
@@ -38,7 +38,7 @@ class ActivationRecords(pl.Callback):
         InputError: (when training starts) a pattern fits no layer.
     """
 
-    def __init__(self, path: Path, *, images: PositiveInt = 512, layers: list[str] | None = None) -> None:
+    def __init__(self, path: Path, *, images: Annotated[int, Ge(1)] = 512, layers: list[str] | None = None) -> None:
         self.path = path
         self.images = images
         self.wanted = layers

@@ -5,6 +5,8 @@ patient's frame: u to the right of the image, v down, the image about [-1, 1] x 
 patient, whose right lung is on the left: side -1.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,14 +38,14 @@ class View:
     shift: Array
 
     def grid(self) -> tuple[Layer, Layer]:
-        """Return u and v of every pixel's centre, (size, size) each."""
+        """The coordinates u and v of every pixel's centre, (size, size) each."""
         axis = (np.arange(self.size) + 0.5) * 2 / self.size - 1
         x, y = axis[None, :] - self.shift[0], axis[:, None] - self.shift[1]
         (a, b), (c, d) = np.linalg.inv(self.matrix)
         return (a * x + b * y).astype(np.float32), (c * x + d * y).astype(np.float32)
 
     def draw(self, outlines: Sequence[Array] = (), strokes: Sequence[Stroke] = ()) -> Image.Image:
-        """Return the area inside closed curves (N, 2), then lines, later ones over earlier ones, antialiased."""
+        """The area inside closed curves (N, 2), then lines, later ones over earlier ones, antialiased."""
         side = self.size * SUPERSAMPLING
         image = Image.new("L", (side, side))
         draw = ImageDraw.Draw(image)
@@ -64,7 +66,7 @@ class View:
         return image.reduce(SUPERSAMPLING)
 
     def soften(self, image: Image.Image, sigma: float) -> Layer:
-        """Return an image blurred by a Gaussian; `sigma` in the patient's lengths."""
+        """An image blurred by a Gaussian; `sigma` in the patient's lengths."""
         radius = sigma * self.size / 2
         if radius > 2:  # nothing is lost at half the size
             half = image.resize((self.size // 2, self.size // 2), Image.Resampling.BOX)
@@ -74,7 +76,7 @@ class View:
         return to_layer(image)
 
     def _pixels(self, curves: Sequence[Array]) -> list[list[tuple[float, float]]]:
-        """Return the curves in pixels of the supersampled drawing."""
+        """The curves in pixels of the supersampled drawing."""
         if not curves:
             return []
         # at once, since there are hundreds; Pillow counts from the middle of the first pixel
@@ -117,12 +119,12 @@ class Chest:
 
 
 def to_layer(image: Image.Image) -> Layer:
-    """Return a grey image's pixels in [0, 1], (H, W)."""
+    """A grey image's pixels in [0, 1], (H, W)."""
     return np.asarray(image, np.float32) / np.float32(255)
 
 
 def smooth(points: Sequence[tuple[float, float]], steps: int = 8) -> Array:
-    """Return the open Catmull-Rom curve through P points: ((P - 1) * steps + 1, 2)."""
+    """The open Catmull-Rom curve through P points: ((P - 1) * steps + 1, 2)."""
     knots = np.array(points)
     knots = np.concatenate([2 * knots[:1] - knots[1:2], knots, 2 * knots[-1:] - knots[-2:-1]])
     t = np.arange(steps) / steps
@@ -133,7 +135,7 @@ def smooth(points: Sequence[tuple[float, float]], steps: int = 8) -> Array:
 
 
 def _ribbon(curve: Array, width: float) -> Array:
-    """Return the outline of a line of some width, (2 N, 2)."""
+    """The outline of a line of some width, (2 N, 2)."""
     padded = np.concatenate([curve[:1], curve, curve[-1:]])
     along = padded[2:] - padded[:-2]
     across: Array = along[:, ::-1] * (0.5 * width, -0.5 * width) / np.hypot(along[:, :1], along[:, 1:])
@@ -141,13 +143,13 @@ def _ribbon(curve: Array, width: float) -> Array:
 
 
 def mirrored(curve: Array, side: int) -> Array:
-    """Return a curve of the image's right half, on the given side."""
+    """A curve of the image's right half, on the given side."""
     turned: Array = curve * (side, 1)
     return turned
 
 
 def ellipse(centre: Array, axes: tuple[float, float], degrees: float = 0.0) -> Array:
-    """Return an ellipse whose first half axis is turned clockwise from u: (64, 2)."""
+    """An ellipse whose first half axis is turned clockwise from u: (64, 2)."""
     turn, angle = np.linspace(0, 2 * np.pi, 64, endpoint=False), np.deg2rad(degrees)
     u, v = axes[0] * np.cos(turn), axes[1] * np.sin(turn)
     outline: Array = centre + np.stack(
@@ -206,7 +208,7 @@ def _draw_lung(rng: np.random.Generator, side: int, heart: Array, apex: float, w
 
 
 def _border(outline: Array, side: int, v: Array) -> Array:
-    """Return the distance from the midline to one side of a convex outline at the heights `v`, 0 off it."""
+    """The distance from the midline to one side of a convex outline at the heights `v`, 0 off it."""
     top, bottom = int(outline[:, 1].argmin()), int(outline[:, 1].argmax())
     # ellipse() runs clockwise on the screen: on the image's right downwards
     first, last = (top, bottom) if side > 0 else (bottom, top)

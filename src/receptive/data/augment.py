@@ -8,6 +8,8 @@ without a loop over them. Its oracle is the function of torchvision.transforms.v
 docstring names.
 """
 
+from __future__ import annotations
+
 import abc
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -26,7 +28,7 @@ Degrees = Annotated[float, Ge(0), Le(180)]
 
 
 def draw_table(seed: int, epoch: int, n: int, k: int) -> Tensor:
-    """Return the (n, k) float32 uniform draws in [0, 1) of one epoch: k for each of n images."""
+    """The (n, k) float32 uniform draws in [0, 1) of one epoch: k for each of n images."""
     return torch.rand(n, k, generator=generator("augmentation", seed, epoch))
 
 
@@ -36,7 +38,7 @@ class Augmentation(abc.ABC):
     @property
     @abc.abstractmethod
     def draws(self) -> int:
-        """Return the number of uniform draws that an image needs."""
+        """The number of uniform draws that an image needs."""
 
     @abc.abstractmethod
     def __call__(self, images: Tensor, draws: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -69,7 +71,7 @@ class Rotation(Augmentation):
 
     @property
     def draws(self) -> int:
-        """Return 1: the angle."""
+        """1: the angle."""
         return 1
 
     def __call__(self, images: Tensor, draws: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -108,7 +110,7 @@ class Affine(Augmentation):
 
     @property
     def draws(self) -> int:
-        """Return 5: angle, shift along x and y, scale, shear."""
+        """5: angle, shift along x and y, scale, shear."""
         return 5
 
     def __call__(self, images: Tensor, draws: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -141,7 +143,7 @@ class HorizontalFlip(Augmentation):
 
     @property
     def draws(self) -> int:
-        """Return 1: whether."""
+        """1: whether."""
         return 1
 
     def __call__(self, images: Tensor, draws: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -169,7 +171,7 @@ class PadCrop(Augmentation):
 
     @property
     def draws(self) -> int:
-        """Return 2: the place along y and x."""
+        """2: the place along y and x."""
         return 2
 
     def __call__(self, images: Tensor, draws: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -205,7 +207,7 @@ class Cutout(Augmentation):
 
     @property
     def draws(self) -> int:
-        """Return 3: whether, and the pixel's y and x."""
+        """3: whether, and the pixel's y and x."""
         return 3
 
     def __call__(self, images: Tensor, draws: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -235,7 +237,7 @@ class BrightnessContrast(Augmentation):
 
     @property
     def draws(self) -> int:
-        """Return 2: brightness and contrast."""
+        """2: brightness and contrast."""
         return 2
 
     def __call__(self, images: Tensor, draws: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -262,7 +264,7 @@ def _pad(images: Tensor, padding: int, mode: str, fill: float) -> Tensor:
 
 
 def _mean_grey(images: Tensor) -> Tensor:
-    """Return the mean grey (B, 1, 1, 1): luma of three channels (ITU-R BT.601), else the channels' mean."""
+    """The mean grey (B, 1, 1, 1): luma of three channels (ITU-R BT.601), else the channels' mean."""
     means = images.mean(dim=(2, 3), keepdim=True)
     if images.shape[1] != 3:
         return means.mean(dim=1, keepdim=True)

@@ -1,5 +1,7 @@
 """Arrays that were slow to decode, kept beside the files that they came from."""
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
@@ -14,7 +16,7 @@ from receptive.files import replacing
 
 
 def cached_images(folder: Path, name: str, paths: Sequence[Path], options: str, decode: Callable[[], Tensor]) -> Tensor:
-    """Return decode(), from a file below `folder` where it was called before.
+    """What decode() gives, from a file below `folder` where it was called before.
 
     The file is found by the names, sizes and modification times of what was decoded and by the options, so a
     changed data set is decoded anew. A folder that cannot be written to means no cache, a damaged file is
@@ -35,7 +37,7 @@ def cached_images(folder: Path, name: str, paths: Sequence[Path], options: str, 
         try:
             stat = path.stat()
         except OSError as error:
-            raise InputError(f"{path} cannot be read ({error.strerror}): download the data set again.") from error
+            raise InputError(f"{path} cannot be read ({error.strerror}): download the data set again") from None
         digest.update(f"{path.parent.name}/{path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     file = folder / f"{name}-{digest.hexdigest()[:16]}.npy"
     with contextlib.suppress(OSError, ValueError, EOFError):

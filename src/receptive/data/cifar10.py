@@ -3,6 +3,8 @@
 A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
 """
 
+from __future__ import annotations
+
 import pickle
 from dataclasses import dataclass
 
@@ -43,7 +45,7 @@ class CIFAR10(Source):
     download: bool = True
 
     def facts(self) -> Facts:
-        """Return the facts."""
+        """The facts."""
         return FACTS
 
     def prepare(self) -> None:

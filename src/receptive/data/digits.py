@@ -5,6 +5,8 @@ Repository, 1998. It has no official split of its own: here the last 360 images,
 the test set.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +25,7 @@ class Digits(Source):
     """Handwritten digits, (1, 8, 8), 10 classes, 1,437 + 360 images."""
 
     def facts(self) -> Facts:
-        """Return the facts."""
+        """The facts."""
         return FACTS
 
     def prepare(self) -> None:

@@ -1,5 +1,7 @@
 """Getting a data set's files: downloaded whole or not at all, read with their checksums."""
 
+from __future__ import annotations
+
 import gzip
 import hashlib
 import os
@@ -55,7 +57,7 @@ def ensure_files(
         raise InputError(
             f"{name} is missing or incomplete in {root} and was not downloaded ({reason}).\n"
             f"Put its files there by hand ({archives}), or set paths.data_dir to the folder that has them:\n{expected}"
-        ) from error
+        ) from None
 
 
 def _run_download(download: Callable[[str], object], folder: Path) -> None:
@@ -94,7 +96,7 @@ def _move(part: Path, place: Path) -> None:
 
 
 def read_checked(path: Path, md5: str) -> bytes:
-    """Return the content of a file, or of `path`.gz unpacked where only that is there.
+    """The content of a file, or of `path`.gz unpacked where only that is there.
 
     Args:
         path: the file.
@@ -109,16 +111,14 @@ def read_checked(path: Path, md5: str) -> bytes:
         content = found.read_bytes()
         if found is packed:
             content = gzip.decompress(content)
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path} is missing: put it there, or set paths.data_dir to where the data sets lie."
-        ) from error
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: put it there, or set paths.data_dir to where the data sets lie") from None
     except (OSError, EOFError, zlib.error) as error:
-        raise _corrupt(found, str(error)) from error
+        raise _corrupt(found, str(error)) from None
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
         raise _corrupt(found, f"{len(content)} bytes, wrong MD5")
     return content
 
 
 def _corrupt(path: Path, reason: str) -> InputError:
-    return InputError(f"{path} is truncated or corrupt ({reason}): delete it and download it again.")
+    return InputError(f"{path} is truncated or corrupt ({reason}): delete it and download it again")

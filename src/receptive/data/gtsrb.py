@@ -4,6 +4,8 @@ J. Stallkamp, M. Schlipsing, J. Salmen, C. Igel, "The German Traffic Sign Recogn
 A track is 30 frames of one sign that a car came towards: near copies, so validation holds out whole tracks.
 """
 
+from __future__ import annotations
+
 import csv
 import os
 from dataclasses import dataclass
@@ -68,7 +70,7 @@ class GTSRB(Source):
     crop_to_roi: bool = False
 
     def facts(self) -> Facts:
-        """Return the facts."""
+        """The facts."""
         return Facts(3, (self.image_size, self.image_size), CLASSES, MEAN, STD)
 
     def prepare(self) -> None:
@@ -96,47 +98,47 @@ class GTSRB(Source):
         return ArraySplit(images, torch.tensor(list(labels.values())), groups)
 
     def _decode(self, paths: list[Path]) -> Tensor:
-        """Return the images (N, 3, image_size, image_size) uint8."""
+        """The images (N, 3, image_size, image_size) uint8."""
         images = torch.empty(len(paths), 3, self.image_size, self.image_size, dtype=torch.uint8)
         boxes = _boxes(absolute(self.root)) if self.crop_to_roi else {}
         for image, path in zip(images, paths, strict=True):
             picture = read_image(path, "RGB")
             if self.crop_to_roi:
                 if path.with_suffix("") not in boxes:
-                    raise InputError(f"{path} has no region in its annotation file (GT-*.csv): download it again.")
+                    raise InputError(f"{path} has no region in its annotation file (GT-*.csv): download it again")
                 picture = picture.crop(boxes[path.with_suffix("")])
             image.copy_(to_tensor(picture.resize((self.image_size, self.image_size), BILINEAR)))
         return images
 
 
 def _training_files(folder: Path) -> dict[Path, int]:
-    """Return the training images and their classes, by folder and name."""
+    """The training images and their classes, by folder and name."""
     files: dict[Path, int] = {}
     for label in range(len(CLASSES)):
         own = folder / f"{label:05d}"
         names = [name for name in os.listdir(own) if name.lower().endswith(SUFFIXES)] if own.is_dir() else []
         if not names:
-            raise InputError(f"{own} holds no images: delete {folder} and download GTSRB again.")
+            raise InputError(f"{own} holds no images: delete {folder} and download GTSRB again")
         files |= {own / name: label for name in sorted(names)}
     return files
 
 
 def _test_files(root: Path) -> dict[Path, int]:
-    """Return the test images and their classes, in the order of the annotation file."""
+    """The test images and their classes, in the order of the annotation file."""
     rows = _annotations(root / TEST_LABELS)
     return {root / TEST / "Images" / row["Filename"]: int(row["ClassId"]) for row in rows}
 
 
 def _track(path: Path, label: int) -> int:
-    """Return the number of an image's track: TTTTT_FFFFF.ppm is frame F of its class's track T."""
+    """The number of an image's track: TTTTT_FFFFF.ppm is frame F of its class's track T."""
     track, _, frame = path.stem.partition("_")
     if not (track.isdigit() and frame.isdigit()):
-        raise InputError(f"{path} does not name its track (TRACK_FRAME{path.suffix}): download GTSRB again.")
+        raise InputError(f"{path} does not name its track (TRACK_FRAME{path.suffix}): download GTSRB again")
     return label * TRACKS + int(track)
 
 
 def _boxes(root: Path) -> dict[Path, Box]:
-    """Return the sign's region in every image; the keys are paths without suffix."""
+    """The sign's region in every image; the keys are paths without suffix."""
     boxes: dict[Path, Box] = {}
     tables = [(table, table.parent) for table in sorted((root / TRAINING).glob("*/GT-*.csv"))]
     for table, folder in [*tables, (root / TEST_LABELS, root / TEST / "Images")]:
@@ -153,9 +155,9 @@ def _annotations(table: Path) -> list[dict[str, str]]:
         with open(table, newline="") as file:
             rows = list(csv.DictReader(file, delimiter=";"))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{table} cannot be read ({error}): download it again.") from error
+        raise InputError(f"{table} cannot be read ({error}): download it again") from None
     if not rows or any(not columns <= row.keys() or None in row.values() for row in rows):
-        raise InputError(f"{table} is truncated or corrupt: delete it and download it again.")
+        raise InputError(f"{table} is truncated or corrupt: delete it and download it again")
     return rows
 
 

@@ -1,5 +1,7 @@
 """Your own images, one folder a class: ROOT/train/CLASS/*.png and ROOT/test/CLASS/*.png."""
 
+from __future__ import annotations
+
 import functools
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +35,7 @@ class ImageFolder(Source):
     mode: Mode = "RGB"
 
     def facts(self) -> Facts:
-        """Return the facts; the class names are the sorted folders of train/.
+        """The facts; the class names are the sorted folders of train/.
 
         Raises:
             InputError: there are none.
@@ -58,20 +60,20 @@ class ImageFolder(Source):
         return FileSplit(tuple(files), torch.tensor(list(files.values())), read)
 
     def fit(self, image: Image.Image) -> Tensor:
-        """Return an image from elsewhere resized and cropped; see Source.fit."""
+        """An image from elsewhere resized and cropped; see Source.fit."""
         return _fit(image.convert(self.mode), self.image_size)
 
     def _files(self, split: SplitName) -> dict[Path, int]:
-        """Return the images of a split and their classes, by folder and name."""
+        """The images of a split and their classes, by folder and name."""
         labels = {name: label for label, name in enumerate(self._classes("train"))}
         files: dict[Path, int] = {}
         for name in self._classes(split):
             folder = absolute(self.root) / split / name
             if name not in labels:
-                raise InputError(f"{folder} is a class that {folder.parents[1] / 'train'} does not have.")
+                raise InputError(f"{folder} is a class that {folder.parents[1] / 'train'} does not have")
             own = sorted(path for path in folder.rglob("*") if path.is_file() and is_image(path))
             if not own:
-                raise InputError(f"{folder} holds no images: fill it, or remove it if there is no such class.")
+                raise InputError(f"{folder} holds no images: fill it, or remove it if there is no such class")
             files |= dict.fromkeys(own, labels[name])
         return files
 
@@ -81,13 +83,13 @@ class ImageFolder(Source):
         if not names:
             raise InputError(
                 f"{folder} holds no folders of images: put them at {folder}/CLASS/*.png (any image format), or set "
-                f"data.source.root to the folder that has {split}/ (of a run: paths.data_dir)."
+                f"data.source.root to the folder that has {split}/ (of a run: paths.data_dir)"
             )
         return sorted(names)
 
 
 def _read(path: Path, size: int, mode: Mode) -> Tensor:
-    """Return an image as (C, size, size) uint8."""
+    """An image as (C, size, size) uint8."""
     return _fit(read_image(path, mode), size)
 
 

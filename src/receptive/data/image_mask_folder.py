@@ -1,5 +1,7 @@
 """Your own images and masks: ROOT/train/images/NAME.png and ROOT/train/masks/NAME.png, the same below ROOT/test."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -48,7 +50,7 @@ class ImageMaskFolder(MaskSource):
         return (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size
 
     def facts(self) -> Facts:
-        """Return the facts; mean and deviation are ImageNet's, for want of the folder's own."""
+        """The facts; mean and deviation are ImageNet's, for want of the folder's own."""
         mean, std = STATISTICS[self.mode]
         return Facts(len(mean), self._size, tuple(self.class_names), mean, std, target="mask")
 

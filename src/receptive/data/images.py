@@ -1,5 +1,7 @@
 """Reading image files."""
 
+from __future__ import annotations
+
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
@@ -107,10 +109,10 @@ def opened(path: Path, any_depth: bool = False) -> Iterator[Image.Image]:
     except InputError:
         raise
     except Exception as error:  # besides OSError Pillow's decoders raise whatever the broken bytes lead to
-        raise InputError(f"{path} is not a readable image ({error}): replace or remove it.") from error
+        raise InputError(f"{path} is not a readable image ({error}): replace or remove it") from None
 
 
 def to_tensor(image: Image.Image) -> Tensor:
-    """Return the pixels of an RGB or grey image: (C, H, W) uint8."""
+    """The pixels of an RGB or grey image: (C, H, W) uint8."""
     pixels = torch.from_numpy(np.array(image))
     return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()

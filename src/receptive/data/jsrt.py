@@ -6,6 +6,8 @@ supervised methods", Medical Image Analysis 10, 2006. Neither may be passed on: 
 that is read here from what both give to registered users.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -47,7 +49,7 @@ class JSRT(MaskSource):
     label_values: Values = ((0, 250), (150, 200))
 
     def facts(self) -> Facts:
-        """Return the facts."""
+        """The facts."""
         return Facts(1, (self.image_size, self.image_size), tuple(self.class_names), MEAN, STD, target="mask")
 
     def prepare(self) -> None:

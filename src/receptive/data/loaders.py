@@ -1,5 +1,7 @@
 """Batches: their order, and loaders over arrays in memory and over files."""
 
+from __future__ import annotations
+
 import abc
 from collections.abc import Iterator
 
@@ -73,7 +75,7 @@ class EpochSampler(Sampler[Tensor]):
         yield from self._batches()[start:]
 
     def __len__(self) -> int:
-        """Return the batches of a whole epoch on this rank, whatever `start` is."""
+        """The batches of a whole epoch on this rank, whatever `start` is."""
         shares = [len(range(self.rank, self._served(size), self.ranks)) for size in self._sizes]
         return sum(share // self.batch_size if self.drop_last else -(-share // self.batch_size) for share in shares)
 

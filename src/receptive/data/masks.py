@@ -1,5 +1,7 @@
 """Images and the masks that belong to them: finding the pairs, reading masks, from their values to classes."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +35,7 @@ def find_pairs(images: Path, masks: Path) -> list[Pair]:
         lonely = sorted(own.keys() - other.keys())
         if lonely:
             listed = ", ".join(str(own[name]) for name in lonely[:3]) + (", ..." if len(lonely) > 3 else "")
-            raise InputError(f"{len(lonely)} {what}: {listed}: add or remove the file.")
+            raise InputError(f"{len(lonely)} {what}: {listed}: add or remove the file")
     return [(found[name], partners[name]) for name in sorted(found)]
 
 
@@ -41,12 +43,12 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in filter(is_image, sorted(folder.iterdir()) if folder.is_dir() else []):
         if path.stem in found:
-            raise InputError(f"{found[path.stem]} and {path} have one name: remove one of them.")
+            raise InputError(f"{found[path.stem]} and {path} have one name: remove one of them")
         found[path.stem] = path
     if not found:
         reason = "holds no images" if folder.is_dir() else "does not exist"
         raise InputError(
-            f"{folder} {reason}: put image files there, or set data.source.root (of a run: paths.data_dir)."
+            f"{folder} {reason}: put image files there, or set data.source.root (of a run: paths.data_dir)"
         )
     return found
 
@@ -62,7 +64,7 @@ def check_pair(pair: Pair) -> None:
     with opened(mask, any_depth=True) as picture:
         if picture.size != size:
             given = "x".join(map(str, picture.size)), "x".join(map(str, size))
-            raise InputError(f"{mask} has {given[0]} pixels, its image {given[1]}: they must have one size.")
+            raise InputError(f"{mask} has {given[0]} pixels, its image {given[1]}: they must have one size")
 
 
 def read_mask(path: Path, size: Size) -> Tensor:
@@ -78,12 +80,12 @@ def read_mask(path: Path, size: Size) -> Tensor:
     if values.ndim == 3:
         colours = values[..., :3]
         if (colours != colours[..., :1]).any():
-            raise InputError(f"{path} is a mask in colours: save one value, the class, for each pixel.")
+            raise InputError(f"{path} is a mask in colours: save one value, the class, for each pixel")
         values = colours[..., 0]
     if values.dtype.kind == "f" and (values != np.floor(values)).any():
-        raise InputError(f"{path} has values that are no whole numbers: save one value, the class, for each pixel.")
+        raise InputError(f"{path} has values that are no whole numbers: save one value, the class, for each pixel")
     if values.min() < 0 or values.max() > 255:
-        raise InputError(f"{path} has values from {values.min()} to {values.max()}: a mask's lie between 0 and 255.")
+        raise InputError(f"{path} has values from {values.min()} to {values.max()}: a mask's lie between 0 and 255")
     resized = Image.fromarray(values.astype(np.uint8)).resize(size[::-1], Image.Resampling.NEAREST)
     return torch.from_numpy(np.array(resized))
 
@@ -138,7 +140,7 @@ class LabelValues:
                 if path.suffix.lower() in (".jpg", ".jpeg"):
                     remedy = "JPEG blurs values, save masks as PNG"
                 raise InputError(
-                    f"{path} has the value(s) {', '.join(map(str, strange[:5]))}, which stand for no class: {remedy}."
+                    f"{path} has the value(s) {', '.join(map(str, strange[:5]))}, which stand for no class: {remedy}"
                 )
         return classes
 

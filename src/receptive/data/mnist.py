@@ -3,6 +3,8 @@
 Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition", 1998.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +40,7 @@ class MNIST(Source):
     download: bool = True
 
     def facts(self) -> Facts:
-        """Return the facts."""
+        """The facts."""
         return FACTS
 
     def prepare(self) -> None:

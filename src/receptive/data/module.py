@@ -1,5 +1,7 @@
 """The one LightningDataModule: a source, its validation split, its loaders."""
 
+from __future__ import annotations
+
 import functools
 import itertools
 from collections.abc import Sequence
@@ -10,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 from annotated_types import Ge, Gt, Lt
 from PIL.Image import Image
-from pydantic import NonNegativeInt, PositiveInt, Strict
+from pydantic import Strict
 from torch import Tensor
 
 from receptive.data.augment import Augmentation
@@ -74,16 +76,16 @@ class ImageData(pl.LightningDataModule):
         source: Source,
         *,
         augmentations: Sequence[Augmentation] = (),
-        seed: NonNegativeInt = 0,
-        batch_size: PositiveInt,
-        eval_batch_size: PositiveInt,
+        seed: Annotated[int, Ge(0)] = 0,
+        batch_size: Annotated[int, Ge(1)],
+        eval_batch_size: Annotated[int, Ge(1)],
         validation: Share,
-        split_seed: NonNegativeInt,
+        split_seed: Annotated[int, Ge(0)],
         normalize: bool = True,
         mean: list[float] | None = None,
         std: list[Annotated[float, Gt(0)]] | None = None,
         drop_last: bool = False,
-        num_workers: NonNegativeInt = 0,
+        num_workers: Annotated[int, Ge(0)] = 0,
         channels_last: bool = True,
         device: str = "cpu",
     ) -> None:
@@ -107,7 +109,7 @@ class ImageData(pl.LightningDataModule):
 
     @functools.cached_property
     def facts(self) -> Facts:
-        """Return the data set's facts; no pixel is read."""
+        """The data set's facts; no pixel is read."""
         return self.source.facts()
 
     def prepare_data(self) -> None:
@@ -122,19 +124,19 @@ class ImageData(pl.LightningDataModule):
             self._split("test")
 
     def train_dataloader(self) -> ImageLoader:
-        """Return shuffled, augmented training batches."""
+        """Shuffled, augmented training batches."""
         return self._loader(self._split("train"), self._rows[0], train=True, batch_size=self.batch_size)
 
     def val_dataloader(self) -> ImageLoader | list[ImageLoader]:
-        """Return the held-out training images, in order and unchanged; an empty list where there are none."""
+        """The held-out training images, in order and unchanged; an empty list where there are none."""
         return self.ordered_loader("val") if len(self._rows[1]) else []
 
     def test_dataloader(self) -> ImageLoader:
-        """Return the test images, in order and unchanged."""
+        """The test images, in order and unchanged."""
         return self.ordered_loader("test")
 
     def class_counts(self) -> Tensor:
-        """Return the number of training images (of a mask: pixels) in each class: (num_classes,) int64."""
+        """The number of training images (of a mask: pixels) in each class: (num_classes,) int64."""
         split, rows = self._split("train"), self._rows[0]
         counts = torch.zeros(self.facts.num_classes, dtype=torch.int64)
         for part in rows.split(self.batch_size if isinstance(split, FileSplit) else max(len(rows), 1)):
@@ -143,12 +145,12 @@ class ImageData(pl.LightningDataModule):
         return counts
 
     def counts(self) -> dict[str, int]:
-        """Return the number of training, validation and (when it has been read) test images."""
+        """The number of training, validation and (when it has been read) test images."""
         sizes = {"train": len(self._rows[0]), "val": len(self._rows[1])}
         return sizes | ({"test": len(self._loaded["test"])} if "test" in self._loaded else {})
 
     def batches_per_epoch(self, ranks: int = 1) -> int:
-        """Return the number of training batches of an epoch, on each of so many ranks."""
+        """The number of training batches of an epoch, on each of so many ranks."""
         split, rows = self._split("train"), self._rows[0]
         sampler = EpochSampler(
             len(rows),
@@ -170,7 +172,7 @@ class ImageData(pl.LightningDataModule):
         self.augmentations = ()
 
     def examples(self, split: Part, positions: Sequence[int], key: str = "images") -> Examples:
-        """Return images of a part of the data by their places in it.
+        """Images of a part of the data by their places in it.
 
         Args:
             split: the part.
@@ -189,7 +191,7 @@ class ImageData(pl.LightningDataModule):
     def ordered_loader(
         self, split: Part, positions: Sequence[int] | None = None, batch_size: int | None = None
     ) -> ImageLoader:
-        """Return batches of a part of the data in order and unchanged, as the model takes them.
+        """Batches of a part of the data in order and unchanged, as the model takes them.
 
         Args:
             split: the part.
@@ -203,11 +205,11 @@ class ImageData(pl.LightningDataModule):
         return self._loader(whole, rows, train=False, batch_size=batch_size or self.eval_batch_size)
 
     def training_positions(self) -> list[int]:
-        """Return the places in the official training split of the images that are trained on, not held out."""
+        """The places in the official training split of the images that are trained on, not held out."""
         return self._rows[0].tolist()
 
     def _part(self, split: Part, positions: Sequence[int] | None, key: str = "images") -> tuple[Split, Tensor]:
-        """Return the official split that a part lies in, and the part's rows of it."""
+        """The official split that a part lies in, and the part's rows of it."""
         whole = self._split("test" if split == "test" else "train")
         rows = self._rows[1] if split == "val" else torch.arange(len(whole))
         if positions is None:
@@ -217,25 +219,25 @@ class ImageData(pl.LightningDataModule):
         return whole, rows[list(positions)]
 
     def inputs(self, images: Sequence[Image]) -> Stack:
-        """Return images from elsewhere as the model takes them: (B, C, H, W) float32.
+        """Images from elsewhere as the model takes them: (B, C, H, W) float32.
 
         Where the data set has several sizes B times (C, H, W), each in the size that the source chooses for it.
         """
         return self._as_inputs(stacked([self.source.fit(image) for image in images]))
 
     def _as_inputs(self, pixels: Stack) -> Stack:
-        """Return uint8 images as the model takes them, without augmentation."""
+        """Uint8 images as the model takes them, without augmentation."""
         if not isinstance(pixels, Tensor):
             return tuple(self._as_inputs(image.unsqueeze(0))[0] for image in pixels)
         rows = torch.arange(len(pixels))
         return self.transform(len(pixels))(pixels, rows, rows, 0)[0]
 
     def test_names(self) -> tuple[str, ...] | None:
-        """Return the names of the test images, where they have any."""
+        """The names of the test images, where they have any."""
         return self._split("test").names
 
     def checksums(self) -> dict[str, str]:
-        """Return the checksum of every split that has been read so far."""
+        """The checksum of every split that has been read so far."""
         return {name: split.checksum for name, split in sorted(self._loaded.items(), reverse=True)}
 
     def _split(self, name: SplitName) -> Split:
@@ -245,7 +247,7 @@ class ImageData(pl.LightningDataModule):
 
     @functools.cached_property
     def _rows(self) -> tuple[Tensor, Tensor]:
-        """Return the training and the validation rows of the train split."""
+        """The training and the validation rows of the train split."""
         split = self._split("train")
         return validation_split(split.targets, split.groups, self.validation, self.split_seed)
 
@@ -259,7 +261,7 @@ class ImageData(pl.LightningDataModule):
         return ArrayLoader(self._on_device(split), rows, sampler, transform)
 
     def _on_device(self, split: InMemory) -> InMemory:
-        """Return a split with its arrays on the device, one copy for all loaders."""
+        """A split with its arrays on the device, one copy for all loaders."""
         if self.device == "cpu":
             return split
         if id(split) not in self._copies:  # `_loaded` keeps the split itself
@@ -280,7 +282,7 @@ class ImageData(pl.LightningDataModule):
         )
 
     def transform(self, size: int, augmentations: Sequence[Augmentation] = ()) -> BatchTransform:
-        """Return what turns uint8 images of a split with `size` images into the model's input.
+        """What turns uint8 images of a split with `size` images into the model's input.
 
         Raises:
             InputError: mean or std does not fit the images' channels.
@@ -296,5 +298,5 @@ class ImageData(pl.LightningDataModule):
 
 
 def _kinds(split: Split, rows: Tensor) -> Tensor | None:
-    """Return the rows' kinds, which share no batch; None where the images have one size."""
+    """The rows' kinds, which share no batch; None where the images have one size."""
     return split.kinds[rows] if isinstance(split, SizedSplit) else None

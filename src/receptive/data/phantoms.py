@@ -5,13 +5,14 @@ traps (air beside the patient and in the stomach is as dark as lung, a consolida
 They are drawings: what a net reaches on them is no result about radiographs.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 import torch
 from annotated_types import Ge
-from pydantic import NonNegativeInt, PositiveInt
 
 from receptive.data.radiograph import BACKGROUND, HEART, draw_radiograph
 from receptive.data.source import ArraySplit, Facts, Source, SplitName
@@ -40,13 +41,13 @@ class Phantoms(Source):
     """
 
     image_size: Annotated[int, Ge(32)] = 256
-    train_images: PositiveInt = 124
-    test_images: PositiveInt = 123
-    seed: NonNegativeInt = 0
+    train_images: Annotated[int, Ge(1)] = 124
+    test_images: Annotated[int, Ge(1)] = 123
+    seed: Annotated[int, Ge(0)] = 0
     heart: bool = False
 
     def facts(self) -> Facts:
-        """Return the facts."""
+        """The facts."""
         classes = CLASSES if self.heart else CLASSES[:HEART]
         return Facts(1, (self.image_size, self.image_size), classes, MEAN, STD, target="mask")
 

@@ -3,6 +3,8 @@
 Every function below adds one kind of thing. Bright is dense, as on the film that one looks at.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,25 +80,25 @@ def draw_radiograph(rng: np.random.Generator, size: int) -> tuple[Pixels, Pixels
 
 
 def _hill(squared: Layer, sharpness: int = 1) -> Layer:
-    """Return exp(-squared ** sharpness): a Gaussian, or a plateau with soft borders."""
+    """The function exp(-squared ** sharpness): a Gaussian, or a plateau with soft borders."""
     # beyond 10 nothing is left; smaller results would be denormal numbers, which are slow
     hill: Layer = np.exp(-(np.minimum(squared, 10 ** (1 / sharpness)) ** sharpness), dtype=np.float32)
     return hill
 
 
 def _band(x: Layer, centre: float, width: float) -> Layer:
-    """Return a band with soft borders around x = `centre`, `width` to either side."""
+    """A band with soft borders around x = `centre`, `width` to either side."""
     return _hill(np.square((x - centre) / width), 2)
 
 
 def _spot(scene: Scene, centre: Array, axes: tuple[float, float], sharpness: int = 1) -> Layer:
-    """Return an elliptical hill of height 1."""
+    """An elliptical hill of height 1."""
     u, v = centre.tolist()  # Python's numbers: NumPy's would make the layers float64
     return _hill(np.square((scene.u - u) / axes[0]) + np.square((scene.v - v) / axes[1]), sharpness)
 
 
 def _body(rng: np.random.Generator, scene: Scene) -> Layer:
-    """Return the soft tissue: trunk, neck, arms, and the breasts of a third of the patients."""
+    """The soft tissue: trunk, neck, arms, and the breasts of a third of the patients."""
     girth, neck, shoulder = rng.uniform(0.80, 1.05), rng.uniform(0.20, 0.27), rng.uniform(-0.78, -0.66)
     upper = [(neck, -1.6), (neck, -1.05), (0.50, -0.92), (0.85, shoulder), (girth + 0.06, -0.45)]
     half = smooth([*upper, (girth, -0.15), (girth - 0.02, 0.35), (girth + 0.03, 0.8), (girth + 0.1, 1.6)])
@@ -115,7 +117,7 @@ def _body(rng: np.random.Generator, scene: Scene) -> Layer:
 
 
 def _middle(rng: np.random.Generator, scene: Scene) -> Layer:
-    """Return spine, great vessels, heart, and the dark windpipe."""
+    """Spine, great vessels, heart, and the dark windpipe."""
     discs = 0.8 + 0.2 * np.cos(scene.v * rng.uniform(50, 58) + rng.uniform(0, 6))
     spine = _band(scene.u - rng.uniform(-0.03, 0.03) * np.cos(2.5 * scene.v), 0.0, 0.085) * discs
     vessels = _band(scene.u, 0.02, 0.17) * np.clip((scene.v + 0.95) / 0.4, 0, 1)
@@ -128,7 +130,7 @@ def _middle(rng: np.random.Generator, scene: Scene) -> Layer:
 
 
 def _abdomen(rng: np.random.Generator, scene: Scene) -> Layer:
-    """Return what is below the diaphragm; gas in stomach or bowel is as dark as lung."""
+    """What is below the diaphragm; gas in stomach or bowel is as dark as lung."""
     right, left = scene.chest.lungs
     flanks = [lung.dome[:1] + np.array([lung.side * 0.05, 2.0]) for lung in (left, right)]
     area = scene.view.draw([np.concatenate([right.dome, left.dome[::-1], *flanks])])
@@ -145,7 +147,7 @@ def _abdomen(rng: np.random.Generator, scene: Scene) -> Layer:
 
 
 def _lungs(rng: np.random.Generator, scene: Scene) -> Layer:
-    """Return the air, unevenly spread, as negative attenuation."""
+    """The air, unevenly spread, as negative attenuation."""
     air: Layer = np.float32(-rng.uniform(0.28, 0.38)) * (0.45 * scene.lungs + 0.55 * scene.depth)
     air *= 1 + rng.uniform(-0.12, 0.12) * np.sign(scene.u)
     air *= 1 + 0.10 * _cloud(rng, scene, 9) + 0.06 * _cloud(rng, scene, 28)
@@ -153,14 +155,14 @@ def _lungs(rng: np.random.Generator, scene: Scene) -> Layer:
 
 
 def _cloud(rng: np.random.Generator, scene: Scene, cells: int) -> Layer:
-    """Return smooth noise of `cells` x `cells` values of deviation 1: (size, size)."""
+    """Smooth noise of `cells` x `cells` values of deviation 1: (size, size)."""
     values = Image.fromarray(rng.standard_normal((cells, cells), np.float32))
     side = scene.view.size
     return np.asarray(values.resize((side, side), Image.Resampling.BICUBIC), np.float32)
 
 
 def _vessels(rng: np.random.Generator, scene: Scene) -> Layer:
-    """Return the hila and the vessels that branch from them."""
+    """The hila and the vessels that branch from them."""
     strokes: list[Stroke] = []
     hila = np.zeros_like(scene.u)
     for lung in scene.chest.lungs:
@@ -171,7 +173,7 @@ def _vessels(rng: np.random.Generator, scene: Scene) -> Layer:
 
 
 def _tree(rng: np.random.Generator, lung: Lung) -> list[Stroke]:
-    """Return nine vessels that fork twice."""
+    """Nine vessels that fork twice."""
     strokes: list[Stroke] = []
     degrees = np.linspace(-80, 85, 9) + rng.uniform(-9, 9, 9)  # from lateral, positive downwards
     starts, widths = np.tile(lung.hilum, (9, 1)), rng.uniform(0.018, 0.030, 9)
@@ -191,7 +193,7 @@ def _tree(rng: np.random.Generator, lung: Lung) -> list[Stroke]:
 
 
 def _bones(rng: np.random.Generator, scene: Scene) -> Layer:
-    """Return ribs, clavicles and shoulder blades; outside the lungs they are fainter."""
+    """Ribs, clavicles and shoulder blades; outside the lungs they are fainter."""
     strokes: list[Stroke] = []
     first, gap, sag = rng.uniform(-0.80, -0.72), rng.uniform(0.118, 0.138), rng.uniform(0.14, 0.26)
     thick, lift, rise = rng.uniform(0.042, 0.056), rng.uniform(0.03, 0.07), rng.uniform(0.08, 0.18)
@@ -214,12 +216,12 @@ def _bones(rng: np.random.Generator, scene: Scene) -> Layer:
 
 
 def _bone(curve: Array, width: float, values: tuple[int, int]) -> list[Stroke]:
-    """Return a bone: the beam meets more of its shell at the borders."""
+    """A bone: the beam meets more of its shell at the borders."""
     return [(curve, width, values[0]), (curve, width * 0.62, values[1])]
 
 
 def _posterior_ribs(lung: Lung, starts: Array, sag: float, lift: float) -> Array:
-    """Return the ribs from the spine outwards and, at the chest wall, down: (ribs, 20, 2)."""
+    """The ribs from the spine outwards and, at the chest wall, down: (ribs, 20, 2)."""
     s = np.linspace(0, 1, 20)
     reach = np.interp(starts + 0.1, lung.wall[:, 1], abs(lung.wall[:, 0]))[:, None] + 0.02
     u = 0.09 + (reach - 0.09) * np.sin(s * np.pi / 2)
@@ -228,7 +230,7 @@ def _posterior_ribs(lung: Lung, starts: Array, sag: float, lift: float) -> Array
 
 
 def _anterior_ribs(lung: Lung, starts: Array, sag: float) -> Array:
-    """Return the ribs from the chest wall down to their cartilage, which is not seen: (ribs, 12, 2)."""
+    """The ribs from the chest wall down to their cartilage, which is not seen: (ribs, 12, 2)."""
     s = np.linspace(0, 1, 12)
     reach = np.interp(starts, lung.wall[:, 1], abs(lung.wall[:, 0]))[:, None] + 0.02
     u = 0.30 + (reach - 0.30) * np.cos(s * np.pi / 2)
@@ -236,7 +238,7 @@ def _anterior_ribs(lung: Lung, starts: Array, sag: float) -> Array:
 
 
 def _opacities(rng: np.random.Generator, scene: Scene) -> Layer:
-    """Return, in every third picture, consolidations: as bright as tissue, yet within the lung."""
+    """In every third picture consolidations: as bright as tissue, yet within the lung."""
     picture = np.zeros_like(scene.u)
     for _ in range(int(rng.choice(3, p=(0.65, 0.25, 0.10)))):
         lung = scene.chest.lungs[rng.integers(2)]
@@ -251,7 +253,7 @@ def _opacities(rng: np.random.Generator, scene: Scene) -> Layer:
 
 
 def _devices(rng: np.random.Generator, scene: Scene) -> Layer:
-    """Return what is not the patient's own: the side's letter, a pacemaker, sternal wires, a lead."""
+    """What is not the patient's own: the side's letter, a pacemaker, sternal wires, a lead."""
     strokes: list[Stroke] = []
     letter, pacemaker, sternum, lead = rng.random(4) < (0.7, 0.12, 0.10, 0.15)
     corner = rng.uniform((0.72, -0.86), (0.82, -0.78))
@@ -274,7 +276,7 @@ def _devices(rng: np.random.Generator, scene: Scene) -> Layer:
 
 
 def _expose(rng: np.random.Generator, picture: Layer, scene: Scene) -> Pixels:
-    """Return the film: an uneven beam, exposure and contrast on the film's S-shaped curve, blur, grain."""
+    """The film: an uneven beam, exposure and contrast on the film's S-shaped curve, blur, grain."""
     contrast, middle = rng.uniform(3.6, 7.0), rng.uniform(0.38, 0.56)
     grain, blur = rng.uniform(0.006, 0.025), rng.uniform(0.0, 0.007)
     exposed = picture - middle + rng.uniform(-0.06, 0.06) * scene.u + rng.uniform(-0.06, 0.06) * scene.v

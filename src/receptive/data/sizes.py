@@ -1,5 +1,7 @@
 """Images of several sizes: what no single tensor holds."""
 
+from __future__ import annotations
+
 import functools
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -14,7 +16,7 @@ Stack = Tensor | tuple[Tensor, ...]
 
 
 def stacked(images: Sequence[Tensor]) -> Stack:
-    """Return images (C, H, W) as one tensor if they are of one size."""
+    """Images (C, H, W) as one tensor if they are of one size."""
     one_size = len({image.shape for image in images}) == 1
     return torch.stack(list(images)) if one_size else tuple(images)
 
@@ -60,12 +62,12 @@ class SizedSplit:
         return places
 
     def batch(self, rows: Sequence[int]) -> tuple[Stack, Tensor]:
-        """Return images uint8, B times (C, H, W) where their sizes differ, and their labels (B,)."""
+        """Images uint8, B times (C, H, W) where their sizes differ, and their labels (B,)."""
         images = [self.stacks[kind][place] for kind, place in zip(self.kinds[rows], self.places[rows], strict=True)]
         return stacked(images), self.targets[rows]
 
     def on(self, device: str) -> Self:
-        """Return the split with images and labels on a device."""
+        """The split with images and labels on a device."""
         return replace(self, stacks=tuple(stack.to(device) for stack in self.stacks), targets=self.targets.to(device))
 
     @functools.cached_property

@@ -1,5 +1,7 @@
 """What a data set is: its facts, where its files are, and its two official splits."""
 
+from __future__ import annotations
+
 import abc
 import dataclasses
 import functools
@@ -44,31 +46,31 @@ class Facts:
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
-        """Return every (height, width) that there is: one or several."""
+        """Every (height, width) that there is: one or several."""
         return self.image_sizes or (self.image_size,)
 
     @property
     def shapes(self) -> str:
-        """Return CxHxW of every size, in words."""
+        """CxHxW of every size, in words."""
         return ", ".join("x".join(map(str, (self.in_channels, *size))) for size in self.sizes)
 
     @property
     def num_classes(self) -> int:
-        """Return the number of classes."""
+        """The number of classes."""
         return len(self.class_names)
 
     @property
     def mode(self) -> Mode:
-        """Return the kind of Pillow image that fits the channels."""
+        """The kind of Pillow image that fits the channels."""
         return "L" if self.in_channels == 1 else "RGB"
 
     def plain(self) -> dict[str, Any]:
-        """Return the facts as JSON holds them."""
+        """The facts as JSON holds them."""
         return dataclasses.asdict(self)
 
     @staticmethod
-    def from_plain(values: dict[str, Any]) -> "Facts":
-        """Return the facts that `plain` gave; raises TypeError or KeyError where they are not all there."""
+    def from_plain(values: dict[str, Any]) -> Facts:
+        """The facts that `plain` gave; raises TypeError or KeyError where they are not all there."""
         lists = {name: tuple(values[name]) for name in ("image_size", "class_names", "mean", "std")}
         sizes = tuple((height, width) for height, width in values.get("image_sizes", ()))  # older runs have none
         return Facts(**(values | lists | {"image_sizes": sizes}))
@@ -95,11 +97,11 @@ class ArraySplit:
         return len(self.targets)
 
     def batch(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Return images (B, C, H, W) uint8 and their targets."""
+        """Images (B, C, H, W) uint8 and their targets."""
         return self.images[list(rows)], self.targets[list(rows)]
 
     def on(self, device: str) -> Self:
-        """Return the split with images and targets on a device."""
+        """The split with images and targets on a device."""
         return replace(self, images=self.images.to(device), targets=self.targets.to(device))
 
     @functools.cached_property
@@ -140,7 +142,7 @@ class FileSplit:
         return torch.stack([self.read(self.paths[row]) for row in rows]), self.target_batch(rows)
 
     def target_batch(self, rows: Sequence[int]) -> Tensor:
-        """Return the targets alone: labels as they are, masks read."""
+        """The targets alone: labels as they are, masks read."""
         if isinstance(self.targets, Tensor):
             return self.targets[list(rows)]
         assert self.read_mask is not None
@@ -171,7 +173,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def facts(self) -> Facts:
-        """Return the facts without reading a pixel."""
+        """The facts without reading a pixel."""
 
     @abc.abstractmethod
     def prepare(self) -> None:
@@ -182,7 +184,7 @@ class Source(abc.ABC):
         """
 
     def fit(self, image: Image.Image) -> Tensor:
-        """Return an image from elsewhere in the form of the data set's own: (C, H, W) uint8.
+        """An image from elsewhere in the form of the data set's own: (C, H, W) uint8.
 
         Here: its colours or their luma, resized (bilinear) without regard to the aspect ratio.
         """

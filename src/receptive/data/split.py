@@ -1,5 +1,7 @@
 """Cutting the validation set from the training set."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import torch

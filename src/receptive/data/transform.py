@@ -1,5 +1,7 @@
 """From a gathered uint8 batch to the model's input."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import torch

@@ -1,5 +1,7 @@
 """Any data set at several resolutions (R3.5 to R3.11)."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 from dataclasses import dataclass
@@ -8,7 +10,7 @@ from typing import Annotated, NoReturn
 import torch
 from annotated_types import Ge
 from PIL import Image
-from pydantic import NonNegativeInt, Strict
+from pydantic import Strict
 from torch import Tensor
 
 from receptive.data.images import BILINEAR, to_tensor
@@ -41,7 +43,7 @@ class VariableResolution(Source):
     source: Source
     sizes: list[Side] | tuple[Side, ...]
     resize: Side | None = None
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Ge(0)] = 0
 
     def __post_init__(self) -> None:
         if not self.sizes or len(set(self.sizes)) < len(self.sizes):
@@ -61,7 +63,7 @@ class VariableResolution(Source):
         return tuple(self.sizes) if self.resize is None else (self.resize,)
 
     def facts(self) -> Facts:
-        """Return the facts; raises InputError where the data set is one of masks."""
+        """The facts; raises InputError where the data set is one of masks."""
         given = self.source.facts()
         if given.target == "mask":
             self._refuse("has masks")
@@ -73,7 +75,7 @@ class VariableResolution(Source):
         self.source.prepare()
 
     def fit(self, image: Image.Image) -> Tensor:
-        """Return an image from elsewhere, (C, S, S) uint8, resized without regard to the aspect ratio.
+        """An image from elsewhere, (C, S, S) uint8, resized without regard to the aspect ratio.
 
         S is the size that is nearest to the image's own, the root of its pixels; with `resize` that.
         """
@@ -100,12 +102,12 @@ class VariableResolution(Source):
         return found if len(stacks) > 1 else dataclasses.replace(given, images=stacks[0])
 
     def _kinds(self, count: int, split: SplitName) -> Tensor:
-        """Return the place in `sizes` that each image of a split gets: (count,) int64."""
+        """The place in `sizes` that each image of a split gets: (count,) int64."""
         draws = generator("sizes", self.seed, 0 if split == "train" else 1)
         return torch.randperm(count, generator=draws) % len(self.sizes)
 
     def _at(self, pixels: Tensor, side: int) -> Tensor:
-        """Return an image (C, H, W) uint8 with sides of that size, and resized once more where that is asked for."""
+        """An image (C, H, W) uint8 with sides of that size, and resized once more where that is asked for."""
         image = Image.fromarray(pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).numpy())
         image = _resized(image, side)
         return to_tensor(image if self.resize is None else _resized(image, self.resize))

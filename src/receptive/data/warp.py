@@ -1,5 +1,7 @@
 """Moving the pixels of a batch of images, each by an affine map of its own."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 import torch
@@ -42,5 +44,5 @@ def warp(
 
 
 def _centred(side: int, device: torch.device) -> Tensor:
-    """Return the pixels' coordinates from the centre of a side: (side,)."""
+    """The pixels' coordinates from the centre of a side: (side,)."""
     return torch.arange(side, device=device) - (side - 1) / 2

@@ -4,20 +4,23 @@ Both libraries are imported only when a model of theirs is built: they are slow 
 where only shapes count, no weights are downloaded.
 """
 
+from __future__ import annotations
+
 import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from pydantic import PositiveInt
 from torch import nn
+
+from receptive.models.layers import Count
 
 
 def torchvision_classifier(
     name: str,
     *,
-    in_channels: PositiveInt,
-    num_classes: PositiveInt,
+    in_channels: Count,
+    num_classes: Count,
     weights: str | None = None,
     arguments: Mapping[str, Any] | None = None,
 ) -> nn.Module:
@@ -57,8 +60,8 @@ def torchvision_classifier(
 def timm_classifier(
     name: str,
     *,
-    in_channels: PositiveInt,
-    num_classes: PositiveInt,
+    in_channels: Count,
+    num_classes: Count,
     pretrained: bool = False,
     arguments: Mapping[str, Any] | None = None,
 ) -> nn.Module:

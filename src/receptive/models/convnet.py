@@ -4,13 +4,14 @@ A is the defaults of `ConvNet`: 22 modules, 294,810 parameters. B is A with norm
 the report has it: 30 modules, 295,770 parameters. R2.12 tabulates the output shape of every layer.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from receptive.models.layers import Activation, Norm, NormPosition, chosen, conv_block
+from receptive.models.layers import Activation, Count, Norm, NormPosition, chosen, conv_block
 
 Pooling = Literal["max", "avg"]
 
@@ -41,10 +42,10 @@ class ConvNet(nn.Module):
     def __init__(
         self,
         *,
-        in_channels: PositiveInt,
-        num_classes: PositiveInt,
-        stage_channels: Sequence[PositiveInt] = (16, 32, 64, 128),
-        convs_per_stage: PositiveInt = 2,
+        in_channels: Count,
+        num_classes: Count,
+        stage_channels: Sequence[Count] = (16, 32, 64, 128),
+        convs_per_stage: Count = 2,
         kernel_size: Literal[1, 3, 5, 7] = 3,
         activation: Activation = "relu",
         norm: Norm = "none",

@@ -1,11 +1,15 @@
 """The blocks that every net of ours is laid from, with their choices by name."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import torch.nn.functional as F
+from annotated_types import Ge
 from torch import Tensor, nn
 
+Count = Annotated[int, Ge(1)]  # of channels, classes, pixels or layers
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu"]
 Norm = Literal["none", "batch", "instance", "group"]
 NormPosition = Literal["before", "after"]
@@ -51,7 +55,7 @@ def one_window(maps: Tensor) -> Tensor:
 
 
 def activation_layer(name: Activation) -> nn.Module:
-    """Return a new elementwise activation; never in place, so that hooks see what the layer before gave.
+    """A new elementwise activation; never in place, so that hooks see what the layer before gave.
 
     Raises:
         ValueError: the name is unknown.
@@ -61,7 +65,7 @@ def activation_layer(name: Activation) -> nn.Module:
 
 
 def norm_layers(name: Norm, channels: int) -> list[nn.Module]:
-    """Return a normalisation of `channels` feature maps as a list of one layer, or of none for "none".
+    """A normalisation of `channels` feature maps as a list of one layer, or of none for "none".
 
     "batch" is BatchNorm2d (Ioffe and Szegedy 2015); "instance" is InstanceNorm2d (Ulyanov et al. 2016), which needs
     more than one pixel a map in training; "group" is GroupNorm (Wu and He 2018) with the largest of 8, 4, 2 and 1
@@ -95,7 +99,7 @@ def conv_block(
     norm: Norm,
     norm_position: NormPosition = "before",
 ) -> list[nn.Module]:
-    """Return convolution and activation, the normalisation before or after the activation.
+    """Convolution and activation, the normalisation before or after the activation.
 
     Maps (B, in_channels, H, W) to (B, out_channels, H', W') with H' = H - kernel_size + 1 + 2 * padding. The
     convolution keeps its bias beside a normalisation: the reports' parameter counts include it.

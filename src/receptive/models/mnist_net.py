@@ -7,13 +7,14 @@ The report does not say whether its global pooling comes after the third 2x2 poo
 comes after, so that the heads are compared on the same stack.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from receptive.models.layers import Activation, GlobalMaxPool, Norm, chosen, conv_block
+from receptive.models.layers import Activation, Count, GlobalMaxPool, Norm, chosen, conv_block
 
 Head = Literal["flatten", "global_max", "global_avg"]
 
@@ -40,10 +41,10 @@ class MnistNet(nn.Module):
     def __init__(
         self,
         *,
-        in_channels: PositiveInt,
-        num_classes: PositiveInt,
-        image_size: tuple[PositiveInt, PositiveInt] | None = None,
-        channels: Sequence[PositiveInt] = (16, 32, 64),
+        in_channels: Count,
+        num_classes: Count,
+        image_size: tuple[Count, Count] | None = None,
+        channels: Sequence[Count] = (16, 32, 64),
         activation: Activation = "relu",
         norm: Norm = "none",
         head: Head = "flatten",
@@ -73,7 +74,7 @@ class MnistNet(nn.Module):
 
 
 def _pooled_area(image_size: tuple[int, int] | None, poolings: int) -> int:
-    """Return the pixels left of an image after so many 2x2 poolings, each rounding down."""
+    """The pixels left of an image after so many 2x2 poolings, each rounding down."""
     if image_size is None:
         raise ValueError('head="flatten" needs image_size; a global head takes any size')
     height, width = image_size

@@ -1,5 +1,7 @@
 """Images whose sides a net cannot halve often enough: padded for it, its output cropped back."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import torch.nn.functional as F

@@ -5,10 +5,11 @@ tabulates the output shape of every layer. The report's printed code puts a ReLU
 negative logit has no gradient: the fault is an option of its own here, to be measured (R4.5).
 """
 
-from pydantic import PositiveInt
+from __future__ import annotations
+
 from torch import Tensor, nn
 
-from receptive.models.layers import Activation, Norm, conv_block
+from receptive.models.layers import Activation, Count, Norm, conv_block
 
 
 class SignNet(nn.Module):
@@ -32,10 +33,10 @@ class SignNet(nn.Module):
     def __init__(
         self,
         *,
-        in_channels: PositiveInt,
-        num_classes: PositiveInt,
-        image_size: tuple[PositiveInt, PositiveInt],
-        channels: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 32, 32),
+        in_channels: Count,
+        num_classes: Count,
+        image_size: tuple[Count, Count],
+        channels: tuple[Count, Count, Count] = (64, 32, 32),
         activation: Activation = "relu",
         norm: Norm = "none",
         logits_relu: bool = False,
@@ -63,7 +64,7 @@ class SignNet(nn.Module):
 
 
 def _output_side(side: int) -> int:
-    """Return how many pixels of an image's side reach the classifier."""
+    """How many pixels of an image's side reach the classifier."""
     after_first_pooling = (side - 4 - 4) // 2
     pixels = (after_first_pooling - 2) // 2
     if pixels < 1:

@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from receptive.models.adapters import require_known
-from receptive.models.layers import Activation, activation_layer
+from receptive.models.layers import Activation, Count, activation_layer
 from receptive.models.padding import padded_to_multiple
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "area"]
@@ -49,8 +48,8 @@ class SmpNet(nn.Module):
         self,
         architecture: str,
         *,
-        in_channels: PositiveInt,
-        num_classes: PositiveInt,
+        in_channels: Count,
+        num_classes: Count,
         encoder_name: str = "resnet18",
         encoder_weights: str | None = None,
         upsampling: Interpolation | None,

@@ -4,16 +4,17 @@ As it is built today: convolutions keep the image's size, normalisation before e
 channels nor depth; 16 channels and four halvings are our reading.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from annotated_types import Ge, Le
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from receptive.models.layers import Activation, Norm, chosen, conv_block
+from receptive.models.layers import Activation, Count, Norm, chosen, conv_block
 from receptive.models.padding import padded_to_multiple
 
 Upsampling = Literal["nearest", "bilinear", "transposed"]
@@ -27,7 +28,7 @@ def _double_convolution(in_channels: int, out_channels: int, activation: Activat
 
 
 def _upsampling_layer(name: Upsampling, channels: int) -> nn.Module:
-    """Return what doubles the sides of (B, channels, H, W)."""
+    """What doubles the sides of (B, channels, H, W)."""
     layers: dict[Upsampling, Callable[[], nn.Module]] = {
         "nearest": lambda: nn.Upsample(scale_factor=2, mode="nearest"),
         "bilinear": lambda: nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
@@ -59,9 +60,9 @@ class UNet(nn.Module):
     def __init__(
         self,
         *,
-        in_channels: PositiveInt,
-        num_classes: PositiveInt,
-        base_channels: PositiveInt = 16,
+        in_channels: Count,
+        num_classes: Count,
+        base_channels: Count = 16,
         depth: Annotated[int, Ge(1), Le(8)] = 4,
         upsampling: Upsampling = "bilinear",
         activation: Activation = "relu",

@@ -5,6 +5,8 @@ Names, arguments and their order are those of `torch.nn.functional`, `roi_pool`'
 `receptive.operators.loops` has the same signatures as loops, for reading.
 """
 
+from __future__ import annotations
+
 from receptive.operators.convolution import Conv2dFunction, conv2d, conv_transpose2d
 from receptive.operators.losses import cross_entropy, mse_loss
 from receptive.operators.normalization import batch_norm

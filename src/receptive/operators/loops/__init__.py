@@ -5,6 +5,8 @@ tensor becomes nested lists of Python's numbers, the formula is summed up number
 whatever the dtype), and the results become a tensor again: there are no gradients.
 """
 
+from __future__ import annotations
+
 from receptive.operators.loops.convolution import conv2d, conv_transpose2d
 from receptive.operators.loops.pooling import avg_pool2d, max_pool2d
 from receptive.operators.loops.regions import roi_pool

@@ -266,7 +266,7 @@ def _write_test_images(experiment: Experiment, run: Run) -> None:
     if not (scores := experiment.task.test_images()):
         return
     names = experiment.data.test_names() or [""] * len(scores)
-    rows = [{"index": place, "name": name, **row} for place, (name, row) in enumerate(zip(names, scores, strict=False))]
+    rows = [{"index": index, "name": name, **row} for index, (name, row) in enumerate(zip(names, scores, strict=False))]
     write_csv(run.test_images_path, list(rows[0]), rows)
     if (masks := experiment.task.test_masks()) is not None:
         np.savez_compressed(run.test_masks_path, masks=masks.numpy())

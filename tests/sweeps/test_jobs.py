@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo  # looks at is_available when it is first imported: before that is replaced below
 from hydra._internal.callbacks import Callbacks
 from hydra.types import HydraContext
 

@@ -79,8 +79,8 @@ def _lead(run: Run, console: Console, world: World) -> State:
             status.state, status.error, stopped = "interrupted", str(stop), True
             raise
         except Exception as error:
-            loss = world.loss(error)
-            status.state, status.error = (loss.state, str(loss)) if loss else ("failed", explain(error))
+            lost = world.cause_of(error)
+            status.state, status.error = (lost.state, str(lost)) if lost else ("failed", explain(error))
         finally:
             try:
                 _record_end(run, status)

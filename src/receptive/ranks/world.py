@@ -125,7 +125,7 @@ class World:
             self._joined = False
             dist.destroy_process_group()
 
-    def loss(self, error: Exception) -> RankLost | None:
+    def cause_of(self, error: Exception) -> RankLost | None:
         """What an error means that rank 0 has come upon: that another process has gone, or nothing of the kind.
 
         The others are of no use any more.

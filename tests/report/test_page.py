@@ -89,6 +89,18 @@ def test_a_sweep(folders: RunFolders) -> None:
     assert "versions.torch" not in fields  # the same everywhere
 
 
+def test_the_numbers_of_the_summary_stand_right(folders: RunFolders) -> None:
+    folders.add_grid({"data/source": ["x", "y"]}, seeds=2)
+    text = page.render(folders.collection(), (), (), ())
+    [summary] = re.findall(r'<section id="summary".*?</section>', text, re.DOTALL)
+    assert re.findall(r'<th scope="col"( class="number")?>([^<]*)</th>', summary) == [
+        ("", "data/source"),
+        *((' class="number"', title) for title in ("n", "val/accuracy", "95 % interval", "best")),
+        *((' class="number"', title) for title in ("test/accuracy", "95 % interval", "best", "p against best")),
+    ]
+    assert summary.count("<td>") == 2 and summary.count('<td class="number">') == 16
+
+
 def test_claims_stand_with_their_verdict(folders: RunFolders) -> None:
     folders.add_grid({"variant": ["a", "b"]}, seeds=3)
     claim = Claim.model_construct(id="R9.9", text="a is better than b", metric="test/accuracy", reported="90 %, 80 %")

@@ -39,6 +39,21 @@ def test_no_value_is_cut_off(folders: RunFolders, terminal: bool) -> None:
     assert console.width == 80
 
 
+def test_numbers_stand_right_and_labels_left(folders: RunFolders) -> None:
+    for seed in range(2):
+        for source, score in (("x", 0.5), ("a long one", 0.9)):
+            folders.add({"data/source": source}, seed=seed, score=score + seed / 10)
+    stream = io.StringIO()
+    print_tables(folders.collection(), (), Console(file=stream, width=200, no_color=True))
+    head, first, second = stream.getvalue().splitlines()[-3:]
+    for title in ("n", "val/accuracy", "95 % interval", "best", "p against best"):
+        ends = {line[: head.index(f" {title}") + len(title) + 1].rstrip()[-1:] for line in (first, second)}
+        assert " " not in ends and not any(
+            line[head.index(f" {title}") + len(title) + 1 :][:1].strip() for line in (first, second)
+        )
+    assert first.startswith("x ") and second.startswith("a long one ") and head.startswith("data/source ")
+
+
 def test_the_files_hold_a_row_a_run_a_row_a_group_and_a_row_a_claim(tmp_path: Path) -> None:
     values = {"a|b": [0.90, 0.91, 0.92], "c": [0.80, 0.83, 0.81]}
     claim = {"id": "X1", "text": "a is better", "metric": "val/accuracy", "better": "a|b", "than": "c"}

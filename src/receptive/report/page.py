@@ -26,7 +26,7 @@ from receptive.report.gallery import albums
 from receptive.report.plots import PLOTS
 from receptive.report.plotting import Plot
 from receptive.report.series import ranked
-from receptive.report.tables import causes, summary_cells, summary_lines
+from receptive.report.tables import causes, label_keys, summary_cells, summary_lines
 from receptive.report.verdicts import Judged
 from receptive.runs import shown
 
@@ -106,6 +106,7 @@ def _fill(
         commits=next((one.values for one in environment if one.key == "code.commit"), ()),
         judged=judged,
         summary_titles=titles,
+        summary_labels=len(label_keys(collection)),
         summary_rows=rows,
         groups_left_out=len(collection.groups) - len(rows),
         columns=contents.run_columns(collection, records),

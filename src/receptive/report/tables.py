@@ -134,7 +134,8 @@ def print_tables(collection: Collection, judged: Sequence[Judged], console: Cons
     print_unfolded(_runs_table(collection), console)
     if any(len(group.records) > 1 for group in collection.groups):
         console.print()
-        print_unfolded(_table(*summary_cells(collection, summary_lines(collection))), console)
+        titles, rows = summary_cells(collection, summary_lines(collection))
+        print_unfolded(_table(titles, rows, len(label_keys(collection))), console)
     for one in judged:
         console.print()
         console.print(f"{one.claim.id}  {one.claim.text}", highlight=False, soft_wrap=True)
@@ -177,7 +178,7 @@ def _runs_table(collection: Collection) -> Table:
 
 def summary_cells(collection: Collection, lines: Iterable[Line]) -> tuple[list[str], list[list[str]]]:
     """Titles and rows of the summary: labels, then of each shown metric mean, deviation and interval."""
-    keys = list(dict.fromkeys(key for group in collection.groups for key in group.labels))
+    keys = label_keys(collection)
     metrics = shown_metrics(collection)
     titles = [*short_titles(keys), "n"]
     for metric in metrics:
@@ -192,6 +193,11 @@ def summary_cells(collection: Collection, lines: Iterable[Line]) -> tuple[list[s
     return [*titles, "p against best"], rows
 
 
+def label_keys(collection: Collection) -> list[str]:
+    """What tells groups apart: the first columns of the summary."""
+    return list(dict.fromkeys(key for group in collection.groups for key in group.labels))
+
+
 def _spread_cells(metric: str, known: Spread | None, smaller: bool) -> list[str]:
     if known is None or known.n == 0:
         return ["", "", ""]
@@ -202,12 +208,11 @@ def _spread_cells(metric: str, known: Spread | None, smaller: bool) -> list[str]
     return [f"{_number(metric, known.mean)} ± {_number(metric, known.deviation)}", interval, best]
 
 
-def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]], labels: int) -> Table:
+    """A table whose first columns are labels, and the others numbers."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in titles:
-        table.add_column(
-            title, justify="right" if "/" in title or " " in title or title == "n" else "left", no_wrap=True
-        )
+    for place, title in enumerate(titles):
+        table.add_column(title, justify="left" if place < labels else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table

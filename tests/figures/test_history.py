@@ -62,7 +62,7 @@ def test_a_single_epoch_is_seen(figures: list[Figure], tmp_path: Path) -> None:
     lines = [line for axes in figures[0].axes for line in axes.get_lines()[:2]]
     assert [line.get_marker() for line in lines] == ["o"] * 4
     with Image.open(tmp_path / "history.png") as picture:
-        blue = (np.abs(np.asarray(picture.convert("RGB"), dtype=int) - [31, 119, 180]).sum(-1) < 30).sum()
+        blue = (np.abs(np.asarray(picture.convert("RGB"), dtype=int) - [0, 114, 178]).sum(-1) < 30).sum()
     assert blue > 100  # two dots and two lines of a legend
 
 

@@ -13,6 +13,7 @@ def test_a_palette_mask_keeps_the_classes_and_an_overlay_marks_their_border() ->
     assert np.array_equal(np.array(palette_mask(classes)), classes)
     colours = np.array(palette_mask(classes).convert("RGB"))
     assert len({tuple(colours[place]) for place in ((0, 0), (10, 5), (13, 9))}) == 3
+    assert tuple(colours[10, 5]) == (230, 159, 0)  # Okabe and Ito's orange, as ever
     image = Image.fromarray(np.full((40, 30), 100, np.uint8))
     laid = np.array(overlay(image, classes))
     assert (laid[0, 0] == 100).all()

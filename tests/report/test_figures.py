@@ -2,29 +2,32 @@
 
 from pathlib import Path
 
-import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 from tests.report.conftest import RunFolders
 
+from receptive.figures.style import COLORS
 from receptive.report.collection import Collection
 from receptive.report.figures import (
     FIGURES,
-    cut_middle,
-    cut_names,
-    draw_curves,
     draw_heat_map,
+    draw_importance,
+    draw_lines,
     draw_points,
+    figures_of,
+    remove_others,
     save_figure,
 )
-from receptive.report.series import MOST_CURVES
+from receptive.report.styles import MOST_CURVES
 
 LR = "optimizer.lr"
 TWO = {LR: ["0.1", "0.01"], "act": ["relu", "elu"]}
 
 
 def drawn(collection: Collection, folder: Path) -> list[str]:
-    return [name for name in FIGURES if save_figure(name, collection, folder)]
+    figures = figures_of(collection)
+    return [name for name, draw in figures.items() if save_figure(draw, collection, folder / f"{name}.png")]
 
 
 def texts(figure: Figure) -> str:
@@ -54,38 +57,36 @@ def test_a_file_that_is_not_drawn_any_more_goes(folders: RunFolders, tmp_path: P
     assert not (tmp_path / "importance.png").exists()
 
 
+def test_a_number_with_three_values_has_a_figure_of_its_own(folders: RunFolders, tmp_path: Path) -> None:
+    folders.add_grid({"variant": ["a", "b"], LR: ["0.1", "0.01", "0.001"], "data.size": ["8", "16"]}, seeds=1)
+    (tmp_path / "over_width.png").write_text("of an earlier report")
+    (tmp_path / "overview.png").write_text("something else")
+    collection = folders.collection()
+    assert "over_lr" in drawn(collection, tmp_path) and "over_size" not in drawn(collection, tmp_path)
+    remove_others(collection, tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("over*")) == ["over_lr.png", "overview.png"]
+
+
+def test_a_key_becomes_a_plain_name_of_a_file(folders: RunFolders) -> None:
+    folders.add_grid({"data/x": ["1", "2", "3"]}, seeds=1)
+    assert [name for name in figures_of(folders.collection()) if name not in FIGURES] == ["over_data_x"]
+
+
+def test_every_figure_says_whose_runs_it_shows(folders: RunFolders) -> None:
+    folders.add_grid({LR: ["0.1", "0.01", "0.001"], "act": ["relu", "elu"]}, seeds=3)
+    collection = folders.collection("table_$9_$")
+    figures = {name: draw(collection) for name, draw in figures_of(collection).items()}
+    assert list(figures) == [*FIGURES, "over_lr"]
+    for name, figure in figures.items():
+        assert figure is not None, name
+        assert "table_$9_$: " in texts(figure), name
+
+
 def test_one_run_and_none_done(folders: RunFolders, tmp_path: Path) -> None:
     folders.add(state="waiting", epochs=0)
     assert drawn(folders.collection(), tmp_path) == []
     folders.add({"variant": "a"}, epochs=1)
     assert drawn(folders.collection(), tmp_path) == ["curves"]
-
-
-def test_the_curves_say_what_the_band_is_and_how_many_groups_are_left_out(folders: RunFolders) -> None:
-    folders.add_grid({"model.width": [str(width) for width in range(11)]}, seeds=2)
-    figure = draw_curves(folders.collection())
-    assert figure is not None
-    told = texts(figure)
-    assert "band from the smallest to the largest; the best 8 of 11 groups" in told
-    assert "width=0 (n=2)" in told and "width=9" not in told
-    assert len(figure.axes) == 2 and len(figure.axes[0].get_lines()) == 8
-
-
-def test_a_group_has_one_colour_and_stands_in_the_legend_where_its_task_has_another_metric(
-    folders: RunFolders,
-) -> None:
-    for name, metric, score in (("a", "f1_mean", 0.9), ("b", "accuracy", 0.5), ("c", "accuracy", 0.8)):
-        folders.add({"variant": name}, score=score, metric=metric)
-    folders.add({"variant": "b"}, seed=1, score=0.6)
-    figure = draw_curves(folders.collection())
-    assert figure is not None
-    accuracy, loss = ([line.get_color() for line in axes.get_lines()] for axes in figure.axes)
-    [legend] = figure.legends
-    named = dict(zip((text.get_text()[0] for text in legend.get_texts()), legend.get_lines(), strict=True))
-    assert {name: line.get_color() for name, line in named.items()} == dict(zip("cba", loss, strict=True))
-    assert len(set(loss)) == 3 and accuracy == loss[:2]
-    ends = {line.get_color(): line.get_ydata()[-1] for line in figure.axes[1].get_lines()}
-    assert ends[named["a"].get_color()] == pytest.approx(0.1)
 
 
 def test_points_are_in_percent_and_a_wide_interval_is_cut(folders: RunFolders) -> None:
@@ -98,12 +99,54 @@ def test_points_are_in_percent_and_a_wide_interval_is_cut(folders: RunFolders) -
     assert 45 < low < 70 and 90 < high < 115  # the interval of two runs would reach from -47 to 207
 
 
+def test_points_have_the_colour_of_their_variant(folders: RunFolders) -> None:
+    for name, score in (("a", 0.5), ("b", 0.9)):
+        for lr in ("0.1", "0.01"):
+            folders.add({"variant": name, LR: lr}, score=score)
+    figure = draw_points(folders.collection())
+    assert figure is not None
+    means = [line for line in figure.axes[0].get_lines() if line.get_markersize() == 4]
+    assert [to_hex(str(line.get_color())).upper() for line in means] == [COLORS[1], COLORS[1], COLORS[0], COLORS[0]]
+
+
 def test_cells_without_a_run_stay_empty(folders: RunFolders) -> None:
     folders.add({LR: "0.1", "act": "relu"}, score=0.5)
     folders.add({LR: "0.01", "act": "elu"}, score=0.75)
     figure = draw_heat_map(folders.collection())
     assert figure is not None
     assert [text.get_text() for text in figure.axes[0].texts] == ["75.0", "50.0"]
+
+
+def test_cells_that_are_close_have_a_decimal_more(folders: RunFolders) -> None:
+    folders.add({LR: "0.1", "act": "relu"}, score=0.9751)
+    folders.add({LR: "0.01", "act": "elu"}, score=0.9749)
+    figure = draw_heat_map(folders.collection())
+    assert figure is not None
+    assert [text.get_text() for text in figure.axes[0].texts] == ["97.49", "97.51"]
+
+
+def test_of_many_columns_no_cell_is_written(folders: RunFolders) -> None:
+    folders.add_grid({"act": ["relu", "elu"], LR: [f"0.{number}" for number in range(1, 18)]}, seeds=1)
+    figure = draw_heat_map(folders.collection())
+    assert figure is not None
+    assert [text.get_text() for text in figure.axes[0].texts] == []
+
+
+def test_every_value_of_ten_stands_beside_its_axis(folders: RunFolders) -> None:
+    rates = [f"{number / 1000:g}" for number in range(1, 11)]
+    folders.add_grid({LR: rates, "act": ["relu", "elu"]}, seeds=1)
+    figure = draw_lines(folders.collection())
+    assert figure is not None
+    assert {*rates, "relu", "elu"} <= {text.get_text() for text in figure.axes[0].texts}
+
+
+def test_the_importance_says_how_good_the_forest_is(folders: RunFolders) -> None:
+    folders.add_grid(TWO, seeds=3)
+    figure = draw_importance(folders.collection())
+    assert figure is not None
+    told = " ".join(texts(figure).split())
+    assert "sweep: by how much a random forest's R² falls" in told
+    assert "other seeds of the same point may have been seen" in told
 
 
 def test_names_of_every_kind(folders: RunFolders, tmp_path: Path) -> None:
@@ -113,17 +156,3 @@ def test_names_of_every_kind(folders: RunFolders, tmp_path: Path) -> None:
         folders.add({"variant": name, "act": "plain"}, score=0.9 - 0.01 * place)
         folders.add({"variant": name, "act": name}, score=0.5 - 0.01 * place)
     assert {"curves", "points", "heat_map", "parallel_coordinates"} <= set(drawn(folders.collection(), tmp_path))
-
-
-def test_a_long_name_loses_its_middle() -> None:
-    assert cut_middle("abcdefghij", 5) == "a…hij"
-    assert cut_middle("a\n b", 9) == "a b"
-
-
-def test_names_that_lose_their_middle_are_still_told_apart() -> None:
-    """Four keys in a name: the one that differs stands in its middle."""
-    one, other = (
-        f"lr=0.01, batch_size=2, optimizer={name}, upsampling=bilinear, activation=elu" for name in ("a", "b")
-    )
-    assert cut_names([one, other], 40) == ["0.01, 2, a, bilinear, elu", "0.01, 2, b, bilinear, elu"]
-    assert cut_names([one, "short"], 40) == [cut_middle(one, 40), "short"]

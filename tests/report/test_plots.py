@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from tests.report.conftest import CLASSES, RunFolders
 
+from receptive.figures.style import COLORS
 from receptive.report.collection import Collection
-from receptive.report.plots import PLOTS, parameter_plot
+from receptive.report.plots import PLOTS
 from receptive.report.plotting import Plot, plain_text
 
 LR = "optimizer.lr"
@@ -36,25 +37,6 @@ def test_all_of_two_parameters(folders: RunFolders) -> None:
             assert set(figure["layout"]["template"]) <= {"data"}  # the page has the colours
 
 
-def test_a_curve_has_its_band(folders: RunFolders) -> None:
-    folders.add_grid({LR: ["0.1"]}, seeds=3, epochs=4)
-    band, mean = traces(made(folders.collection())["curves"], "val/accuracy")
-    assert len(band["x"]) == 8 and band["fill"] == "toself" and band["legendgroup"] == mean["legendgroup"]
-    assert list(mean["x"]) == [1, 2, 3, 4] and "(n=3)" in mean["name"]
-
-
-def test_long_curves_are_thinned_and_keep_their_end(folders: RunFolders) -> None:
-    folders.add(epochs=1001)
-    [mean] = traces(made(folders.collection())["curves"], "val/loss")
-    assert len(mean["x"]) < 160 and mean["x"][0] == 1 and mean["x"][-1] == 1001
-
-
-def test_beyond_the_best_eight_the_legend_shows_groups(folders: RunFolders) -> None:
-    folders.add_grid({"model.width": [str(width) for width in range(20)]}, seeds=1)
-    found = traces(made(folders.collection())["curves"])
-    assert [trace["visible"] for trace in found] == [True] * 8 + ["legendonly"] * 8
-
-
 def test_an_interval_that_ends_at_a_bound_is_shorter_on_that_side(folders: RunFolders) -> None:
     for seed, score in enumerate((0.97, 0.99, 0.999)):
         folders.add(seed=seed, score=score)
@@ -63,22 +45,23 @@ def test_an_interval_that_ends_at_a_bound_is_shorter_on_that_side(folders: RunFo
     assert center + high == pytest.approx(1.0, abs=1e-4) and low > 2 * high
 
 
-def test_a_learning_rate_has_a_logarithmic_axis(folders: RunFolders) -> None:
-    folders.add_grid(TWO, seeds=1)
-    figures = made(folders.collection())["parameter"].figures
-    assert figures[LR]["layout"]["xaxis"]["type"] == "log"
-    assert list(figures["act"]["layout"]["xaxis"]["ticktext"]) == ["relu", "elu"]
+def test_points_have_the_colour_of_their_variant_and_one_entry_in_the_legend(folders: RunFolders) -> None:
+    folders.add_grid({"variant": ["a", "b"], LR: ["0.1", "0.01"]}, seeds=2)
+    found = traces(made(folders.collection())["points"], "val/accuracy")
+    assert [trace["marker"]["color"] for trace in found] == [COLORS[0]] * 2 + [COLORS[1]] * 2
+    assert [list(trace["y"]) for trace in found] == [[0, 0, 1, 1], [0, 1], [2, 2, 3, 3], [2, 3]]
+    assert [(trace["legendgroup"], trace["showlegend"]) for trace in found] == [
+        ("runs", True), ("means", True), ("runs", False), ("means", False),
+    ]  # fmt: skip
 
 
-def test_points_that_are_not_drawn_are_told(folders: RunFolders, monkeypatch: pytest.MonkeyPatch) -> None:
-    folders.add_grid(TWO, seeds=3)
-    collection = folders.collection()
-    plot = parameter_plot(collection)
-    assert plot is not None and plot.caption.startswith("val/accuracy of every done run over")
-    monkeypatch.setattr("receptive.report.plots._MOST_SCATTERED", 4)
-    plot = parameter_plot(collection)
-    assert plot is not None and plot.caption.startswith("val/accuracy of 4 of 12 done runs, those of the best groups,")
-    assert len(traces(plot)[0]["x"]) == 4
+def test_cells_that_are_close_have_a_decimal_more(folders: RunFolders) -> None:
+    for lr, act, score in (("0.1", "relu", 0.9751), ("0.01", "elu", 0.9749)):
+        folders.add({LR: lr, "act": act}, score=score)
+    plot = made(folders.collection())["heat_map"]
+    assert [traces(plot, metric)[0]["texttemplate"] for metric in ("val/accuracy", "val/loss")] == [
+        "%{z:.2%}", "%{z:.4f}",
+    ]  # fmt: skip
 
 
 def test_lines_of_many_runs_are_few_traces(folders: RunFolders) -> None:

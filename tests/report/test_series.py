@@ -8,7 +8,7 @@ from tests.report.conftest import RunFolders
 
 from receptive.report.contents import chosen_records
 from receptive.report.importance import importance
-from receptive.report.series import best_record, curve_metrics, curves, factors, grid, lines, points, ranked
+from receptive.report.series import Factor, best_record, factors, grid, lines, points, ranked
 from receptive.report.tables import summary_lines
 
 LR = "optimizer.lr"
@@ -64,35 +64,11 @@ def test_a_factor_has_its_values_by_size_and_knows_orders_of_magnitude(folders: 
     assert found["model.act"].numbers is None and found["model.act"].title == "act"
 
 
-def test_a_band_goes_from_the_smallest_to_the_largest_of_the_runs_that_came_so_far(folders: RunFolders) -> None:
-    folders.add(seed=0, score=0.6, epochs=2)
-    folders.add(seed=1, score=0.8, epochs=4)
-    folders.add(seed=2, score=0.9, epochs=4, state="interrupted")
-    # trainer.max_epochs is a part of the config: as one group only where it is the same
-    for run in folders.root.glob("run-*/config.yaml"):
-        run.write_text("seed: 0\n")
-    collection = folders.collection()
-    assert curve_metrics(collection)[:2] == ["val/accuracy", "val/loss"]
-    [band] = curves(collection, "val/accuracy")
-    assert band.runs == 2 and band.epochs == (1.0, 2.0, 3.0, 4.0)
-    assert band.low[1] < band.mean[1] < band.high[1] == pytest.approx(0.6)
-    assert band.low[3] == band.mean[3] == band.high[3] == pytest.approx(0.8)
-
-
-def test_a_group_without_a_done_run_says_so(folders: RunFolders) -> None:
-    folders.add({"variant": "a"}, state="running")
-    [band] = curves(folders.collection(), "val/accuracy")
-    assert band.name == "a (not done)"
-
-
 def test_values_that_are_no_numbers_are_left_out(folders: RunFolders) -> None:
     folders.add({"variant": "a"}, seed=0, score=math.nan)
     folders.add({"variant": "a"}, seed=1, score=0.5)
-    collection = folders.collection()
-    [one] = points(collection, "val/accuracy")
+    [one] = points(folders.collection(), "val/accuracy")
     assert [value for _, value in one.runs] == [0.5]
-    [band] = curves(collection, "val/accuracy")
-    assert band.runs == 1
 
 
 def test_a_grid_needs_exactly_two_factors(folders: RunFolders) -> None:
@@ -105,6 +81,27 @@ def test_a_grid_needs_exactly_two_factors(folders: RunFolders) -> None:
     assert math.isnan(found.means[1][3]) and found.means[1][0] == pytest.approx(0.95, abs=0.03)
     folders.add({LR: "0.1", "act": "relu", "more": "1"})
     assert grid(folders.collection(), "val/accuracy") is None
+
+
+@pytest.mark.parametrize(("scores", "digits"), [((0.90, 0.80), 1), ((0.90, 0.86), 2)])
+def test_cells_have_so_many_decimals_as_tell_them_apart(
+    folders: RunFolders, scores: tuple[float, float], digits: int
+) -> None:
+    for act, lr, score in zip(("relu", "elu"), ("0.1", "0.01"), scores, strict=True):
+        folders.add({LR: lr, "act": act}, score=score)
+    for metric, more in (("val/accuracy", 0), ("val/loss", 2)):
+        found = grid(folders.collection(), metric)
+        assert found is not None and found.digits(metric) == digits + more
+
+
+@pytest.mark.parametrize(
+    ("count", "step"), [(2, 1), (12, 1), (13, 2), (15, 2), (20, 2), (21, 2), (25, 3), (26, 5), (100, 9)]
+)
+def test_beside_an_axis_stand_all_values_or_evenly_spaced_ones(count: int, step: int) -> None:
+    values = tuple(map(str, range(count)))
+    shown = Factor("lr", "lr", values, tuple(map(float, values))).words
+    assert shown == values[::step] and len(shown) <= 12
+    assert Factor("act", "act", values, None).words == values
 
 
 def test_runs_are_lines_the_best_last(folders: RunFolders) -> None:

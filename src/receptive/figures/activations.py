@@ -45,10 +45,10 @@ def save_profile(rows: Sequence[Mapping[str, Any]], labels: Sequence[str], title
         label="mean ± standard deviation of the activations",
     )  # fmt: skip
     sizes.plot(places, absolute, "s-", markersize=3, linewidth=0.8, color=COLORS[1], label="mean absolute activation")
-    tidy(sizes, "activation")
+    tidy(sizes, "activation", grid="x")
     for (key, name), color in zip(SHARES.items(), COLORS, strict=False):
         shares.plot(places, [row[key] for row in rows], "o-", markersize=3, linewidth=0.8, color=color, label=name)
-    tidy(shares, "share")
+    tidy(shares, "share", grid="x")
     shares.set_ylim(-0.03, 1.03)
     for axes in (sizes, shares):
         axes.legend(fontsize=SMALL, frameon=False, ncols=2 if axes is sizes else len(SHARES), loc="lower left",
@@ -170,7 +170,7 @@ def save_probes(labels: Sequence[str], curves: Mapping[str, Sequence[float]], ti
             range(len(values)), np.maximum(values, LOWEST), "o-", markersize=3, linewidth=0.9, color=color, label=name
         )
     below = any(value < LOWEST for values in curves.values() for value in values)
-    tidy(axes, "share, on images held out" + (f"\n(at {LOWEST}: or less)" if below else ""))
+    tidy(axes, "share, on images held out" + (f"\n(at {LOWEST}: or less)" if below else ""), grid="x")
     axes.set_ylim(top=1.02)
     axes.legend(fontsize=SMALL, frameon=False)
     label_layers(axes, labels)
@@ -199,8 +199,8 @@ def save_moving_averages(
             axes.plot(place + spread, values, ".", markersize=2.5, color=COLORS[0])
             if not np.isnan(values).all():
                 axes.hlines(np.nanmedian(values), place - 0.35, place + 0.35, color=COLORS[1], linewidth=1.2)
-    tidy(upper, "mean\n(running − exact) / std")
-    tidy(lower, "variance\nrunning / exact")
+    tidy(upper, "mean\n(running − exact) / std", grid="x")
+    tidy(lower, "variance\nrunning / exact", grid="x")
     label_layers(lower, labels)
     figure.suptitle(f"{title}; a dot a channel, the line their median", fontsize=SMALL + 2, parse_math=False)
     figure.savefig(path)

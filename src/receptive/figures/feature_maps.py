@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from receptive.figures.style import SMALL, WIDTH, fold_labels, new_figure, short_name, show_pixels
+from receptive.figures.style import MOST_OF_TITLE, SMALL, WIDTH, cut_middle, fold_labels, new_figure, show_pixels
 
 Array = NDArray[Any]
 
@@ -80,7 +80,7 @@ def save_first_layers(
         axes.set_axis_off()
     for axes, (name, pixels) in zip(grid[:, 0], images, strict=True):
         show_pixels(axes, pixels)
-        axes.set_title(short_name(name), fontsize=SMALL - 1, parse_math=False, pad=2)
+        axes.set_title(cut_middle(name, MOST_OF_TITLE), fontsize=SMALL - 1, parse_math=False, pad=2)
     labels = fold_labels([label for label, _ in layers])
     for column, (label, (_, maps)) in enumerate(zip(labels, layers, strict=True), 1):
         drawn = [own[:FEW_MAPS] for own in maps]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from receptive.figures.style import new_figure
+from receptive.figures.style import BLUE, VERMILION, new_figure, tidy
 
-COLORS = {"train": "tab:blue", "val": "tab:orange"}
+COLORS = {"train": BLUE, "val": VERMILION}
 NAMES = {"train": "training", "val": "validation"}
 
 
@@ -28,8 +28,7 @@ def save_history(rows: Sequence[dict[str, float]], score: tuple[str, str], best_
                 marker = "o" if len(points) == 1 else None
                 axes.plot(*zip(*points, strict=True), color=COLORS[split], label=NAMES[split], marker=marker)
         axes.axvline(best_epoch, color="grey", linewidth=0.8, linestyle=":", label=f"best, epoch {best_epoch}")
-        axes.set(xlabel="epoch", ylabel=keys[0].partition("/")[2].replace("f1", "F1"))
+        tidy(axes, keys[0].partition("/")[2].replace("f1", "F1"), "epoch", size=9)
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)
     figure.savefig(path)

@@ -96,7 +96,7 @@ def save_comparison(
     for axes, (quantity, networks) in zip(grid, panels.items(), strict=True):
         for (network, (mean, std)), color in zip(networks.items(), itertools.cycle(COLORS), strict=False):
             _draw_network(axes, network, mean, std, color)
-        tidy(axes, quantity)
+        tidy(axes, quantity, grid="x")
     legend = grid[0].legend(
         fontsize=SMALL, frameon=False, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=min(3, len(grid[0].lines))
     )

@@ -6,20 +6,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageColor
 
-# Okabe and Ito's colours, told apart by the colour-blind too; the background has none
-COLORS = (
-    *((0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66)),
-    *((0, 114, 178), (213, 94, 0), (204, 121, 167)),
-)
+from receptive.figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, YELLOW
+
+COLORS = (BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE)  # of classes; the background has none
 OPACITY = 0.35
 
 
 def _palette() -> NDArray[np.uint8]:
     """(256, 3): black, then the colours over and over."""
-    others = [COLORS[1 + label % (len(COLORS) - 1)] for label in range(255)]
-    return np.array([COLORS[0], *others], dtype=np.uint8)
+    background, *others = [ImageColor.getrgb(color) for color in COLORS]
+    return np.array([background, *(others[label % len(others)] for label in range(255))], dtype=np.uint8)
 
 
 def palette_mask(classes: NDArray[Any]) -> Image.Image:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from receptive.figures.style import new_figure, short_name, show_pixels
+from receptive.figures.style import MOST_OF_TITLE, cut_middle, new_figure, show_pixels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +56,9 @@ def save_examples(examples: Sequence[Example], title: str, path: Path) -> None:
         axes.set_axis_off()
     for axes, example in zip(figure.axes, examples, strict=False):
         _draw_contours(axes, example)
-        axes.set_title(f"{short_name(example.name)}   F1 {example.scores['f1']:.3f}", fontsize=8, parse_math=False)
+        axes.set_title(
+            f"{cut_middle(example.name, MOST_OF_TITLE)}   F1 {example.scores['f1']:.3f}", fontsize=8, parse_math=False
+        )
     figure.suptitle(title, fontsize=10)
     _contour_legend(figure)
     figure.savefig(path)

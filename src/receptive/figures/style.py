@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from numpy.typing import NDArray
 
@@ -15,9 +15,12 @@ WIDTH = 7.2  # inches, the text width of most journals
 DPI = 200
 DPI_OF_RUN = 110  # of figures that every run draws, to be looked at on a screen
 SMALL = 7  # points
-_MOST_OF_LABEL, _MOST_OF_NAME = 18, 24  # signs
-# Okabe and Ito's
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MOST_OF_TITLE = 24  # signs of a name above a small panel
+_MOST_OF_LABEL = 18  # signs
+# Okabe and Ito's colours, told apart by the colour-blind too
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+COLORS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)  # of lines: yellow is too pale on white
 
 
 def new_figure(height: float, width: float = WIDTH, *, of_run: bool = False) -> Figure:
@@ -47,10 +50,10 @@ def fold_labels(labels: Sequence[str]) -> list[str]:
     ]
 
 
-def short_name(name: str) -> str:
-    """An image's name for the title of a small panel: one of more than 24 signs without its middle."""
-    half = _MOST_OF_NAME // 2
-    return name if len(name) <= _MOST_OF_NAME else f"{name[: half - 1]}…{name[-half:]}"
+def cut_middle(text: str, most: int) -> str:
+    """A text in one line, without its middle where it has more than so many signs."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most // 2 - 1]}…{line[-(most - most // 2) :]}"
 
 
 def show_pixels(axes: Axes, pixels: NDArray[Any]) -> None:
@@ -68,9 +71,25 @@ def label_layers(axes: Axes, labels: Sequence[str]) -> None:
     axes.set_xlim(-0.6, len(labels) - 0.4)
 
 
-def tidy(axes: Axes, ylabel: str) -> None:
-    """Small type, no box."""
-    axes.set_ylabel(ylabel, fontsize=SMALL + 1)
-    axes.tick_params(axis="y", labelsize=SMALL)
+def tidy(axes: Axes, ylabel: str, xlabel: str = "", *, size: float = SMALL, grid: Literal["", "x", "y"] = "") -> None:
+    """Small type, no box.
+
+    Args:
+        axes: of the figure.
+        ylabel: taken literally, as xlabel is.
+        xlabel: "" where there is none.
+        size: of the type beside the ticks, in points; the labels have one more.
+        grid: lines through the ticks of this axis.
+    """
+    axes.set_xlabel(xlabel, fontsize=size + 1, parse_math=False)
+    axes.set_ylabel(ylabel, fontsize=size + 1, parse_math=False)
+    axes.tick_params(labelsize=size)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="x", linewidth=0.3, alpha=0.5)
+    if grid:
+        axes.grid(axis=grid, linewidth=0.3, alpha=0.5)
+
+
+def turn_labels(axes: Axes) -> None:
+    """Write what stands under the ticks slantwise, its end at the tick."""
+    for label in axes.get_xticklabels():
+        label.set(rotation=45, ha="right", rotation_mode="anchor")

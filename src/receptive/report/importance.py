@@ -45,7 +45,7 @@ class Importance:
         """What it is, and how good the forest is."""
         return (
             f"By how much a random forest's R² falls when a parameter is shuffled among the {self.runs} runs. "
-            f"R² out of bag (of runs that a tree has not seen, though perhaps other seeds of theirs): {self.score:.2f}"
+            f"R² out of bag: {self.score:.2f}; other seeds of the same point may have been seen"
         )
 
 

@@ -40,7 +40,7 @@ def heat_map_plot(collection: Collection) -> Plot | None:
 
 def _heat_map(metric: str, found: Grid, smaller: bool) -> dict[str, Any]:
     rows, columns = len(found.rows.values), len(found.columns.values)
-    written = "%{z:.1%}" if is_share(metric) else "%{z:.3f}"
+    written = f"%{{z:.{found.digits(metric)}{'%' if is_share(metric) else 'f'}}}"
     told = f"{plain_text(found.rows.title)} %{{y}}, {plain_text(found.columns.title)} %{{x}}"
     trace = go.Heatmap(
         z=[[None if math.isnan(value) else rounded(value) for value in row] for row in found.means],

@@ -13,10 +13,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from receptive.figures.style import cut_middle
 from receptive.metrics import is_share
-from receptive.report.figures import cut_middle, cut_names
+from receptive.report.labels import cut_names
 
 MOST_CHOICES = 8  # metrics among which one chooses
+LONGEST_HOVER = 200  # signs of a name under the pointer
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,11 @@ def hover_format(metric: str) -> str:
 def plain_text(text: str, most: int = 60) -> str:
     """Text as Plotly shows it literally: it reads a subset of HTML, and no &quot;. A long one loses its middle."""
     return html.escape(cut_middle(text, most), quote=False)
+
+
+def run_text(name: str, seed: str) -> str:
+    """A run under the pointer."""
+    return f"{plain_text(name, LONGEST_HOVER)}<br>seed {plain_text(seed)}"
 
 
 def rounded(value: float) -> float:

@@ -47,11 +47,14 @@ def write_report(root: Path, console: Console) -> None:
 
 def _illustrate(collection: Collection, judged: Sequence[Judged], notes: list[str]) -> Path | None:
     """Draw the figures and write the page; gives the page, None where that does not work, and adds to the notes."""
-    from receptive.report.figures import FIGURES, save_figure  # heavy
+    from receptive.report.figures import figures_of, remove_others, save_figure  # heavy
 
-    for name in FIGURES:
+    folder = collection.root / "figures"
+    for name, draw in figures_of(collection).items():
         with trying(f"figures/{name}.png", notes):
-            save_figure(name, collection, collection.root / "figures")
+            save_figure(draw, collection, folder / f"{name}.png")
+    with trying("figures of an earlier report", notes):
+        remove_others(collection, folder)
     page = None
     with trying("report.html", notes):
         from receptive.report.page import write_page  # heavy

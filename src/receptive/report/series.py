@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from receptive.console import short_titles
-from receptive.metrics import bounds
+from receptive.metrics import bounds, is_share
 from receptive.report.collection import Collection, Group, Record
 from receptive.report.statistics import Spread, spread
 
-MOST_CURVES = 8  # groups whose learning curves are told apart by eye
 MOST_LINES = 200  # runs in parallel coordinates
 FEWEST_LINES = 4
-_LOG_RANGE = 9.99  # positive numbers that span this much stand on a logarithmic axis
+_FINE = 0.05  # means that are closer together have one decimal more
+_MOST_WORDS = 12  # values of a factor that stand beside its axis
+LOG_RANGE = 9.99  # positive numbers that span this much stand on a logarithmic axis
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Factor:
     def logarithmic(self) -> bool:
         """Whether the values spread over orders of magnitude, as those of a learning rate."""
         found = self.numbers
-        return found is not None and found[0] > 0 and found[-1] / found[0] >= _LOG_RANGE
+        return found is not None and found[0] > 0 and found[-1] / found[0] >= LOG_RANGE
 
     def place(self, value: str) -> float:
         """Where a value stands between the smallest, 0, and the largest, 1; texts stand at equal distances."""
@@ -49,31 +50,16 @@ class Factor:
         low, high = scale(self.numbers[0]), scale(self.numbers[-1])
         return (scale(self.numbers[position]) - low) / ((high - low) or 1.0)
 
-
-@dataclass(frozen=True)
-class Band:
-    """The learning curves of a group: at each epoch mean, smallest and largest over the runs that came so far.
-
-    Args:
-        group: its runs; the curves are those of the done ones, where none is done those of all.
-        runs: how many curves there are.
-        epochs: from the first on.
-        mean: one an epoch.
-        low: smallest.
-        high: largest.
-    """
-
-    group: Group
-    runs: int
-    epochs: tuple[float, ...]
-    mean: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-
     @property
-    def name(self) -> str:
-        """The group's, with a word where nothing of it is done."""
-        return self.group.name + ("" if any(one.state == "done" for one in self.group.records) else " (not done)")
+    def words(self) -> tuple[str, ...]:
+        """The values that stand beside an axis: all, or of many numbers each second, third ..., with both ends where
+        that comes out even.
+        """
+        count = len(self.values)
+        if count <= _MOST_WORDS or self.numbers is None:
+            return self.values
+        least = -(-count // _MOST_WORDS)
+        return self.values[:: next((step for step in range(least, 2 * least) if (count - 1) % step == 0), least)]
 
 
 @dataclass(frozen=True)
@@ -111,6 +97,11 @@ class Grid:
     columns: Factor
     means: tuple[tuple[float, ...], ...]
     counts: tuple[tuple[int, ...], ...]
+
+    def digits(self, metric: str) -> int:
+        """So many decimals tell the cells apart: of a share in percent, of others as they are."""
+        known = [value for row in self.means for value in row if not math.isnan(value)]
+        return (3 if max(known) - min(known) >= _FINE else 4) - 2 * is_share(metric)
 
 
 @dataclass(frozen=True)
@@ -158,45 +149,11 @@ def ranked(collection: Collection) -> list[Group]:
     return sorted(collection.groups, key=place)
 
 
-def curve_metrics(collection: Collection) -> list[str]:
-    """The metrics that have learning curves: the monitored one first, then those of validation, then of training."""
-    known = dict.fromkeys(
-        key for record in collection.records for row in record.history[:1] + record.history[-1:] for key in row
-    )
-    order = {collection.monitor: 0, "val/loss": 1}
-    names = [key for key in known if "/" in key]
-    return sorted(names, key=lambda key: (order.get(key, 2), not key.startswith("val/")))
-
-
-def curves(collection: Collection, metric: str) -> list[Band]:
-    """The learning curves of all groups that have the metric, the best groups first."""
-    found = (_band(group, metric) for group in ranked(collection))
-    return [band for band in found if band is not None]
-
-
-def _band(group: Group, metric: str) -> Band | None:
-    done = [record for record in group.records if record.state == "done"]
-    by_epoch: dict[float, list[float]] = {}
-    runs = 0
-    for record in done or group.records:
-        rows = [(row["epoch"], row[metric]) for row in record.history if "epoch" in row and metric in row]
-        known = [(epoch, value) for epoch, value in rows if math.isfinite(value)]
-        runs += bool(known)
-        for epoch, value in known:
-            by_epoch.setdefault(epoch, []).append(value)
-    if not by_epoch:
-        return None
-    epochs = tuple(sorted(by_epoch))
-    columns = [by_epoch[epoch] for epoch in epochs]
-    means = tuple(math.fsum(column) / len(column) for column in columns)
-    return Band(group, runs, epochs, means, tuple(map(min, columns)), tuple(map(max, columns)))
-
-
 def points(collection: Collection, metric: str) -> list[Points]:
     """The done runs of each group that have the metric, the best groups first."""
     found = []
     for group in ranked(collection):
-        runs = tuple((record.seed, value) for record, value in _finite(group.records, metric))
+        runs = tuple((record.seed, value) for record, value in finite(group.records, metric))
         if runs:
             found.append(Points(group, runs, bounds(metric)))
     return found
@@ -211,7 +168,7 @@ def grid(collection: Collection, metric: str) -> Grid | None:
     cells: dict[tuple[str, str], list[float]] = {}
     for group in collection.groups:
         key = (group.labels.get(rows.key, ""), group.labels.get(columns.key, ""))
-        cells.setdefault(key, []).extend(value for _, value in _finite(group.records, metric))
+        cells.setdefault(key, []).extend(value for _, value in finite(group.records, metric))
     if not any(cells.values()):
         return None
     table = [[cells.get((row, column), []) for column in columns.values] for row in rows.values]
@@ -225,7 +182,7 @@ def lines(collection: Collection, metric: str) -> Lines | None:
     labelled = [
         (value, group.labels, f"{group.name}, seed {record.seed}")
         for group in collection.groups
-        for record, value in _finite(group.records, metric)
+        for record, value in finite(group.records, metric)
     ]
     if len(axes) < 2 or len(labelled) < FEWEST_LINES:
         return None
@@ -251,7 +208,8 @@ def _side_by_side(factor: Factor, values: Sequence[str]) -> list[float]:
     return places
 
 
-def _finite(records: Sequence[Record], metric: str) -> list[tuple[Record, float]]:
+def finite(records: Sequence[Record], metric: str) -> list[tuple[Record, float]]:
+    """The done runs with a finite metric, and it."""
     done = [(record, record.metrics.get(metric)) for record in records if record.state == "done"]
     return [(record, value) for record, value in done if value is not None and math.isfinite(value)]
 
@@ -268,6 +226,6 @@ def best_record(collection: Collection, group: Group) -> Record | None:
     """The done run of a group with the best monitored metric; without that metric the first one; None of none."""
     done = [record for record in group.records if record.state == "done"]
     best = (min if collection.smaller(collection.monitor) else max)(
-        _finite(group.records, collection.monitor), key=lambda one: one[1], default=None
+        finite(group.records, collection.monitor), key=lambda one: one[1], default=None
     )
     return best[0] if best else done[0] if done else None

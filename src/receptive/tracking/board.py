@@ -12,8 +12,9 @@ from pathlib import Path
 from receptive.errors import InputError
 from receptive.manifest import NAME as MANIFEST
 from receptive.manifest import Manifest, commands_of
+from receptive.report.bands import curve_metrics
 from receptive.report.collection import Collection, collect
-from receptive.report.series import curve_metrics, factors
+from receptive.report.series import factors
 from receptive.report.tables import (
     LEGEND,
     causes,

@@ -215,7 +215,7 @@
     const buttons = named.map((trace) => {
       const swatch = element("i", { "aria-hidden": "true" });
       swatch.style.borderColor = trace.line?.color ?? trace.marker?.color;
-      if (trace.line) swatch.style.borderTopStyle = { dash: "dashed", dot: "dotted" }[trace.line.dash] ?? "solid";
+      if (trace.line) swatch.style.borderTopStyle = { dash: "dashed", dashdot: "dashed", dot: "dotted" }[trace.line.dash] ?? "solid";
       else swatch.className = "dot";
       const label = new DOMParser().parseFromString(trace.name, "text/html").body.textContent;
       const button = element("button", { type: "button", "aria-pressed": String(trace.visible !== "legendonly") }, swatch, label);

@@ -41,9 +41,10 @@ def test_few_groups_have_bands(folders: RunFolders) -> None:
     assert figure is not None
     assert "smallest to largest as a band" in texts(figure)
     assert [(len(axes.collections), len(axes.get_lines())) for axes in figure.axes] == [(5, 5)] * 2
+    assert all(band.get_edgecolor().any() for band in figure.axes[0].collections)
 
 
-def test_bars_lie_within_the_frame(folders: RunFolders) -> None:
+def test_bars_of_many_groups_lie_within_the_frame(folders: RunFolders) -> None:
     folders.add_grid({"variant": list("abcdef")}, seeds=1)
     folders.add({"variant": "a"}, seed=1, score=0.1)
     figure = draw_curves(folders.collection())
@@ -89,6 +90,14 @@ def test_a_loss_far_above_the_others_does_not_press_them_flat(folders: RunFolder
     low, high = loss.get_ylim()
     ticks = {tick.get_text() for tick, place in zip(loss.get_yticklabels(), loss.get_yticks(), strict=True)}
     assert {"0.1", "1", "10"} <= ticks and low < 0.1 and high > 51
+
+
+def test_a_logarithmic_axis_of_few_decades_has_ticks_between_them(folders: RunFolders) -> None:
+    for name, score in (("a", 0.9), ("b", -1.5)):
+        folders.add({"variant": name}, score=score, metric="f1_mean")
+    figure = draw_curves(folders.collection())
+    assert figure is not None
+    assert {"0.2", "0.5", "1", "2"} <= {tick.get_text() for tick in figure.axes[1].get_yticklabels()}
 
 
 def test_a_dip_is_cut_off_and_the_title_says_so(folders: RunFolders) -> None:

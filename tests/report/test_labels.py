@@ -19,6 +19,8 @@ def test_a_title_names_the_study_and_is_folded(folders: RunFolders) -> None:
     folders.add()
     assert title_of(folders.collection("table_9"), "a line a run") == "table_9: a line a run"
     assert title_of(folders.collection(), "a line a run") == "sweep: a line a run"
+    told = title_of(folders.collection(), f"{'a' * 80}; 8 of 20 groups, the best")
+    assert told == f"sweep: {'a' * 80};\n8 of 20 groups, the best"
     long = title_of(folders.collection("w" * 200), "word " * 40)
     assert all(len(line) <= 100 for line in long.splitlines()) and "…" in long
 

@@ -116,7 +116,8 @@ def _draw_line(axes: Axes, metric: str, band: Band, style: Style, **look: Any) -
 def _fill(axes: Axes, metric: str, band: Band, style: Style) -> None:
     low, high = ([_scale(metric) * value for value in side] for side in (band.low, band.high))
     if band.runs > 1:
-        axes.fill_between(band.places, low, high, color=style.color, alpha=0.15, linewidth=0)
+        inside, edge = (style.color, 0.13), (style.color, 0.5)  # without edges bands over one another are grey
+        axes.fill_between(band.places, low, high, facecolor=inside, edgecolor=edge, linewidth=0.5)
 
 
 def _draw_bars(axes: Axes, metric: str, band: Band, style: Style, transform: Any) -> None:

@@ -25,7 +25,11 @@ def cut_names(names: Sequence[str], most: int = LONGEST) -> list[str]:
 
 def title_of(collection: Collection, text: str) -> str:
     """The title of a figure: whose runs it shows, and what of them, folded to its width."""
-    return textwrap.fill(f"{cut_middle(collection.title, _LONGEST_TITLE)}: {text}", _LONGEST_LINE)
+    title = f"{cut_middle(collection.title, _LONGEST_TITLE)}: {text}"
+    first, _, rest = title.rpartition("; ")
+    if len(title) > _LONGEST_LINE >= len(first) > 0:
+        return f"{first};\n{textwrap.fill(rest, _LONGEST_LINE)}"
+    return textwrap.fill(title, _LONGEST_LINE)
 
 
 def axis_title(metric: str) -> str:

@@ -152,16 +152,7 @@ class ImageData(pl.LightningDataModule):
     def batches_per_epoch(self, ranks: int = 1) -> int:
         """The number of training batches of an epoch, on each of so many ranks."""
         split, rows = self._split("train"), self._rows[0]
-        sampler = EpochSampler(
-            len(rows),
-            self.batch_size,
-            seed=self.seed,
-            shuffle=True,
-            drop_last=self.drop_last,
-            ranks=ranks,
-            kinds=_kinds(split, rows),
-        )
-        return len(sampler)
+        return len(self._sampler(split, rows, train=True, batch_size=self.batch_size, rank_of=(0, ranks)))
 
     def overfit(self, batches: int) -> None:
         """Keep the first training batches alone, without augmentation, for training and validation both."""
@@ -268,8 +259,12 @@ class ImageData(pl.LightningDataModule):
             self._copies[id(split)] = split.on(self.device)
         return cast(InMemory, self._copies[id(split)])
 
-    def _sampler(self, split: Split, rows: Tensor, *, train: bool, batch_size: int) -> EpochSampler:
-        rank, ranks = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+    def _sampler(
+        self, split: Split, rows: Tensor, *, train: bool, batch_size: int, rank_of: tuple[int, int] | None = None
+    ) -> EpochSampler:
+        """`rank_of`: the rank and how many there are; None: the trainer's."""
+        here = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+        rank, ranks = rank_of or here
         return EpochSampler(
             len(rows),
             batch_size,

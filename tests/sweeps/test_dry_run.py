@@ -115,7 +115,10 @@ def test_a_long_table_is_cut(cli: Cli) -> None:
         (["seed=range(3,3)"], "seed=range(3,3): holds no value"),
         (["hydra.sweeper.params={seed:[]}"], "hydra.sweeper.params.seed: holds no value"),
         (["hydra.sweeper.params=3"], "hydra.sweeper.params=3: give key: values"),
-        (["hydra/launcher=packed", "hydra.launcher.workers=0"], "hydra.launcher.workers=0: must be greater than or equal to 1"),
+        (
+            ["hydra/launcher=packed", "hydra.launcher.workers=0"],
+            "hydra.launcher.workers=0: must be greater than or equal to 1",
+        ),
         (["hydra.sweeper.variants={}"], "hydra.sweeper.variants={}: give name"),
         (["hydra.sweeper.variants=[1]"], "hydra.sweeper.variants=[1]: give name"),
         (["hydra.sweeper.variants={a: 3}"], "hydra.sweeper.variants.a=3: give a list of overrides"),

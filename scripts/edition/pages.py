@@ -132,14 +132,15 @@ class Pages:
         source = read_json(self.root / "results" / study / "provenance.json")
         done, of = source["jobs"]["done"], source["jobs"]["of"]
         runs = f"{done} runs" if done == of else f"{done} of {of} runs so far"
-        seeds, epochs = _span(source["seeds"]), self._epochs(study)
+        seeds = f"seed{'s' if len(source['seeds']) > 1 else ''} {_span(source['seeds'])}"
+        epochs = self._epochs(study)
         commits = ", ".join(commit[:7] for commit in source["commits"]) + _changes(source)
         if len(source["code"]) > 1:  # code_hash
             commits += f" ({len(source['code'])} states of the code that trains)"
         machines = ", ".join(f"{one['device']}, {counted(one['threads'], 'thread')}" for one in source["hardware"])
         dates = source["from"] if source["from"] == source["to"] else f"{source['from']} to {source['to']}"
         return (
-            f"`{source['command']}`: {runs}, seeds {seeds}, {epochs} epochs, "
+            f"`{source['command']}`: {runs}, {seeds}, {epochs} epochs, "
             f"{source['minutes']} minutes summed over them; {machines} a run, {', '.join(source['precision'])}; "
             f"{dates}, commit {commits}. Mean ± deviation over seeds (ddof 1)."
         )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from scripts.edition import nets
 
 from receptive.figures.style import COLORS, SMALL, new_figure, tidy
+from receptive.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -113,6 +114,7 @@ def write(results: Path) -> list[Path]:
         draw(name, shown).savefig(content, format="png", metadata={"Software": None, "Comment": mark(shown)})
         if not path.is_file() or path.read_bytes() != content.getvalue():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content.getvalue())
+            with replacing(path) as file:
+                file.write(content.getvalue())
             changed.append(path)
     return changed

@@ -132,14 +132,11 @@ def _draw_bars(axes: Axes, metric: str, band: Band, style: Style, transform: Any
 def _draw_end(axes: Axes, metric: str, band: Band, style: Style, points: float) -> None:
     """Mean, smallest and largest run of the last epoch, so many points beside it."""
     if band.runs > 1:
-        last = Band(band.group, band.name, band.runs, *((side[-1],) for side in (band.places, *_sides(band))))
+        sides = (band.places, band.mean, band.low, band.high)
+        last = Band(band.group, band.name, band.runs, *((side[-1],) for side in sides))
         shifted = _shifted(axes, points)
         _draw_bars(axes, metric, last, style, shifted)
         _draw_line(axes, metric, last, style, markersize=2.5, transform=shifted, clip_on=False)
-
-
-def _sides(band: Band) -> tuple[tuple[float, ...], ...]:
-    return band.mean, band.low, band.high
 
 
 def _shifted(axes: Axes, points: float) -> Any:

@@ -21,6 +21,8 @@ import annotated_types
 from pydantic.fields import FieldInfo
 from torch import Tensor
 
+from receptive.arguments import HydraVerb
+from receptive.commands import COMMANDS
 from receptive.comments import Key, header, keys, shown
 from receptive.config import conf_dir
 from receptive.files import read_yaml
@@ -43,7 +45,6 @@ GROUPS = {
     "hydra/launcher": ("Who runs the jobs of a sweep.", "hydra.launcher."),
     "hydra/sweeper": ("Where the points of a sweep come from.", "hydra.sweeper."),
 }
-VERBS = ("train", "evaluate", "predict", "export", "summary", "activations")
 # Whose options stand elsewhere than in the constructor.
 OPTIONS = {
     "hydra_plugins.receptive_plugins.RandomSweeper": "receptive.sweeps.space.Drawing",
@@ -225,7 +226,7 @@ def verbs_page() -> str:
         "The keys at the top of each verb's config; `receptive VERB --help` lists them too.",
         "",
     ]
-    for verb in VERBS:
+    for verb in (verb for verb, command in COMMANDS.items() if isinstance(command, HydraVerb)):
         path = conf_dir() / f"{verb}.yaml"
         lines += [f"## `receptive {verb}`", "", *(_sentence(line) for line in _joined(header(path))), ""]
         pairs = [pair for each in read_yaml(path)["defaults"] if isinstance(each, dict) for pair in each.items()]

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from receptive import source_code
-from receptive.cli import _PLAIN, flags_first, main, quote_path
+from receptive.arguments import HydraVerb, PlainVerb
+from receptive.cli import main
+from receptive.commands import COMMANDS
 from receptive.errors import InputError
 from receptive.runs import Run
 from receptive.source_code import code_hash
@@ -134,37 +136,10 @@ def test_what_a_plain_verb_raises(
     def broken(topic: str | None) -> int:
         raise raised
 
-    monkeypatch.setitem(_PLAIN, "operators", replace(_PLAIN["operators"], run=broken))
+    command = COMMANDS["operators"]
+    assert isinstance(command, PlainVerb)
+    monkeypatch.setitem(COMMANDS, "operators", replace(command, run=broken))
     assert cli("operators") == (code, "", told)
-
-
-@pytest.mark.parametrize(
-    ("given", "passed"),
-    [
-        ("run=a b,c=d", "run='a b,c=d'"),
-        ("init=Läufe/ü", "init='Läufe/ü'"),
-        ("hydra.run.dir=it's", r"hydra.run.dir='it\'s'"),
-        ("hydra.sweep.dir=/x/a,b", "hydra.sweep.dir='/x/a,b'"),
-        ("paths.data_dir=/a b", "paths.data_dir='/a b'"),
-        ("data.source.root=/a=b", "data.source.root='/a=b'"),
-        ("run='quoted already'", "run='quoted already'"),
-        ("init=null", "init=null"),
-        ("optimizer.lr=0.1,0.2", "optimizer.lr=0.1,0.2"),
-        ("--cfg", "--cfg"),
-        ("compare=[a,my runs/b (2), c=ü]", "compare=['a','my runs/b (2)','c=ü']"),
-        ("compare=['a, b',c]", "compare=['a, b',c]"),
-        ("compare=[]", "compare=[]"),
-        ("compare=null", "compare=null"),
-        ("compare=my run", "compare='my run'"),
-    ],
-)
-def test_paths_are_quoted_for_hydra(given: str, passed: str) -> None:
-    assert quote_path(given) == passed
-
-
-def test_flags_may_stand_anywhere() -> None:
-    typed = ["a=1", "-m", "b=2", "--config-dir", "mine", "--cfg", "job", "c=3"]
-    assert flags_first(typed) == ["-m", "--config-dir", "mine", "--cfg", "job", "a=1", "b=2", "c=3"]
 
 
 def test_python_dash_m_receptive(tmp_path: Path) -> None:
@@ -189,7 +164,7 @@ def test_what_is_not_a_users_fault_says_where_to_look(cli: Cli, monkeypatch: pyt
     def broken(config: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setitem(__import__("receptive.cli", fromlist=["_TASKS"])._TASKS, "summary", broken)
+    monkeypatch.setitem(COMMANDS, "summary", HydraVerb("", broken))
     code, _, err = cli("summary")
     assert code == 1
     assert "ZeroDivisionError: oops" in err

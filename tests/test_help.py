@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from receptive.arguments import VerbGroup
-from receptive.cli import _PLAIN, VERBS
+from receptive.arguments import HydraVerb, PlainVerb, VerbGroup
+from receptive.commands import COMMANDS
 from receptive.comments import keys
 from receptive.config import conf_dir
 from receptive.help import ABOUT
@@ -15,8 +15,11 @@ from receptive.help import ABOUT
 Cli = Callable[..., tuple[int, str, str]]
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-ACTIONS = [f"{verb} {name}" for verb, group in _PLAIN.items() if isinstance(group, VerbGroup) for name in group.actions]
-EVERY = [*VERBS, *ACTIONS]
+ACTIONS = [
+    f"{verb} {name}" for verb, group in COMMANDS.items() if isinstance(group, VerbGroup) for name in group.actions
+]
+COMPOSED = [verb for verb, command in COMMANDS.items() if isinstance(command, HydraVerb)]
+EVERY = [*COMMANDS, *ACTIONS]
 EXAMPLES = [(verb, example) for verb, about in ABOUT.items() if verb in EVERY for example in about.examples]
 
 
@@ -42,7 +45,7 @@ def test_help_says_purpose_arguments_examples_and_where_to_read_on(
     assert [line for line in prose if len(line) > 80 and "receptive " not in line] == []
 
 
-@pytest.mark.parametrize("verb", sorted(set(VERBS) - set(_PLAIN)))
+@pytest.mark.parametrize("verb", COMPOSED)
 def test_help_explains_every_option_of_a_verb(cli: Cli, verb: str) -> None:
     _, out, _ = cli(verb, "--help")
     for key in keys(conf_dir() / f"{verb}.yaml"):
@@ -54,11 +57,12 @@ def test_help_explains_every_option_of_a_verb(cli: Cli, verb: str) -> None:
 @pytest.mark.parametrize(("verb", "example"), EXAMPLES, ids=[example for _, example in EXAMPLES])
 def test_an_example_is_a_command(cli: Cli, verb: str, example: str) -> None:
     words = shlex.split(example)
-    if words[0] not in _PLAIN:
+    if words[0] in COMPOSED:
         code, _, err = cli(*words, *(["dry_run=true"] if "-m" in words else ["--cfg", "job"]))
         assert (code, err) == (0, "")
         return
-    plain = _PLAIN[words[0]]
+    plain = COMMANDS[words[0]]
     if isinstance(plain, VerbGroup):
-        plain, words = plain.actions[words[1]][1], words[1:]
+        plain, words = plain.actions[words[1]], words[1:]
+    assert isinstance(plain, PlainVerb)
     assert plain.parse(verb, words[1:])

@@ -25,7 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 HOUSE = {
     # verbs
     "__main__": "cli",
-    "cli": "arguments comments config help signals verbs",
+    "cli": "arguments commands comments config help signals",
+    "commands": "arguments verbs",
     "verbs": "activations config console evaluate export operators predict report runs signals signatures single "
     "summary sweeps tracking",
     # build, check and job within functions
@@ -87,6 +88,7 @@ TORCH_FREE = {
     "__init__",
     "__main__",
     "cli",
+    "commands",
     "comments",
     "config",
     "errors",
@@ -333,7 +335,8 @@ SOUND = {
     "src/receptive/__init__.py": "",
     "src/receptive/errors.py": "",
     "src/receptive/runs.py": "import json\nfrom receptive import errors\n",
-    "src/receptive/cli.py": "from receptive import verbs\n",
+    "src/receptive/cli.py": "from receptive import commands\n",
+    "src/receptive/commands.py": "from receptive import verbs\n",
     "src/receptive/verbs.py": "",
     "src/receptive/train.py": "import receptive.build\n",
     "src/receptive/build.py": "from receptive.data import mnist\nfrom .data import mnist as again\n",

@@ -1,19 +1,29 @@
-"""Verbs with plain arguments (argparse), beside those whose config Hydra composes.
+"""The kinds of verbs, and how their words are read.
 
-A verb is a `PlainVerb`: a function and what declares its arguments. Help, messages and completion follow from that.
-A `VerbGroup` is a verb whose first word chooses among several of them.
+A `HydraVerb` has a config that Hydra composes. A `PlainVerb` has plain arguments (argparse): a function and what
+declares them; help, messages and completion follow from that. A `VerbGroup` is a verb whose first word chooses among
+several plain ones.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from receptive import help as help_texts
-from receptive.config import did_you_mean
+from receptive.config import did_you_mean, quoted
 from receptive.errors import InputError
+
+# Their values are paths: they may hold what Hydra's grammar would split or refuse.
+_PATH_KEYS = re.compile(r"(run|resume|compare|init|input|output|paths\.\w+|([\w.]+\.)?root|hydra\.[\w.]*dir)$")
+
+_FLAGS_WITH_VALUE = (
+    *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"),
+    *("--cfg", "-c", "--package", "-p", "--info", "-i", "--experimental-rerun"),
+)
 
 
 class UsageError(InputError):
@@ -33,15 +43,32 @@ class Parser(argparse.ArgumentParser):
 
 
 @dataclass(frozen=True)
+class HydraVerb:
+    """A verb whose config Hydra composes, from the file of conf/ with its name.
+
+    Args:
+        line: what it does, as the list of verbs says it.
+        task: is called with the config.
+        of_groups: whether the config is composed of groups, which help and completion then list.
+    """
+
+    line: str
+    task: Callable[[Any], None]
+    of_groups: bool = False
+
+
+@dataclass(frozen=True)
 class PlainVerb:
     """A verb with plain arguments.
 
     Args:
+        line: what it does, as the list of verbs says it.
         run: is called with the arguments by name; gives the exit code.
         declare: adds the arguments to a parser.
         suggest: words that complete a positional argument that has no choices.
     """
 
+    line: str
     run: Callable[..., int]
     declare: Callable[[Parser], object]
     suggest: Callable[[], Iterable[str]] = tuple
@@ -94,10 +121,12 @@ class VerbGroup:
     """A verb of several actions: `receptive VERB ACTION ...`.
 
     Args:
-        actions: name -> what it does, in a line, and the verb that it is.
+        line: what it does, as the list of verbs says it.
+        actions: name -> the verb that it is.
     """
 
-    actions: Mapping[str, tuple[str, PlainVerb]]
+    line: str
+    actions: Mapping[str, PlainVerb]
 
     def call(self, verb: str, words: Sequence[str]) -> int:
         """Run the action that the first word names; `--help` before it lists them all.
@@ -108,20 +137,20 @@ class VerbGroup:
         usage = f"usage: receptive {verb} [-h] {{{','.join(self.actions)}}} ..."
         action, *rest = words or ("",)
         if action in ("-h", "--help"):
-            actions = {name: text for name, (text, _) in self.actions.items()}
-            print(f"{usage}\n\n{help_texts.group_help(verb, actions)}")
+            lines = {name: one.line for name, one in self.actions.items()}
+            print(f"{usage}\n\n{help_texts.group_help(verb, lines)}")
             return 0
         if action not in self.actions:
             fault = f"{action!r} is none of" if action else "say what to do:"
             near = did_you_mean(action, self.actions)
             raise UsageError(f"{fault} {', '.join(self.actions)}{near}\n{usage}")
-        return self.actions[action][1].call(f"{verb} {action}", rest)
+        return self.actions[action].call(f"{verb} {action}", rest)
 
     def completions(self, verb: str, words: Sequence[str]) -> list[str]:
         """What the last of `words` may become: an action, then what that completes."""
         action, *rest = words
         if rest:
-            return self.actions[action][1].completions(f"{verb} {action}", rest) if action in self.actions else []
+            return self.actions[action].completions(f"{verb} {action}", rest) if action in self.actions else []
         return [word for word in (*self.actions, "--help") if word.startswith(action) and (action or word != "--help")]
 
 
@@ -141,3 +170,30 @@ def add_choice(parser: Parser, name: str, choices: Iterable[str], text: str) -> 
     """Declare an optional positional that is one of `choices`, None when it is left out."""
     known = tuple(choices)
     parser.add_argument(name, nargs="?", type=one_of(known), choices=known, help=text)
+
+
+def quote_path(argument: str) -> str:
+    """Quote the value of an override whose key names a path or a list of paths, unless the user has."""
+    key, separator, value = argument.partition("=")
+    as_it_is = value[:1] in ("'", '"') or value in ("", "null", "???")
+    if not separator or as_it_is or not _PATH_KEYS.match(key.lstrip("+")):
+        return argument
+    if key == "compare" and value[:1] == "[" and value[-1:] == "]":
+        parts = [part.strip() for part in value[1:-1].split(",")]
+        if any(part[:1] in ("'", '"') for part in parts):  # of a folder with a comma in its name
+            return argument
+        return f"{key}=[{','.join(quoted(part) for part in parts if part)}]"
+    return f"{key}={quoted(value)}"
+
+
+def flags_first(arguments: Sequence[str]) -> list[str]:
+    """Hydra's flags, each with its value, before the overrides: its parser refuses them between or after."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if not argument.startswith("-"):
+            overrides.append(argument)
+        else:
+            flags += [argument, *([next(rest, "")] if argument in _FLAGS_WITH_VALUE else [])]
+    return flags + overrides

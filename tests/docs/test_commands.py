@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 from tests.docs.pages import ROOT, Block, blocks
 
 from receptive.arguments import VerbGroup
-from receptive.cli import _PLAIN
+from receptive.commands import COMMANDS
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -34,9 +34,9 @@ def run(command: str, cli: Cli) -> tuple[int, str, str]:
         return done.returncode, done.stdout, done.stderr
     verb = words[1]
     if verb in ARGUMENTS_ALONE:
-        group = _PLAIN[verb]
+        group = COMMANDS[verb]
         assert isinstance(group, VerbGroup)
-        assert group.actions[words[2]][1].parse(f"{verb} {words[2]}", words[3:])
+        assert group.actions[words[2]].parse(f"{verb} {words[2]}", words[3:])
         return 0, "", ""
     return cli(*words[1:], *(["--cfg", "job"] if verb in COMPOSED_ALONE else []))
 

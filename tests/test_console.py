@@ -1,4 +1,4 @@
-"""Tables on consoles of several widths: no value is ever cut off."""
+"""Lines stand on a console as they are; tables on consoles of several widths: no value is ever cut off."""
 
 import io
 
@@ -6,14 +6,24 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from receptive.console import print_unfolded
+from receptive.console import new_console, print_unfolded
 
 VALUES = [f"{place}.12345678" for place in range(12)]
 
 
-def printed(width: int, terminal: bool) -> tuple[str, Console]:
-    console = Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None, markup=False)
-    table = Table(box=None, pad_edge=False)
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize(
+    "line", ["runs/[red]lr=0.1[/red]/[x]", "a/:x:/:warning:", "3 of 12 at 'x', True", "a b " * 50 + "c"]
+)
+def test_a_line_is_printed_as_it_is(line: str, terminal: bool) -> None:
+    stream = io.StringIO()
+    new_console(file=stream, width=20, force_terminal=terminal, color_system="truecolor").print(line)
+    assert stream.getvalue() == f"{line}\n"
+
+
+def printed(width: int, terminal: bool, title: str | None = None) -> tuple[str, Console]:
+    console = new_console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
+    table = Table(box=None, pad_edge=False, title=title)
     for place in range(12):
         table.add_column(f"a long title {place}", overflow="fold")
     table.add_row(*VALUES)
@@ -44,9 +54,15 @@ def test_in_a_wide_terminal_nothing_is_folded() -> None:
     assert "a long title 11" in text
 
 
+def test_no_line_of_a_table_is_longer_than_the_terminal() -> None:
+    text, _ = printed(30, terminal=True, title="more words than fit in a line of thirty")
+    assert "thirty" in text
+    assert all(len(line) <= 30 for line in text.splitlines())
+
+
 def test_in_a_very_narrow_terminal_the_last_columns_are_left_out_where_they_may() -> None:
     def lines(width: int) -> list[str]:
-        console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None, markup=False)
+        console = new_console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
         table = Table(box=None, pad_edge=False)
         for title in ("layer", "mean absolute", "near zeros", "blank"):
             table.add_column(title, overflow="fold")

@@ -1,10 +1,11 @@
-"""How tables stand on a console."""
+"""The console that every command prints on, and how tables stand on it."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -20,6 +21,16 @@ STATE_COLORS = {
 }
 _PLAIN_WIDTH = 200  # characters where there is no terminal: a table in a log is not folded
 _NARROWEST = 5  # characters to which a title is folded
+
+
+def new_console(*, soft_wrap: bool = True, **options: Any) -> Console:
+    """A console that prints text as it stands: no markup, no emoji codes, no coloured numbers.
+
+    Args:
+        soft_wrap: a long line is left to the terminal; what is laid out by width is printed with soft_wrap=False.
+        options: rich's others, such as `file`, `quiet`, `width`.
+    """
+    return Console(markup=False, emoji=False, highlight=False, soft_wrap=soft_wrap, **options)
 
 
 def counted(number: int, noun: str) -> str:
@@ -53,7 +64,7 @@ def print_unfolded(table: Table, console: Console, spare: int = 0) -> None:
         )
         del table.columns[kept:]
     with unfolded(console):
-        console.print(table)
+        console.print(table, soft_wrap=False)
 
 
 @contextmanager

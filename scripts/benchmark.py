@@ -27,8 +27,9 @@ from typing import Any
 
 import torch
 from rich import box
-from rich.console import Console
 from rich.table import Table
+
+from receptive.console import new_console
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout, whose scripts/ these are
 
@@ -128,9 +129,9 @@ def main() -> int:
     warnings.simplefilter("ignore")
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    console, head = Console(width=None if sys.stdout.isatty() else 200), header(rounds, options.quick)
+    console, head = new_console(width=None if sys.stdout.isatty() else 200), header(rounds, options.quick)
     for key, value in head.items():
-        console.print(f"- {key}: {value}", highlight=False, soft_wrap=True)
+        console.print(f"- {key}: {value}")
     records = []
     for name in options.rows or ROWS:
         print(f"{name} ...", file=sys.stderr, flush=True)
@@ -139,7 +140,7 @@ def main() -> int:
         if options.output:  # after each row: an hour's figures survive what ends the next one
             text = json.dumps({"header": head, "rows": records}, indent=1)
             options.output.write_text(text + "\n", encoding="utf-8")
-    console.print(table(records))
+    console.print(table(records), soft_wrap=False)
     missed = any(goal["verdict"] == "missed" for line in records for goal in line["goals"])
     return int(missed)
 

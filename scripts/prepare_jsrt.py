@@ -28,9 +28,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from rich.console import Console
 from rich.progress import track
 
+from receptive.console import new_console
 from receptive.errors import InputError
 
 IMAGE_SIDE, MASK_SIDE = 2048, 1024  # pixels
@@ -147,7 +147,7 @@ def prepare(images: Path, masks: Path, output: Path, size: int, fewer: bool, ove
     faults: list[str] = []
     check_output(output, (images, masks), overwrite, faults)
     cases = match(images, masks, fewer, faults)
-    console = Console(stderr=True)
+    console = new_console(stderr=True)
     done: list[tuple[str, str, Pixels]] = []
     for name, (image, drawn) in track(cases.items(), "JSRT", console=console, disable=not console.is_interactive):
         for folder, read in (("images", partial(read_image, image)), ("masks", partial(read_masks, drawn))):

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from receptive.console import new_console
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the checkout, whose scripts/ these are
 
 from scripts.edition import figures, pages, store
@@ -41,7 +43,7 @@ def main() -> int:
         parser.error(f"no study: {', '.join(sorted(unknown))}; the studies are {', '.join(known)}")
     if arguments.studies and arguments.what in ("check", "write"):
         parser.error(f"{arguments.what} takes no study: it speaks of all")
-    console = Console(quiet=arguments.quiet, markup=False)  # claims may hold brackets
+    console = new_console(quiet=arguments.quiet)
     try:
         if arguments.what == "write":
             for path in [*figures.write(store.RESULTS), *pages.write(Path())]:

@@ -34,7 +34,7 @@ HOUSE = {
     "source_code tracking",
     "report": "config console figures files manifest metrics runs source_code",
     "single": "check config files job metrics ranks runs signals tracking",
-    "job": "callbacks checkpoints config logs ranks runs signals slurm source_code tracking train",
+    "job": "callbacks checkpoints config console logs ranks runs signals slurm source_code tracking train",
     "evaluate": "build figures illustrate inference logs runs train trainer",
     "predict": "build data figures files reuse runs trainer",
     "reuse": "build data inference metrics runs signatures trainer",

@@ -10,10 +10,10 @@ from typing import Any
 from unittest import mock
 
 from omegaconf import OmegaConf
-from rich.console import Console
 from scripts.contestants.training import composed
 
 from receptive.callbacks.checkpoints import RunCheckpoints
+from receptive.console import new_console
 from receptive.job import run_job
 from receptive.runs import Run
 
@@ -37,6 +37,6 @@ def seconds_of_a_checkpoint(model: str, steps: int) -> float:
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(RunCheckpoints, "_save", timed):
         run = Run(Path(folder))
         OmegaConf.save(config, run.config_path)
-        if run_job(run, Console(quiet=True)) != "done":
+        if run_job(run, new_console(quiet=True)) != "done":
             raise RuntimeError(run.status().error)
     return statistics.median(spent)

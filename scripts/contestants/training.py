@@ -20,7 +20,6 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from pytorch_lightning.loggers import CSVLogger
-from rich.console import Console
 from segmentation_models_pytorch.losses import DiceLoss
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -31,6 +30,7 @@ from torchvision.transforms import v2
 
 from receptive.build import build, build_model, factory
 from receptive.config import conf_dir, freeze, register_resolvers
+from receptive.console import new_console
 from receptive.data.source import ArraySplit
 from receptive.job import run_job
 from receptive.runs import Run
@@ -133,7 +133,7 @@ def ours(config: DictConfig, turn: Turn) -> float:
         run = Run(Path(folder))
         OmegaConf.save(config, run.config_path)
         with driver_check(_AFTER_IMPORTS), stopwatch(turn) as seconds:
-            state = run_job(run, Console(file=Screen()))
+            state = run_job(run, new_console(file=Screen()))
         if state != "done":
             raise RuntimeError(f"the run ended as {state}: {run.status().error}")
     return seconds()

@@ -43,7 +43,7 @@ def write(console: Console) -> None:
     write_csv(OUTPUT / "claims.csv", CLAIM_TITLES, (dict(zip(CLAIM_TITLES, row, strict=True)) for row in rows))
     write_atomically(OUTPUT / "provenance.json", json.dumps(source, indent=1) + "\n")
     for row in rows:
-        console.print(f"{row[0]:<6} {row[4]:<13} {row[1]}", highlight=False, soft_wrap=True)
+        console.print(f"{row[0]:<6} {row[4]:<13} {row[1]}")
 
 
 def on_the_spot() -> Iterator[tuple[str, ...]]:

@@ -22,6 +22,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from receptive import config as configs
+from receptive.console import new_console
 from receptive.errors import InputError, NonFiniteLoss
 from receptive.logs import captured
 from receptive.ranks.place import is_first, place_of
@@ -87,7 +88,7 @@ def _lead(run: Run, console: Console, world: World) -> State:
             except OSError as error:
                 if not stopped:
                     raise
-                console.print(explain(error), highlight=False, soft_wrap=True)  # the process has to stop all the same
+                console.print(explain(error))  # the process has to stop all the same
         return status.state
 
 
@@ -131,10 +132,10 @@ def _train(config: DictConfig, run: Run, status: Status, console: Console, world
     remove_strays(run.checkpoints)
     checkpoint, messages = resumable(run, origin)
     for message in messages:
-        console.print(message, highlight=False, soft_wrap=True)
+        console.print(message)
     if checkpoint is None:
         if messages:
-            console.print("the run starts anew", highlight=False)
+            console.print("the run starts anew")
         if run.metrics_path.is_file() and run.metrics_path.stat().st_size:
             status.wandb_id = None  # W&B may have these epochs already, and takes none twice
         run.clear()
@@ -163,7 +164,7 @@ def main(arguments: Sequence[str], answers: TextIO) -> int:
         answers: gets a line for each job, its state, or "failed" and the cause when not even that could be recorded.
     """
     with listening(hold):
-        code = _run_all(arguments, answers, Console(file=sys.stderr, markup=False))
+        code = _run_all(arguments, answers, new_console(file=sys.stderr))
         MIRRORS.dismiss()
         return code
 
@@ -182,14 +183,14 @@ def _run_all(arguments: Sequence[str], answers: TextIO, console: Console) -> int
             if answer not in ENDED_WELL:
                 code = 1
                 cause = run.status().error if answer in ("failed", "interrupted") else answer
-                console.print(f"{line}: {cause}", highlight=False, soft_wrap=True)
+                console.print(f"{line}: {cause}")
             print(answer, file=answers, flush=True)
     except Interrupted as stop:
         MIRRORS.dismiss()
         if first and may_requeue(stop.signal):
             with listening(lambda number: None):  # Slurm stops what it requeues
                 said = _requeue(run)
-            console.print(said, highlight=False, soft_wrap=True)
+            console.print(said)
         return stop.exit_code
     return code
 

@@ -150,8 +150,8 @@ def print_predictions(predictions: Predictions, output: Path, console: Console, 
     for image in images[:MOST_ROWS]:
         values = list(image.shares.values())[1:] if masks else [image.shares[image.best]]
         table.add_row(image.name, *([] if masks else [image.best]), *(f"{100 * value:.2f} %" for value in values))
-    console.print(table)
+    console.print(table, soft_wrap=False)
     if len(images) > MOST_ROWS:
         console.print(f"and {len(images) - MOST_ROWS} more")
     kinds = "predictions.csv" + (", masks" if masks else "") + (", overlays" if masks and overlays else "")
-    console.print(f"{kinds}: {shown(output)}", highlight=False, soft_wrap=True)
+    console.print(f"{kinds}: {shown(output)}")

@@ -59,7 +59,7 @@ def left_alone(run: Run, rerun: str, console: Console) -> bool:
         said = f"is {state}, and rerun=none starts nothing"
     else:
         return False
-    console.print(f"{shown(run.folder)} {said}", highlight=False, soft_wrap=True)
+    console.print(f"{shown(run.folder)} {said}")
     return True
 
 
@@ -172,5 +172,5 @@ def print_result(run: Run, console: Console) -> None:
     ):
         if f"{split}/loss" in metrics:
             table.add_row(where, *(text(f"{split}/{name}") for name in names))
-    console.print(table)
-    console.print(f"{result['seconds']:.1f} s, {shown(run.folder)}", highlight=False, soft_wrap=True)
+    console.print(table, soft_wrap=False)
+    console.print(f"{result['seconds']:.1f} s, {shown(run.folder)}")

@@ -25,7 +25,7 @@ from receptive.callbacks.pruning import Pruning, pruning_of
 from receptive.callbacks.records import EpochRecords
 from receptive.callbacks.resume import ExactResume
 from receptive.config import plain
-from receptive.console import counted
+from receptive.console import counted, new_console
 from receptive.errors import InputError
 from receptive.files import write_csv
 from receptive.illustrate import illustrate
@@ -106,7 +106,7 @@ def follow(run: Run, world: World, told: dict[str, Any]) -> bool:
     checkpoint = None if told["checkpoint"] is None else Path(told["checkpoint"])
     with captured(sys.stderr, logging.WARNING), listening(interruption.receive):
         try:
-            train(run.config(), run, interruption, Console(quiet=True), told["origin"], checkpoint, world)
+            train(run.config(), run, interruption, new_console(quiet=True), told["origin"], checkpoint, world)
         except Interrupted:
             if not interruption.together:
                 raise
@@ -220,7 +220,7 @@ def _check_shares(experiment: Experiment, ranks: int) -> None:
 
 def _start_from(folder: str, experiment: Experiment, console: Console) -> None:
     fresh = start_from(experiment.task, open_run(folder, "init"))
-    console.print(f"init     {folder}" + (f"; fresh: {', '.join(fresh)}" if fresh else ""), highlight=False)
+    console.print(f"init     {folder}" + (f"; fresh: {', '.join(fresh)}" if fresh else ""))
 
 
 def _provenance(experiment: Experiment, ranks: int, prefixes: Iterable[str] | None) -> dict[str, Any]:
@@ -292,4 +292,4 @@ def _introduce(experiment: Experiment, run: Run, console: Console, checkpoint: P
     if checkpoint is not None:
         lines["resume"] = f"from {shown(checkpoint)}"
     for name, text in lines.items():
-        console.print(f"{name:<8} {text}", highlight=False, soft_wrap=True)
+        console.print(f"{name:<8} {text}")

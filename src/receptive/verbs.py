@@ -28,11 +28,11 @@ def _starting_over() -> Iterator[None]:
 def train(config: DictConfig) -> None:
     """The job of `receptive train`: check, freeze into the folder that Hydra chose, run."""
     from hydra.core.hydra_config import HydraConfig
-    from rich.console import Console
 
+    from receptive.console import new_console
     from receptive.single import go_on, remove_if_empty, run_single
 
-    console = Console(markup=False)
+    console = new_console()
     if config.resume is not None:
         hydra = HydraConfig.get()
         go_on(config, Path(hydra.runtime.output_dir), list(hydra.overrides.task), console)
@@ -55,14 +55,13 @@ def train(config: DictConfig) -> None:
 
 def evaluate(config: DictConfig) -> None:
     """The job of `receptive evaluate`."""
-    from rich.console import Console
-
+    from receptive.console import new_console
     from receptive.evaluate import SINGLE, Options, evaluate_images
     from receptive.evaluate import evaluate as figures_of
     from receptive.runs import open_run, shown, warn_of_unfinished
     from receptive.signatures import options_of
 
-    run, console = open_run(config.run), Console(markup=False)
+    run, console = open_run(config.run), new_console()
     options = options_of(Options, _values(config, "run") | {"data_dir": config.paths.data_dir})
     warn_of_unfinished(run, "figures")
     if options.images is not None:
@@ -71,14 +70,14 @@ def evaluate(config: DictConfig) -> None:
         _print_rows(rows, console)
         if "f1" in rows[0]:
             name = SINGLE.format(split=options.split, place="*")
-            console.print(f"figures: {shown(run.figures)}/{name}", highlight=False, soft_wrap=True)
+            console.print(f"figures: {shown(run.figures)}/{name}")
         return
     with _starting_over():
         figures = figures_of(run, options)
     kept = run.result().get("metrics", {})
     for name, value in figures.items():
         before = f"   result.json: {kept[name]:.6f}" if name in kept else ""
-        console.print(f"{name:<22} {value:.6f}{before}", highlight=False)
+        console.print(f"{name:<22} {value:.6f}{before}")
 
 
 def _values(config: DictConfig, *others: str) -> dict[str, Any]:
@@ -116,15 +115,14 @@ def _cell(value: object) -> str:
 
 def predict(config: DictConfig) -> None:
     """The job of `receptive predict`."""
-    from rich.console import Console
-
+    from receptive.console import new_console
     from receptive.predict import Options, print_predictions
     from receptive.predict import predict as predict_images
     from receptive.runs import open_run, warn_of_unfinished
     from receptive.signatures import options_of
 
     options = options_of(Options, _values(config, "run", "input", "output"))
-    run, console = open_run(config.run), Console(markup=False)
+    run, console = open_run(config.run), new_console()
     output = _path(config.output) or run.folder / "predictions"
     warn_of_unfinished(run, "predictions")
     with _starting_over():
@@ -138,8 +136,7 @@ def predict(config: DictConfig) -> None:
 
 def export(config: DictConfig) -> None:
     """The job of `receptive export`."""
-    from rich.console import Console
-
+    from receptive.console import new_console
     from receptive.export.export import Options, print_export
     from receptive.export.export import export as write_file
     from receptive.runs import open_run, warn_of_unfinished
@@ -150,18 +147,17 @@ def export(config: DictConfig) -> None:
     warn_of_unfinished(run, "weights")
     with _starting_over():
         exported = write_file(run, options, output, config.paths.data_dir)
-    print_export(exported, Console(markup=False))
+    print_export(exported, new_console())
 
 
 def activations(config: DictConfig) -> None:
     """The job of `receptive activations`."""
     import dataclasses
 
-    from rich.console import Console
-
     from receptive.activations.comparison import compare
     from receptive.activations.inspection import PRINTED, Options, default_output, inspect
     from receptive.config import plain, sweep_name
+    from receptive.console import new_console
     from receptive.runs import open_run, shown, warn_of_unfinished
     from receptive.signatures import options_of
 
@@ -170,7 +166,7 @@ def activations(config: DictConfig) -> None:
     options = dataclasses.replace(options, input=_path(config.input))
     if (config.run is None) == (config.compare is None):
         raise InputError("give run=FOLDER, or compare=[FOLDER,FOLDER,...]")
-    console, output = Console(markup=False), _path(config.output)
+    console, output = new_console(), _path(config.output)
     with _starting_over():
         if config.compare is not None:
             named = plain(config)["compare"]
@@ -183,7 +179,7 @@ def activations(config: DictConfig) -> None:
             output = output or default_output(run, options)
             rows = [{key: row[key] for key in PRINTED} for row in inspect(run, output, options, console)]
     _print_rows(rows, console, spare=3)  # they stand in the table
-    console.print(f"tables and figures: {shown(output)}", highlight=False, soft_wrap=True)
+    console.print(f"tables and figures: {shown(output)}")
 
 
 def summary(config: DictConfig) -> None:
@@ -198,44 +194,40 @@ def summary(config: DictConfig) -> None:
 
 def status(place: str, once: bool) -> int:
     """`receptive status FOLDER_OR_STUDY [--once]`: gives 0 when it could be shown."""
-    from rich.console import Console
-
+    from receptive.console import new_console
     from receptive.report.places import find_folder
     from receptive.sweeps.status import watch
 
-    watch(find_folder(place), Console(markup=False), once=once)
+    watch(find_folder(place), new_console(soft_wrap=False), once=once)
     return 0
 
 
 def operators(topic: str | None) -> int:
     """`receptive operators [shapes]`: the table, or the output-size formulas; gives 0 when all agrees with PyTorch."""
-    from rich.console import Console
-
+    from receptive.console import new_console
     from receptive.operators.shapes import print_shapes
     from receptive.operators.table import print_table
 
-    return 0 if (print_shapes if topic == "shapes" else print_table)(Console()) else 1
+    return 0 if (print_shapes if topic == "shapes" else print_table)(new_console()) else 1
 
 
 def report(place: str) -> int:
     """`receptive report FOLDER_OR_STUDY`: what a sweep writes and prints at its end, again; gives 0."""
-    from rich.console import Console
-
+    from receptive.console import new_console
     from receptive.report.places import find_folder
     from receptive.report.report import write_report
 
-    write_report(find_folder(place), Console(markup=False))
+    write_report(find_folder(place), new_console())
     return 0
 
 
 def cancel(place: str) -> int:
     """`receptive cancel FOLDER_OR_STUDY`: gives 0 when nothing runs any more."""
-    from rich.console import Console
-
+    from receptive.console import new_console
     from receptive.report.places import find_folder
     from receptive.sweeps.cancel import cancel as cancel_jobs
 
-    return 0 if cancel_jobs(find_folder(place), Console(markup=False)) else 1
+    return 0 if cancel_jobs(find_folder(place), new_console()) else 1
 
 
 def studies_run() -> list[str]:
@@ -247,18 +239,16 @@ def studies_run() -> list[str]:
 
 def wandb_sync(places: Sequence[str]) -> int:
     """`receptive wandb sync FOLDER_OR_STUDY...`: gives 0 when W&B has all of them."""
-    from rich.console import Console
-
+    from receptive.console import new_console
     from receptive.report.places import find_folder
     from receptive.tracking.sync import sync
 
-    return 0 if sync([find_folder(place) for place in places], Console(markup=False)) else 1
+    return 0 if sync([find_folder(place) for place in places], new_console()) else 1
 
 
 def wandb_dashboard(place: str, project: str | None, entity: str | None, only_print: bool) -> int:
     """`receptive wandb dashboard FOLDER_OR_STUDY`: gives 0 when it is saved, or printed."""
-    from rich.console import Console
-
+    from receptive.console import new_console
     from receptive.report.places import find_folder
     from receptive.tracking.dashboard import print_dashboard, save_dashboard
 
@@ -266,15 +256,14 @@ def wandb_dashboard(place: str, project: str | None, entity: str | None, only_pr
     if only_print:
         print_dashboard(root, project, entity)
     else:
-        save_dashboard(root, project, entity, Console(markup=False))
+        save_dashboard(root, project, entity, new_console())
     return 0
 
 
 def wandb_sweep(method: str, metric: str | None, name: str | None, output: str, overrides: Sequence[str]) -> int:
     """`receptive wandb sweep OVERRIDE...`: gives 0 when the file is written."""
-    from rich.console import Console
-
+    from receptive.console import new_console
     from receptive.sweeps.agent import write_sweep
 
-    write_sweep(Path(output), overrides, Console(markup=False), method=method, metric=metric, name=name)
+    write_sweep(Path(output), overrides, new_console(), method=method, metric=metric, name=name)
     return 0

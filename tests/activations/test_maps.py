@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
 from torch import Tensor
 
 from receptive.activations.context import Context
 from receptive.activations.images import SplitImages
 from receptive.activations.maps import feature_maps
+from receptive.console import new_console
 from receptive.data.digits import Digits
 from receptive.data.module import ImageData
 from receptive.errors import InputError
@@ -30,7 +30,7 @@ def context(known: Any, make_predictor: Any, data: ImageData, tmp_path: Path) ->
     predictor = make_predictor(known)
     experiment: Any = None
     images = SplitImages(data, "val")
-    return Context("run", experiment, predictor, layers_of(known), images, "x", 7, tmp_path, Console())
+    return Context("run", experiment, predictor, layers_of(known), images, "x", 7, tmp_path, new_console())
 
 
 def test_maps_are_what_the_layers_give_for_the_image(context: Context, known: Any, images: Tensor, steps: Any) -> None:

@@ -13,13 +13,14 @@ from rich.console import Console
 from receptive.callbacks import progress
 from receptive.callbacks.progress import RunProgress, epoch_text
 from receptive.checkpoints import AtomicCheckpointIO
+from receptive.console import new_console
 
 
 def console(terminal: bool) -> tuple[Console, io.StringIO]:
     stream = io.StringIO()
     environment = {"TERM": "xterm-256color"}  # not that of whoever runs the suite
     options: dict[str, Any] = {"width": 100, "legacy_windows": False, "_environ": environment}
-    return Console(file=stream, force_terminal=terminal, **options), stream
+    return new_console(file=stream, force_terminal=terminal, **options), stream
 
 
 def screen(output: str) -> list[str]:
@@ -84,7 +85,7 @@ def test_lines_tell_no_validation_of_an_epoch_before(fit: Any) -> None:
 def test_long_lines_are_not_broken(fit: Any) -> None:
     stream = io.StringIO()
     fit(
-        RunProgress(Console(file=stream, force_terminal=False, width=20)),
+        RunProgress(new_console(file=stream, force_terminal=False, width=20)),
         validation=[{"val/score": 1, "val/loss": 2.0}],
     )
     assert stream.getvalue().count("\n") == 1

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from rich.console import Console
 from torch import Tensor
 from torchvision.ops import roi_pool
 
 from receptive import operators
+from receptive.console import new_console
 from receptive.operators import cases, reported, table
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -61,7 +61,7 @@ def test_difference(ours: list[float], gap: float) -> None:
 
 
 def test_the_table_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    console = Console(width=120, force_terminal=True, color_system=None, record=True)
+    console = new_console(width=120, force_terminal=True, color_system=None, record=True)
     assert table.print_table(console)
     text = console.export_text()
     assert all(len(line) <= 120 for line in text.splitlines())

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from rich.console import Console
 from tests.report.conftest import RunFolders
 
+from receptive.console import new_console
 from receptive.report import page as pages
 from receptive.report.report import write_report
 
@@ -45,7 +45,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def written(folders: RunFolders) -> Path:
     stream = io.StringIO()
-    write_report(folders.manifest(), Console(file=stream, width=200))
+    write_report(folders.manifest(), new_console(file=stream, width=200))
     assert "left out, " not in stream.getvalue()
     return folders.root / "report.html"
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
 from tests.conftest import Cli
 from tests.report.conftest import RunFolders
 
+from receptive.console import new_console
 from receptive.errors import InputError
 from receptive.report import contents, gallery, page
 from receptive.report.claims import Claim
@@ -67,7 +67,7 @@ def small_plotly(monkeypatch: pytest.MonkeyPatch) -> None:
 def report(root: Path) -> tuple[Text, str]:
     """The page of a folder, and what the console says."""
     stream = io.StringIO()
-    write_report(root, Console(file=stream, width=200))
+    write_report(root, new_console(file=stream, width=200))
     source = (root / "report.html").read_text(encoding="utf-8")
     assert "left out, " not in stream.getvalue(), stream.getvalue()  # no figure failed
     return Text(source), stream.getvalue()
@@ -216,7 +216,7 @@ def test_a_single_run(folders: RunFolders) -> None:
 
 def test_a_folder_without_a_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no run"):
-        write_report(tmp_path, Console(file=io.StringIO()))
+        write_report(tmp_path, new_console(file=io.StringIO()))
 
 
 def test_of_many_runs_the_best_have_a_row(folders: RunFolders, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,7 +296,7 @@ def test_a_figure_that_cannot_be_drawn_is_a_note(folders: RunFolders, monkeypatc
     monkeypatch.setitem(gallery.FIGURES, "curves", fail)
     folders.add()
     stream = io.StringIO()
-    write_report(folders.manifest(), Console(file=stream, width=200))
+    write_report(folders.manifest(), new_console(file=stream, width=200))
     shown = Text((folders.root / "report.html").read_text(encoding="utf-8"))
     for what in ("figures/curves.png", "learning curves"):
         note = f"{what}: left out, ValueError: too small a world"

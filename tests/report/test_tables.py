@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from rich.console import Console
 from tests.report.conftest import RunFolders
 from tests.report.test_verdicts import collection_of
 
+from receptive.console import new_console
 from receptive.report.collection import collect
 from receptive.report.tables import print_tables, summary_lines, write_tables
 from receptive.report.verdicts import judge
@@ -28,7 +28,7 @@ def test_no_value_is_cut_off(folders: RunFolders, terminal: bool) -> None:
     metrics = {"val/f1_mean": 0.9712, "test/f1_mean": 0.9688}
     folders.add(LABELS, seed=None, score=None, metrics=metrics, result={"monitor": "val/f1_mean", "seconds": 12.34})
     stream = io.StringIO()
-    console = Console(file=stream, width=80, force_terminal=terminal, no_color=True)
+    console = new_console(file=stream, width=80, force_terminal=terminal, no_color=True)
     print_tables(folders.collection(), (), console)
     text = stream.getvalue()
     for value in (*LABELS.values(), "0.9712", "0.9688", "12.3", "done"):
@@ -44,7 +44,7 @@ def test_numbers_stand_right_and_labels_left(folders: RunFolders) -> None:
         for source, score in (("x", 0.5), ("a long one", 0.9)):
             folders.add({"data/source": source}, seed=seed, score=score + seed / 10)
     stream = io.StringIO()
-    print_tables(folders.collection(), (), Console(file=stream, width=200, no_color=True))
+    print_tables(folders.collection(), (), new_console(file=stream, width=200, no_color=True))
     head, first, second = stream.getvalue().splitlines()[-3:]
     for title in ("n", "val/accuracy", "95 % interval", "best", "p against best"):
         ends = {line[: head.index(f" {title}") + len(title) + 1].rstrip()[-1:] for line in (first, second)}

@@ -15,18 +15,18 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
-from rich.console import Console
 from scripts.chaos import everything
 from torch import Tensor, nn
 
 from receptive.callbacks.interruption import Interruption
 from receptive.config import conf_dir, freeze, register_resolvers
+from receptive.console import new_console
 from receptive.job import run_job
 from receptive.runs import Run
 from receptive.signals import Interrupted
 
 Straight = Callable[..., dict[str, Any]]
-QUIET = Console(quiet=True)
+QUIET = new_console(quiet=True)
 STEPS, EPOCHS = 3, 3
 
 

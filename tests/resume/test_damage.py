@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from rich.console import Console
 from scripts.chaos import differences, everything
 from tests.resume.conftest import CLASSIFIER, QUIET, Straight, folder_of, run_to_the_end
 from tests.test_checkpoints import cut, flipped, tensor_place
 
 from receptive.callbacks.interruption import Interruption
 from receptive.checkpoints import HEADER, load_state
+from receptive.console import new_console
 from receptive.job import main, run_job
 from receptive.runs import Run
 from receptive.signals import Interrupted
@@ -42,7 +42,7 @@ def half(stops: list[int], tmp_path: Path) -> Run:
 def resumed(run: Run) -> str:
     """Run a job to its end; gives what it says."""
     said = io.StringIO()
-    assert run_job(run, Console(file=said, width=1000)) == "done", run.status().error
+    assert run_job(run, new_console(file=said, width=1000)) == "done", run.status().error
     return said.getvalue()
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
+
+from receptive.console import new_console
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -31,7 +32,7 @@ def verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Verdicts:
                 noise = rng.normal(0, 0.005)
                 _tables(Path("results/checks/layers") / f"{net}-seed_{seed}", net, noise, darker, shift)
                 _history(Path("results") / nets.STUDY / "jobs" / f"{net}-seed_{seed}", net, drift, noise)
-        rows = layers.claims(Path("results"), Console(quiet=True))
+        rows = layers.claims(Path("results"), new_console(quiet=True))
         assert {len(row) for row in rows} == {6}
         return {row[1]: row[4] for row in rows}
 
@@ -96,4 +97,4 @@ def test_what_plainly_does_not(verdicts: Verdicts) -> None:
 
 def test_nothing_is_said_without_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert layers.claims(Path("results"), Console(quiet=True)) == []
+    assert layers.claims(Path("results"), new_console(quiet=True)) == []

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 from tests.conftest import Cli
 from tests.test_studies import composed
+
+from receptive.console import new_console
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -26,7 +27,7 @@ from receptive.sweeps.jobs import JobComposer  # noqa: E402
 
 RESULTS = ROOT / "results"
 STUDIES = sorted(path.parent.name for path in RESULTS.glob("*/provenance.json") if path.parent.name != "checks")
-QUIET = Console(quiet=True)
+QUIET = new_console(quiet=True)
 
 
 @pytest.mark.parametrize("path", list(pages.Pages(ROOT).paths()), ids=lambda path: path.name)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from rich.console import Console
-
+from receptive.console import new_console
 from receptive.runs import Run, State, Status
 from receptive.sweeps.expansion import Point
 from receptive.sweeps.jobs import Job
@@ -25,7 +24,7 @@ def test_nothing_is_started_and_nobody_waited_for_where_nothing_is_to_run(tmp_pa
         launched.extend(job.run.folder.name for job in jobs)
 
     with jobs[-1].run.lock():  # so long as another process runs it
-        run_missing(jobs, launch, tmp_path, "none", Console(quiet=True))
+        run_missing(jobs, launch, tmp_path, "none", new_console(quiet=True))
     assert launched == []
 
 
@@ -46,5 +45,5 @@ def test_a_job_of_others_that_is_interrupted_meanwhile_goes_on(tmp_path: Path) -
             theirs.run.write_status(Status(state="interrupted"))
             lease.__exit__(None, None, None)
 
-    run_missing([ours, theirs], launch, tmp_path, "failed", Console(quiet=True))
+    run_missing([ours, theirs], launch, tmp_path, "failed", new_console(quiet=True))
     assert launched == [["ours"], ["theirs"]]

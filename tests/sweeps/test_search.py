@@ -16,13 +16,13 @@ import pandas as pd
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from optuna.trial import TrialState
-from rich.console import Console
 from tests.conftest import Cli
 from tests.resume.conftest import stops  # noqa: F401
 from tests.sweeps.conftest import Master, parse
 from tests.sweeps.test_random import FIVE_AXES
 
 from receptive.cli import main
+from receptive.console import new_console
 from receptive.journal import NAME, STUDY, open_journal, require_optuna
 from receptive.manifest import Entry, Manifest
 from receptive.runs import Run
@@ -359,7 +359,7 @@ def test_launchers_of_others_are_given_some_trials_at_a_time(cli: Cli, tmp_path:
 
 
 def test_the_second_of_two_commands_waits(tmp_path: Path) -> None:
-    console = Console(file=io.StringIO(), markup=False)
+    console = new_console(file=io.StringIO())
     with open(tmp_path / "search.lock", "a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         timer = threading.Timer(0.3, lambda: fcntl.flock(file, fcntl.LOCK_UN))

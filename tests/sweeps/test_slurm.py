@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
-from rich.console import Console
 from tests.conftest import Cli
 
 from hydra_plugins.receptive_plugins import SlurmLauncher
+from receptive.console import new_console
 from receptive.runs import Run, State, Status
 from receptive.slurm import scheduler
 from receptive.slurm.options import SlurmOptions
@@ -251,8 +251,8 @@ def test_a_run_that_another_process_holds_keeps_its_state(tmp_path: Path) -> Non
 
 def test_one_command_after_the_other_submits(queue: Queue, folders: list[Path]) -> None:
     """Two at the same time would give every job twice."""
-    first = hand_over(folders, QUICK, Console(quiet=True))
-    assert hand_over(folders, QUICK, Console(quiet=True)) == first
+    first = hand_over(folders, QUICK, new_console(quiet=True))
+    assert hand_over(folders, QUICK, new_console(quiet=True)) == first
     assert len(set(first.values())) == 6
     assert list(itertools.chain(*queue.arrays))[::2] == [4, 2]
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 from tests.conftest import Cli
 from tests.processes import read_until
 
+from receptive.console import new_console
 from receptive.errors import InputError
 from receptive.runs import Run
 from receptive.slurm import scheduler
@@ -70,7 +70,7 @@ def job(root: Path) -> Iterator[MakeJob]:
 
 
 def text(snapshot: Snapshot, rows: int = 40, width: int = 120) -> str:
-    console = Console(width=width, record=True, quiet=False, file=open(os.devnull, "w"))  # noqa: SIM115
+    console = new_console(width=width, record=True, quiet=False, file=open(os.devnull, "w"))  # noqa: SIM115
     with console.file:
         console.print(page(snapshot, rows, width))
     return console.export_text()
@@ -215,7 +215,7 @@ def test_nothing_to_show(cli: Cli, root: Path) -> None:
     assert cli("status")[0] == 2
     (root / "sweep.json").write_text("[")
     with pytest.raises(InputError, match=r"holds no run\n.*sweep.json is damaged"):
-        watch(root, Console(quiet=True))
+        watch(root, new_console(quiet=True))
 
 
 def test_a_driver_is_noticed(root: Path) -> None:
@@ -240,13 +240,13 @@ def test_a_thousand_jobs_are_read_within_a_second(root: Path, job: MakeJob) -> N
     assert seen.counts == {"done": 700, "running": 10, "waiting": 290}
 
 
-def watching(root: Path) -> tuple[subprocess.Popen[bytes], int]:
+def watching(root: Path, columns: int = 100) -> tuple[subprocess.Popen[bytes], int]:
     """`receptive status` on a terminal of its own."""
     screen, terminal = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "receptive", "status", str(root)],
         stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "24"},
+        env={**os.environ, "TERM": "xterm", "COLUMNS": str(columns), "LINES": "24"},
     )  # fmt: skip
     os.close(terminal)
     return process, screen
@@ -264,6 +264,16 @@ def test_on_a_terminal_it_follows_and_ends_by_itself(root: Path, job: MakeJob) -
     read_until(screen, None)
     os.close(screen)
     assert process.wait(timeout=30) == 0
+
+
+def test_on_a_narrow_terminal_the_heading_is_broken_between_words(root: Path, job: MakeJob) -> None:
+    for seed, state in enumerate(("done", "failed", "interrupted")):
+        job(seed, state)
+    process, screen = watching(root, columns=24)
+    said = read_until(screen, None).decode()
+    os.close(screen)
+    assert process.wait(timeout=30) == 0
+    assert "study: 1 done, 1 failed,\r\n1 interrupted\r\n" in said
 
 
 def test_ctrl_c_ends_it_quietly(root: Path, job: MakeJob) -> None:

@@ -9,13 +9,13 @@ import re
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 from tests.conftest import Cli
 from tests.report.conftest import RunFolders
 from tests.tracking.backend import Backend
 from tests.tracking.following import assert_complete, named, send, stored
 from tests.tracking.recordings import Recording
 
+from receptive.console import new_console
 from receptive.runs import Run
 from receptive.tracking.record import Record
 from receptive.tracking.sync import runs_of
@@ -43,7 +43,7 @@ def switch(backend: Backend, home: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_damaged_list_of_jobs_keeps_no_run_back(folders: RunFolders) -> None:
     run = folders.add()
     (folders.root / "sweep.json").write_text("{")
-    console = Console(file=io.StringIO(), width=200)
+    console = new_console(file=io.StringIO(), width=200)
     assert runs_of(folders.root, console) == [run]
     assert "sweep.json is damaged" in console.file.getvalue()  # type: ignore[attr-defined]
 

@@ -111,9 +111,7 @@ def _print_difference(context: Context, found: Mapping[str, MovingAverages]) -> 
     if not np.isnan(ratios).all():
         context.console.print(
             f"moving averages: means off by {np.nanmean(np.abs(shifts)):.3f} standard deviations on average, "
-            f"variances {np.nanmedian(ratios):.3f} of the exact ones (median)",
-            highlight=False,
-            soft_wrap=True,
+            f"variances {np.nanmedian(ratios):.3f} of the exact ones (median)"
         )
     if not context.experiment.data.counts()["val"]:
         return
@@ -123,11 +121,7 @@ def _print_difference(context: Context, found: Mapping[str, MovingAverages]) -> 
     after = _validation(context)
     context.experiment.task.model.load_state_dict(kept)
     for name, value in before.items():
-        context.console.print(
-            f"  {name:<22} {value:.6f} with moving averages, {after[name]:.6f} with exact ones",
-            highlight=False,
-            soft_wrap=True,
-        )
+        context.console.print(f"  {name:<22} {value:.6f} with moving averages, {after[name]:.6f} with exact ones")
 
 
 def _consistent(context: Context) -> dict[str, MovingAverages]:

@@ -161,7 +161,7 @@ def compare(folders: Sequence[str], output: Path, options: Options, console: Con
     for network in networks:
         tables: list[Sequence[Mapping[str, Any]]] = []
         for run in network.runs:
-            console.print(f"{network.name}: {shown(run.folder)}", highlight=False, soft_wrap=True)
+            console.print(f"{network.name}: {shown(run.folder)}")
             tables.append(_table(run, options, console))
         parts.append(_Part(network, tables))
     rows = aligned([part.kinds for part in parts])

@@ -81,9 +81,7 @@ def report(context: Context, *, histogram_images: int, average_maps: bool) -> li
     write_atomically(context.output / "survey.json", json.dumps(facts, indent=2) + "\n")
     context.console.print(
         f"{context.described}: {seconds:.1f} s, {facts['images_per_second']:,} images/s, "
-        f"peak memory {facts['peak_memory_mib']:,.0f} MiB",
-        highlight=False,
-        soft_wrap=True,
+        f"peak memory {facts['peak_memory_mib']:,.0f} MiB"
     )
     _draw(context, summaries, rows, average_maps and size > 1)
     return rows

@@ -105,7 +105,7 @@ class RunProgress(pl.Callback):
 
     def _say_line(self) -> None:
         if self._style == "lines" and self._unsaid:
-            self._console.print(self._unsaid, highlight=False, soft_wrap=True)
+            self._console.print(self._unsaid)
         self._unsaid = ""
 
     def _stop(self) -> None:

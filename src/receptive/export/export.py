@@ -169,7 +169,7 @@ def print_export(exported: Exported, console: Console) -> None:
     if reason := given.get("fixed_size_because"):
         lines["size"] = f"fixed: {reason}"
     for name, text in lines.items():
-        console.print(f"{name:<12} {text}", highlight=False, soft_wrap=True)
+        console.print(f"{name:<12} {text}")
 
 
 def _shape(tensor: dict[str, Any]) -> str:

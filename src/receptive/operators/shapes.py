@@ -36,9 +36,9 @@ def print_shapes(console: Console) -> bool:
     lines = list(explanation())
     for line in lines:
         mark = f"   but PyTorch has {line.theirs}" if line.equal is False else ""
-        console.print(line.text + mark, highlight=False, markup=False, soft_wrap=True)
+        console.print(line.text + mark)
     checked = [line.equal for line in lines if line.equal is not None]
-    console.print(f"\n{sum(checked)} of {len(checked)} sizes and refusals are PyTorch's.", highlight=False)
+    console.print(f"\n{sum(checked)} of {len(checked)} sizes and refusals are PyTorch's.")
     return all(checked)
 
 

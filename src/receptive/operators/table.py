@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from receptive.console import print_unfolded
@@ -106,7 +107,6 @@ def print_table(console: Console) -> bool:
         f"Against PyTorch {torch.__version__}: largest absolute difference in float32 and float64; time in multiples "
         f"of PyTorch's (float32, CPU, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}, medians "
         f"of interleaved runs). Inputs: standard normal, seed {SEED}. The reports' figures are sums of differences.",
-        highlight=False,
         soft_wrap=not console.is_terminal,
     )
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -117,17 +117,19 @@ def print_table(console: Console) -> bool:
     for title in ("report", "verdict"):
         table.add_column(title, no_wrap=True)
     for row in rows:
-        case, verdict = row.case, "[green]equal" if row.equal else "[red]differs"
+        case, verdict = row.case, Text("equal", "green") if row.equal else Text("differs", "red")
         slower, loops_slower = [*(_multiple(ratio) for ratio in timing(case)), ""][:2]
         gaps = [_gap(gap) for gap in row.differences]
         table.add_row(case.claims, case.name, case.text, *gaps, slower, loops_slower, case.figure, verdict)
     for specimen in SPECIMENS:
         gaps = [_gap(gap) for gap in faults_of(specimen, next(case for case in cases if case.name == specimen.name))]
-        table.add_row(specimen.claim, specimen.name, "the report's fault, rebuilt", *gaps, "", "", "", "[red]wrong")
+        table.add_row(
+            specimen.claim, specimen.name, "the report's fault, rebuilt", *gaps, "", "", "", Text("wrong", "red")
+        )
     print_unfolded(table, console)
     for specimen in SPECIMENS:
         text = f"{specimen.claim}: the report's {specimen.name} {specimen.fault}."
-        console.print(text, highlight=False, markup=False, soft_wrap=not console.is_terminal)
+        console.print(text, soft_wrap=not console.is_terminal)
     return all(row.equal for row in rows)
 
 

@@ -39,10 +39,10 @@ def write_report(root: Path, console: Console) -> None:
     print_tables(collection, judged, console)
     page = _illustrate(collection, judged, notes)
     for text in notes:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.print(text)
     for path in (root / "summary.md", page):
         if path is not None:
-            console.print(shown(path), highlight=False, soft_wrap=True)
+            console.print(shown(path))
 
 
 def _illustrate(collection: Collection, judged: Sequence[Judged], notes: list[str]) -> Path | None:

@@ -138,12 +138,12 @@ def print_tables(collection: Collection, judged: Sequence[Judged], console: Cons
         print_unfolded(_table(titles, rows, len(label_keys(collection))), console)
     for one in judged:
         console.print()
-        console.print(f"{one.claim.id}  {one.claim.text}", highlight=False, soft_wrap=True)
+        console.print(f"{one.claim.id}  {one.claim.text}")
         verdict = Text(f"  {one.verdict}", style=_VERDICT_COLORS[one.verdict]).append(f": {one.ours}", style="default")
-        console.print(verdict, soft_wrap=True)
-        console.print(f"  {one.why}", highlight=False, soft_wrap=True)
+        console.print(verdict)
+        console.print(f"  {one.why}")
     for text in [*causes(collection), *collection.notes]:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.print(text)
 
 
 def causes(collection: Collection) -> list[str]:

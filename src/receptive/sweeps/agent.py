@@ -61,7 +61,7 @@ def write_sweep(
         f"wandb sweep {shlex.quote(shown(path))}   makes the sweep and says its address",
         "wandb agent ENTITY/PROJECT/ID   runs its points, here or wherever receptive and the data are",
     ):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line)
 
 
 def wandb_sweep(

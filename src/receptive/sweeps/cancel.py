@@ -47,7 +47,7 @@ def cancel(root: Path, console: Console) -> bool:
     if not runs:
         raise InputError("\n".join(filter(None, [f"{shown(root)} holds no run", content.note])))
     if content.note:
-        console.print(content.note, style="yellow", highlight=False, soft_wrap=True)
+        console.print(content.note, style="yellow")
     silent: SchedulerError | None = None
     taken = 0
     commands = _stop(drivers(root), "the command", console)
@@ -64,11 +64,10 @@ def cancel(root: Path, console: Console) -> bool:
     if not commands and not taken and not inside:
         if silent is not None:
             raise silent
-        console.print(f"nothing of {shown(root)} runs or waits", highlight=False, soft_wrap=True)
+        console.print(f"nothing of {shown(root)} runs or waits")
         return True
     left = _wait_while(lambda: drivers(root) or any(run.state() == "running" for run in runs))
-    said = f"{shown(root)}: {tally(run.state() for run in runs)}; the same command goes on"
-    console.print(said, highlight=False, soft_wrap=True)
+    console.print(f"{shown(root)}: {tally(run.state() for run in runs)}; the same command goes on")
     if silent is not None:
         raise silent
     return not left
@@ -95,7 +94,7 @@ def _stop(processes: list[tuple[str, int]], what: str, console: Console) -> list
     stopped = []
     for host, pid in processes:
         if host != here:
-            console.print(f"{what} goes on at {host}, as process {pid}: stop it there", style="yellow", highlight=False)
+            console.print(f"{what} goes on at {host}, as process {pid}: stop it there", style="yellow")
         elif pid > 0:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
@@ -113,5 +112,5 @@ def _cancel_tasks(root: Path, console: Console) -> int:
         tasks = [task for task in scheduler.queue() if task.job in jobs]
         if tasks:
             scheduler.cancel(sorted({task.job for task in tasks}))
-            console.print(f"{counted(len(tasks), 'job')} taken out of Slurm's queue", highlight=False)
+            console.print(f"{counted(len(tasks), 'job')} taken out of Slurm's queue")
         return len(tasks)

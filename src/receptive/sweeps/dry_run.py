@@ -54,11 +54,10 @@ def tell_of_sweep(
         estimates.append(_estimate(job, state, rerun, estimator) if wanted(state, rerun) else None)
     print_unfolded(_table(jobs, states, rerun, estimates), console)
     todo = sum(wanted(state, rerun) for state in states)
-    said = f"{overview(counted(len(jobs), 'job'), states, root)}, {todo} would run"
-    console.print(said, highlight=False, soft_wrap=True)
+    console.print(f"{overview(counted(len(jobs), 'job'), states, root)}, {todo} would run")
     if todo:
         known = [estimate for estimate in estimates if estimate is not None]
-        console.print(f"time: {_time(known, todo, workers)}", highlight=False, soft_wrap=True)
+        console.print(f"time: {_time(known, todo, workers)}")
 
 
 def tell_of_search(
@@ -77,14 +76,13 @@ def tell_of_search(
     states = [entry.run(root).state() for entry in Manifest.read(root).entries.values() if entry.trial is not None]
     todo = max(0, trials - sum(state in ENDED_WELL for state in states))
     counts = overview(f"{len(states)} of {counted(trials, 'trial')}", states, root)
-    said = f"{counts}, {todo} would run; {len(probes)} points of its space composed and checked"
-    console.print(said, highlight=False, soft_wrap=True)
+    console.print(f"{counts}, {todo} would run; {len(probes)} points of its space composed and checked")
     estimator = Estimator(_samples_of(probes, root), samples_below(outputs))
     known = [one for job in probes if (one := estimator.estimate(job.config, max_epochs(job.config) or 0))]
     if todo:
         ordered = sorted(known, key=lambda one: one.seconds)
         likely = [ordered[len(ordered) // 2]] * todo if ordered else []
-        console.print(f"time: {_time(likely, todo, workers)}", highlight=False, soft_wrap=True)
+        console.print(f"time: {_time(likely, todo, workers)}")
 
 
 def tell_of_run(config: DictConfig, run: Run, outputs: Path, rerun: str, console: Console) -> None:
@@ -94,9 +92,9 @@ def tell_of_run(config: DictConfig, run: Run, outputs: Path, rerun: str, console
     left = epochs if rerun == "all" else epochs - len(_rows(run))
     estimate = Estimator(samples_below(outputs)).estimate(values, left)
     going_on = f", {epochs - left} of them done" if left < epochs else ""
-    console.print(f"one run of {epochs} epochs{going_on}; composed and checked", highlight=False)
+    console.print(f"one run of {epochs} epochs{going_on}; composed and checked")
     time = _time([estimate] if estimate else [], 1, 1)
-    console.print(f"time: {time}", highlight=False, soft_wrap=True)
+    console.print(f"time: {time}")
 
 
 def _samples_of(jobs: Sequence[Job], root: Path) -> Iterable[Sample]:

@@ -37,8 +37,4 @@ def say_end(console: Console, number: int, total: int, run: Run) -> None:
         result = run.result()
         if monitor := result.get("monitor"):
             metric = f"  {monitor} {metric_text(monitor, result['metrics'][monitor])}  {result['seconds']:.1f} s"
-    console.print(
-        f"{number:>{len(str(total))}}/{total} {state:<11} {run.folder.name}{metric}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    console.print(f"{number:>{len(str(total))}}/{total} {state:<11} {run.folder.name}{metric}")

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
 
-from rich.console import Console
-
+from receptive.console import new_console
 from receptive.files import last_line
 from receptive.runs import Run
 from receptive.signals import Interrupted, signal_name
@@ -32,10 +31,10 @@ def run_local(folders: Iterable[Path], total: int) -> None:
     """
     from receptive.job import explain, run_job
 
-    console = Console(markup=False)
+    console = new_console()
     for number, folder in enumerate(folders, 1):
         try:
-            run_job(Run(folder), Console(quiet=True))
+            run_job(Run(folder), new_console(quiet=True))
         except Exception as error:
             record_death(Run(folder), explain(error))
         say_end(console, number, total, Run(folder))
@@ -53,7 +52,7 @@ def run_packed(folders: Iterable[Path], total: int, places: Sequence[WorkerPlace
     """
     pool = _Pool(iter(folders), total)
     if said := dealt_out(places[:total]):
-        pool.console.print(said, highlight=False)
+        pool.console.print(said)
     try:
         for place in places[:total]:
             pool.start(place)
@@ -70,7 +69,7 @@ class _Pool:
         self.queue = queue
         self.total = total
         self.ended = 0
-        self.console = Console(markup=False)
+        self.console = new_console()
         self.selector = selectors.DefaultSelector()
         self.leaving: list[_Worker] = []
 

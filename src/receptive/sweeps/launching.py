@@ -52,8 +52,7 @@ def run_missing(
         drop_damaged_results(jobs, console)
     states = {job.fingerprint: job.run.state() for job in jobs}
     todo = [job for job in jobs if wanted(states[job.fingerprint], rerun)]
-    said = f"{overview(counted(len(jobs), 'job'), states.values(), root)}, {len(todo)} to run"
-    console.print(said, highlight=False, soft_wrap=True)
+    console.print(f"{overview(counted(len(jobs), 'job'), states.values(), root)}, {len(todo)} to run")
     _warn_of_old_code(jobs, console)
     if rerun == "all":
         for job in todo:
@@ -74,7 +73,7 @@ def run_missing(
 
 def await_others(jobs: Sequence[Job], console: Console) -> None:
     """Wait until no job runs that another process runs."""
-    console.print(f"waiting for {counted(len(jobs), 'job')} that another process runs", highlight=False)
+    console.print(f"waiting for {counted(len(jobs), 'job')} that another process runs")
     while any(job.run.state() == "running" for job in jobs):
         time.sleep(_POLL)
 
@@ -107,7 +106,7 @@ def drop_damaged_results(jobs: Sequence[Job], console: Console) -> None:
     for job in jobs:
         if job.run.state() in ENDED_WELL and not finished(job.run):
             said = f"{shown(job.run.result_path)} is damaged: it is made anew from the last checkpoint"
-            console.print(said, style="yellow", highlight=False, soft_wrap=True)
+            console.print(said, style="yellow")
             job.run.result_path.unlink(missing_ok=True)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from receptive.config import Rerun
+from receptive.console import new_console
 from receptive.errors import InputError
 from receptive.files import try_lock, wait_for_lock
 from receptive.journal import NAME, TrialFile
@@ -44,7 +45,7 @@ def search(plan: Plan, space: Space, options: SearchOptions) -> None:
         SystemExit: with code 1 when a trial is neither done nor pruned in the end.
         Interrupted: a signal came; the report is written all the same.
     """
-    about, console = plan.about, Console(markup=False)
+    about, console = plan.about, new_console()
     if space.seeds:
         raise InputError(
             f"seed={','.join(space.seeds)}: a trial is one run: give one seed, and run the best points with several"
@@ -192,7 +193,7 @@ class Search:
     def _refuse(self, trial: Trial, faults: Sequence[str]) -> None:
         fault = f"trial {trial.number} cannot be composed: {'; '.join(faults)}"
         self.faults.append(fault)
-        self._console.print(fault, highlight=False, soft_wrap=True)
+        self._console.print(fault)
         if not trial.ended:
             self._trials.tell(trial.number, "failed")
 
@@ -248,9 +249,7 @@ class Search:
         said += f", {again} asked for twice" if again > 0 else ""
         self._console.print(
             f"{self._trials.asked()} of {self._options.trials} trials in {shown(self._plan.root)}"
-            f"{f' ({said})' if said else ''}, {to_run} to run",
-            highlight=False,
-            soft_wrap=True,
+            f"{f' ({said})' if said else ''}, {to_run} to run"
         )
 
     def say_best(self) -> None:
@@ -260,7 +259,7 @@ class Search:
         number, value = best
         labels = "  ".join(f"{key}={value}" for key, value in self.jobs[self._of[number]].point.labels.items())
         text = f"best: trial {number}, {self._goal.monitor} {metric_text(self._goal.monitor, value)}  {labels}"
-        self._console.print(text, highlight=False, soft_wrap=True)
+        self._console.print(text)
 
 
 def _goal(jobs: Sequence[Job]) -> Goal:
@@ -285,6 +284,6 @@ def _alone(root: Path, console: Console) -> Iterator[None]:
     """Be the only command that searches in a folder; wait for another one."""
     with open(root / "search.lock", "a") as file:
         if not try_lock(file.fileno()):
-            console.print(f"another command searches in {shown(root)}: waiting for it", highlight=False, soft_wrap=True)
+            console.print(f"another command searches in {shown(root)}: waiting for it")
             wait_for_lock(file.fileno())
         yield

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from receptive.console import counted
+from receptive.console import counted, new_console
 from receptive.runs import ENDED_WELL, Run, shown
 from receptive.signals import Interrupted
 from receptive.slurm import scheduler
@@ -41,7 +41,7 @@ def run_slurm(
     Raises:
         SchedulerError: Slurm is not here or refuses; what it has taken goes on.
     """
-    console, watch, source, ended = Console(markup=False), _Watch(), iter(folders), 0
+    console, watch, source, ended = new_console(), _Watch(), iter(folders), 0
     while True:
         if taken := list(itertools.islice(source, None if at_once is None else at_once - len(watch.waiting))):
             watch.add(taken, hand_over(taken, options, console))
@@ -72,13 +72,13 @@ def hand_over(folders: Sequence[Path], options: SlurmOptions, console: Console) 
         known = assigned(root)
         fresh = [folder for folder in folders if folder not in known or known[folder].task not in tasks]
         if waiting := len(folders) - len(fresh):
-            console.print(f"{waiting} of the jobs are in Slurm's queue already", highlight=False)
+            console.print(f"{waiting} of the jobs are in Slurm's queue already")
         size, before = scheduler.largest_array(), None
         for first in range(0, len(fresh), size):
             part = fresh[first : first + size]
             submission = submit(part, root, options, lock, before)
             said = f"{counted(len(part), 'job')} submitted as Slurm job {submission.job}: {shown(submission.place)}"
-            console.print(said, highlight=False, soft_wrap=True)
+            console.print(said)
             before = submission.job if options.array_parallelism else None  # the limit is an array's own
         return assigned(root)
 
@@ -93,7 +93,7 @@ def _let_leave(folders: Sequence[Path], options: SlurmOptions, console: Console)
         if not (leaving := sum(queue.get(task) == _LEAVING for task in mine)):
             return
         if look == 0:
-            console.print(f"{leaving} of the jobs are about to leave Slurm's queue", highlight=False)
+            console.print(f"{leaving} of the jobs are about to leave Slurm's queue")
         time.sleep(options.poll_seconds)
 
 
@@ -137,7 +137,7 @@ class _Watch:
                 if reason not in self._obstacles:
                     self._obstacles.add(reason)
                     said = f"{count} of the jobs wait in Slurm's queue for a reason that may not pass: {reason}"
-                    console.print(said, style="yellow", highlight=False, soft_wrap=True)
+                    console.print(said, style="yellow")
 
     def _queue(self, console: Console) -> dict[Task, str] | None:
         """The queue; None while Slurm does not answer, which is said once."""

@@ -33,6 +33,11 @@ _PLAIN_ROWS = 40  # where there is no terminal
 def watch(root: Path, console: Console, *, once: bool = False) -> None:
     """Show a sweep or run until nothing runs any more, anew every second; where there is no terminal once.
 
+    Args:
+        root: of the sweep or run.
+        console: made with soft_wrap=False, as a live page cannot ask for it when it is drawn anew.
+        once: on a terminal too.
+
     Raises:
         InputError: there is nothing to show.
     """

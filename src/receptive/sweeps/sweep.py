@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from rich.console import Console
 
+from receptive.console import new_console
 from receptive.errors import InputError
 from receptive.report.claims import parse_claims
 from receptive.report.report import write_report
@@ -67,13 +67,13 @@ def sweep(plan: Plan, points: Iterable[Point]) -> None:
         SystemExit: with code 1 when a job is neither done nor pruned in the end.
         Interrupted: a signal came; the report is written all the same.
     """
-    about, console, points = plan.about, Console(markup=False), list(points)
+    about, console, points = plan.about, new_console(), list(points)
     if not points:
         raise InputError("this sweep has no job: hydra.sweeper.params or the command line must give each key a value")
     dry, rerun = plan.master.get("dry_run") is True, plan.master.get("rerun", "failed")
     jobs = compose(plan.loader, plan.master, points, plan.root, download=not dry, here=plan.here)
     if len(jobs) < len(points):
-        console.print(f"{len(points) - len(jobs)} of {len(points)} points are duplicates of others", highlight=False)
+        console.print(f"{len(points) - len(jobs)} of {len(points)} points are duplicates of others")
     if dry:
         outputs = Path(plan.master.paths.output_dir)
         tell_of_sweep(placed(jobs, plan.root), plan.root, outputs, rerun, plan.workers, console)
@@ -83,7 +83,7 @@ def sweep(plan: Plan, points: Iterable[Point]) -> None:
         run_missing(jobs, plan.launch, plan.root, rerun, console, wait=False)
         folder = shlex.quote(shown(plan.root))
         for verb, what in (("status", "shows them"), ("report", "makes the tables"), ("cancel", "stops them")):
-            console.print(f"receptive {verb} {folder}   {what}", highlight=False, soft_wrap=True)
+            console.print(f"receptive {verb} {folder}   {what}")
         return
     try:
         with driving(plan.root), listening():

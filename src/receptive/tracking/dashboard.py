@@ -96,12 +96,11 @@ def save_dashboard(root: Path, project: str | None, entity: str | None, console:
         known = Saved(workspace._internal_id, workspace._internal_name, workspace.url, report.id, report.url)
         _write(root, all_saved | {place: known})
     for kind, url in (("workspace", known.workspace_url), ("report", known.report_url)):
-        console.print(f"{kind}: {url}", highlight=False, soft_wrap=True)
+        console.print(f"{kind}: {url}")
     ended = [run for run in runs if run.state() not in ("waiting", "running")]
     if lacking := sum(not Record.read(run.folder).has(digest_of_run(run)) for run in ended):
         told = f"{lacking} of {len(ended)} runs are not in W&B, or not all of them"
-        text = f"{told}: receptive wandb sync {shlex.quote(shown(root))} sends them"
-        console.print(text, highlight=False, soft_wrap=True)
+        console.print(f"{told}: receptive wandb sync {shlex.quote(shown(root))} sends them")
 
 
 def _require() -> None:

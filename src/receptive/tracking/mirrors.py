@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from receptive.console import new_console
 from receptive.errors import InputError
 from receptive.manifest import Manifest
 from receptive.runs import Run, State, shown
@@ -25,7 +26,7 @@ class Mirrors:
 
     def __init__(self) -> None:
         self._companion: Companion | None = None
-        self._console = Console(quiet=True)
+        self._console = new_console(quiet=True)
         self._current: Path | None = None  # folder of the run that is followed
         self._offline: list[str] = []  # folders
         self._lost: dict[str, str] = {}  # folder -> why
@@ -63,7 +64,7 @@ class Mirrors:
         if switched_off():
             return
         deadline = time.monotonic() + PATIENCE
-        self._console = Console(quiet=True)  # what is said of a single job is not said of a sweep's
+        self._console = new_console(quiet=True)  # what is said of a single job is not said of a sweep's
         self.dismiss()
         runs = [entry.run(root) for entry in Manifest.read(root).entries.values()]
         known = [run for run in runs if run.status().wandb_id is not None]  # a mirror that died at once left no record
@@ -108,7 +109,7 @@ class Mirrors:
             self._offline.append(answer["folder"])
 
     def _say(self, text: str) -> None:
-        self._console.print(f"{'W&B':<8} {text}", highlight=False, soft_wrap=True)
+        self._console.print(f"{'W&B':<8} {text}")
 
 
 def _told_of_sweep(root: Path, runs: Iterable[Run], tables: Record, fault: str) -> list[str]:

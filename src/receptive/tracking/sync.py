@@ -76,7 +76,7 @@ def sync(folders: Sequence[Path], console: Console) -> bool:
             if (root / "runs.csv").is_file():
                 table = sender.send_tables(root)
                 well = well and table.well
-                console.print(f"tables of {shown(root)}: {table.said}", highlight=False, soft_wrap=True)
+                console.print(f"tables of {shown(root)}: {table.said}")
     finally:
         sender.companion.dismiss()
     return well
@@ -190,10 +190,10 @@ def recording_of(run: Run) -> str:
 def _print(sent: Sequence[Sent], console: Console) -> None:
     """A line a run, whole however long it is: causes are."""
     wide = max(len(run.run.folder.name) for run in sent)
-    console.print(Text(f"{'run':<{wide}}  {'state':<11}  W&B", "bold"), soft_wrap=True)
+    console.print(Text(f"{'run':<{wide}}  {'state':<11}  W&B", "bold"))
     for run in sent:
         state, said = (f"{run.state:<11}", STATE_COLORS[run.state]), (run.said, "" if run.well else "red")
-        console.print(Text.assemble(f"{run.run.folder.name:<{wide}}  ", state, "  ", said), soft_wrap=True)
+        console.print(Text.assemble(f"{run.run.folder.name:<{wide}}  ", state, "  ", said))
 
 
 def runs_of(root: Path, console: Console) -> list[Run]:
@@ -204,7 +204,7 @@ def runs_of(root: Path, console: Console) -> list[Run]:
     """
     content = runs_in(root)
     if content.note:
-        console.print(content.note, style="yellow", highlight=False, soft_wrap=True)
+        console.print(content.note, style="yellow")
     if kept := [run for run in content.runs if run.config_path.is_file()]:
         return kept
     raise InputError(f"{root} holds no run; give the folder of a run or sweep, or the name of a study")

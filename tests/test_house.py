@@ -305,6 +305,17 @@ def openings(root: Path) -> list[str]:
     ]
 
 
+def consoles(root: Path) -> list[str]:
+    """rich's Console made by hand: it would take brackets in a path for markup, and fold a long line."""
+    return [
+        f"{path.relative_to(root)}:{number}: receptive.console.new_console makes consoles"
+        for name, path in modules(root)
+        if name != "receptive.console"
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if re.search(r"(?<!\w)Console\(", line)
+    ]
+
+
 RULES: tuple[Rule, ...] = (
     directions,
     torch_free,
@@ -316,6 +327,7 @@ RULES: tuple[Rule, ...] = (
     pins,
     targets,
     openings,
+    consoles,
 )
 
 
@@ -425,6 +437,7 @@ def test_a_sound_checkout_has_no_faults(rule: Rule, checkout: Path) -> None:
         (torch_free, "src/hydra_plugins/receptive_plugins/x.py", "import torch", "receptive_plugins.x loads"),
         (dumping_grounds, "src/receptive/data/utils.py", "", "utils.py"),
         (dumping_grounds, "src/receptive/helpers/x.py", "", "helpers"),
+        (consoles, "src/receptive/runs.py", "from rich.console import Console\nx = Console()", "runs.py:2: receptive"),
         (lengths, "src/receptive/runs.py", LONG, "runs.py:1: long: 61 lines"),
         (lengths, "scripts/lock.py", "#\n" * 301, "lock.py: 301 lines"),
         (addresses, "README.md", "\nfrom https://py" + "pi.org/simple", "README.md:2"),

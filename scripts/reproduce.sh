@@ -9,10 +9,10 @@
 #   FRESH=1 scripts/reproduce.sh           # in a fresh clone: committed runs do not count, all is run anew
 #   LAUNCHER=slurm scripts/reproduce.sh    # another launcher than packed
 #
-# Data: RECEPTIVE_DATA_DIR, or data/; a study whose data are missing is told, and the others go on. On two cores all studies
-# take about 10 hours and the searches 3, FULL=1 about 28: the study files say how many minutes each. A study that was
-# changed since its runs were committed is refused: delete results/STUDY (and outputs/studies/STUDY), and all of it is run
-# anew.
+# Data: RECEPTIVE_DATA_DIR, or data/; a study whose data are missing is told, and the others go on. On two cores the
+# reports' studies take about 10 hours, the searches and their recipes 4, FULL=1 about 28: the study files say how many
+# minutes each. A study that was changed since its runs were committed is refused: delete results/STUDY (and
+# outputs/studies/STUDY), and all of it is run anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case ${1:-} in

@@ -19,6 +19,7 @@ from receptive.report.figures import (
     remove_others,
     save_figure,
 )
+from receptive.report.plots import points_plot
 from receptive.report.styles import MOST_CURVES
 
 LR = "optimizer.lr"
@@ -87,6 +88,18 @@ def test_one_run_and_none_done(folders: RunFolders, tmp_path: Path) -> None:
     assert drawn(folders.collection(), tmp_path) == []
     folders.add({"variant": "a"}, epochs=1)
     assert drawn(folders.collection(), tmp_path) == ["curves"]
+
+
+def test_means_and_intervals_are_told_of_where_there_are_some(folders: RunFolders) -> None:
+    for name in ("a", "b"):
+        folders.add({"variant": name}, seed=0)
+    figure, plot = draw_points(folders.collection()), points_plot(folders.collection())
+    assert figure is not None and texts(figure).endswith("a point a run")
+    assert plot is not None and plot.caption == "Dot: a run. Best groups first."
+    folders.add({"variant": "a"}, seed=1)
+    figure, plot = draw_points(folders.collection()), points_plot(folders.collection())
+    assert figure is not None and "mean with its 95 % interval" in texts(figure)
+    assert plot is not None and "Dot: mean over seeds" in plot.caption
 
 
 def test_points_are_in_percent_and_a_wide_interval_is_cut(folders: RunFolders) -> None:

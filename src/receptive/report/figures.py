@@ -51,9 +51,14 @@ def draw_points(collection: Collection) -> Figure | None:
     all_axes[0].set_ylim(len(shown) - 0.5, -0.5)
     total = len(panels[0][1])
     cut = f"; the best {MOST_POINTS} of {total}" if total > MOST_POINTS else ""
-    what = f"mean with its 95 % interval, single runs (open){cut}"
-    figure.suptitle(title_of(collection, what), fontsize=SMALL + 2, parse_math=False)
+    what = "mean with its 95 % interval, single runs (open)" if repeated(shown) else "a point a run"
+    figure.suptitle(title_of(collection, what + cut), fontsize=SMALL + 2, parse_math=False)
     return figure
+
+
+def repeated(found: Sequence[Points]) -> bool:
+    """Whether a group has several runs, so that there are means and intervals."""
+    return any(one.spread.n > 1 for one in found)
 
 
 def _draw_points(axes: Axes, metric: str, place: int, one: Points, color: str) -> None:

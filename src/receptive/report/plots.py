@@ -12,7 +12,7 @@ from receptive.figures.style import BLUE
 from receptive.metrics import is_share, metric_text
 from receptive.report.collection import Collection
 from receptive.report.curve_plots import curves_plot, parameter_plot
-from receptive.report.figures import limits
+from receptive.report.figures import limits, repeated
 from receptive.report.importance import importance
 from receptive.report.matrices import confusion_plot, heat_map_plot
 from receptive.report.plotting import (
@@ -37,10 +37,11 @@ _SHADES = 16  # colours of lines
 
 def points_plot(collection: Collection) -> Plot | None:
     """Mean, interval and single runs of each group, a metric at a time."""
-    figures = {}
+    figures, means = {}, False
     for metric in collection.metrics[:MOST_CHOICES]:
         found = points(collection, metric)[:_MOST_POINTS]
         if sum(len(one.runs) for one in found) > 1:
+            means = means or repeated(found)
             low, high = (end / (100 if is_share(metric) else 1) for end in limits(metric, found))
             figures[metric] = figure_of(
                 _dots(metric, found, hues(collection, [one.group for one in found])),
@@ -49,10 +50,8 @@ def points_plot(collection: Collection) -> Plot | None:
                 height=170 + 26 * len(found),
             )
     cut = f", {_MOST_POINTS} at most" if len(collection.groups) > _MOST_POINTS else ""
-    caption = (
-        "Dot: mean over seeds; line: its 95 % interval (Student's t), cut off by the frame where it is very wide; "
-        f"open: single runs. Best groups first{cut}."
-    )
+    dots = "Dot: mean over seeds; line: its 95 % interval (Student's t), cut off by the frame where it is very wide; "
+    caption = f"{dots + 'open: single runs' if means else 'Dot: a run'}. Best groups first{cut}."
     return Plot("points", "Groups and their spread over seeds", caption, "metric", figures) if figures else None
 
 

@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 from torch import Tensor
 
 from receptive.arguments import HydraVerb
-from receptive.commands import COMMANDS
+from receptive.commands import VERBS
 from receptive.comments import Key, header, keys, shown
 from receptive.config import conf_dir
 from receptive.files import read_yaml
@@ -226,7 +226,7 @@ def verbs_page() -> str:
         "The keys at the top of each verb's config; `receptive VERB --help` lists them too.",
         "",
     ]
-    for verb in (verb for verb, command in COMMANDS.items() if isinstance(command, HydraVerb)):
+    for verb in [name for name, known in VERBS.items() if isinstance(known, HydraVerb)]:
         path = conf_dir() / f"{verb}.yaml"
         lines += [f"## `receptive {verb}`", "", *(_sentence(line) for line in _joined(header(path))), ""]
         pairs = [pair for each in read_yaml(path)["defaults"] if isinstance(each, dict) for pair in each.items()]
@@ -262,18 +262,19 @@ def pages() -> dict[str, str]:
     written = {f"{group.removeprefix('hydra/')}.md": group_page(group) for group in GROUPS}
     written["verbs.md"] = verbs_page()
     about = (
-        "A run of a report each: `receptive train experiment=NAME`. What a file sets can be overridden like everything."
+        "A run each, of a report or, in `best_`, of the best recipe that was found: `receptive train experiment=NAME`. "
+        "What a file sets can be overridden like everything."
     )
     written["experiment.md"] = list_page("experiment", "Experiments", about)
     about = (
-        "A comparison each, of the reports or of candidates for a better recipe (`search_`): "
-        "`receptive train study=NAME`; [Studies](../studies.md) says what one holds."
+        "A comparison each, of the reports, or of candidates for a better recipe (`search_`) and what comes of it "
+        "(`best_`): `receptive train study=NAME`; [Studies](../studies.md) says what one holds."
     )
     written["study.md"] = list_page("study", "Studies in conf/", about)
     told = {f"{group.removeprefix('hydra/')}.md": (f"`{group}=`", text) for group, (text, _) in GROUPS.items()}
     told["verbs.md"] = "Verbs", "The keys at the top of each verb's config."
-    told["experiment.md"] = "Experiments", "The reports' runs."
-    told["study.md"] = "Studies", "The reports' comparisons."
+    told["experiment.md"] = "Experiments", "The reports' runs, and better recipes."
+    told["study.md"] = "Studies", "The reports' comparisons, and searches for better recipes."
     about = "What can be chosen and changed, with default, type and bounds; from `conf/`, signatures and docstrings."
     index = [MARK, "# Every option", "", about, "", "| page | what |", "| --- | --- |"]
     index += [f"| [{name}]({file}) | {text} |" for file, (name, text) in told.items()]

@@ -13,7 +13,7 @@ import pytest
 from receptive import source_code
 from receptive.arguments import HydraVerb, PlainVerb
 from receptive.cli import main
-from receptive.commands import COMMANDS
+from receptive.commands import VERBS
 from receptive.errors import InputError
 from receptive.runs import Run
 from receptive.source_code import code_hash
@@ -136,9 +136,9 @@ def test_what_a_plain_verb_raises(
     def broken(topic: str | None) -> int:
         raise raised
 
-    command = COMMANDS["operators"]
-    assert isinstance(command, PlainVerb)
-    monkeypatch.setitem(COMMANDS, "operators", replace(command, run=broken))
+    operators = VERBS["operators"]
+    assert isinstance(operators, PlainVerb)
+    monkeypatch.setitem(VERBS, "operators", replace(operators, run=broken))
     assert cli("operators") == (code, "", told)
 
 
@@ -164,7 +164,7 @@ def test_what_is_not_a_users_fault_says_where_to_look(cli: Cli, monkeypatch: pyt
     def broken(config: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setitem(COMMANDS, "summary", HydraVerb("", broken))
+    monkeypatch.setitem(VERBS, "summary", HydraVerb("", broken))
     code, _, err = cli("summary")
     assert code == 1
     assert "ZeroDivisionError: oops" in err

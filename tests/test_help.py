@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from receptive.arguments import HydraVerb, PlainVerb, VerbGroup
-from receptive.commands import COMMANDS
+from receptive.commands import VERBS
 from receptive.comments import keys
 from receptive.config import conf_dir
 from receptive.help import ABOUT
@@ -15,11 +15,9 @@ from receptive.help import ABOUT
 Cli = Callable[..., tuple[int, str, str]]
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-ACTIONS = [
-    f"{verb} {name}" for verb, group in COMMANDS.items() if isinstance(group, VerbGroup) for name in group.actions
-]
-COMPOSED = [verb for verb, command in COMMANDS.items() if isinstance(command, HydraVerb)]
-EVERY = [*COMMANDS, *ACTIONS]
+ACTIONS = [f"{verb} {name}" for verb, group in VERBS.items() if isinstance(group, VerbGroup) for name in group.actions]
+COMPOSED = [verb for verb, known in VERBS.items() if isinstance(known, HydraVerb)]
+EVERY = [*VERBS, *ACTIONS]
 EXAMPLES = [(verb, example) for verb, about in ABOUT.items() if verb in EVERY for example in about.examples]
 
 
@@ -61,7 +59,7 @@ def test_an_example_is_a_command(cli: Cli, verb: str, example: str) -> None:
         code, _, err = cli(*words, *(["dry_run=true"] if "-m" in words else ["--cfg", "job"]))
         assert (code, err) == (0, "")
         return
-    plain = COMMANDS[words[0]]
+    plain = VERBS[words[0]]
     if isinstance(plain, VerbGroup):
         plain, words = plain.actions[words[1]], words[1:]
     assert isinstance(plain, PlainVerb)

@@ -116,16 +116,19 @@ def _sizes() -> Iterator[tuple[str, ...]]:
 
 def _tables() -> Iterator[tuple[str, ...]]:
     """R2.12: parameters and memory of nets A and B."""
-    for net, parameters, memory in (("net_a", 294_810, "2.13"), ("net_b", 295_770, "2.60")):
+    for net, parameters, passes, memory in (("net_a", 294_810, "0.99", "2.13"), ("net_b", 295_770, "1.46", "2.60")):
         config = _config(f"model={net}", "data=cifar10")
         count = sum(p.numel() for p in build_model(config.model, build_data(config).facts).parameters())
-        total = summary(config).rpartition("total ")[2]
-        text = f"{net.replace('_', ' ').title()} has 294,810 parameters and takes {memory} MB"
-        ours = f"{count:,} parameters, {total} MB"
+        counted = dict(part.rsplit(" ", 1) for part in summary(config).rpartition(": ")[2].split(", "))
+        wanted = {"forward/backward": passes, "parameters": "1.12", "total": memory}
+        parts = f"forward/backward {passes}, parameters 1.12 of it"
+        text = f"{net.replace('_', ' ').title()} has 294,810 parameters and takes {memory} MB, {parts}"
+        ours = f"{count:,} parameters, {', '.join(f'{name} {counted[name]} MB' for name in wanted)}"
         why = "as the report counts; `receptive summary`"
         if net == "net_b":
             why = "the report's table counts no parameters for BatchNorm2d; its memory is right"
-        yield "R2.12", text, f"294,810; {memory} MB", ours, _verdict(count == 294_810 and total == memory), why
+        equal = all(counted[name] == figure for name, figure in wanted.items())
+        yield "R2.12", text, f"294,810; {memory} MB, {parts}", ours, _verdict(count == 294_810 and equal), why
         assert count == parameters
 
 

@@ -17,7 +17,7 @@ from receptive import help as help_texts
 from receptive.config import did_you_mean, quoted
 from receptive.errors import InputError
 
-# Their values are paths: they may hold what Hydra's grammar would split or refuse.
+# Keys whose values are paths, which may hold what Hydra's grammar would split or refuse.
 _PATH_KEYS = re.compile(r"(run|resume|compare|init|input|output|paths\.\w+|([\w.]+\.)?root|hydra\.[\w.]*dir)$")
 
 _FLAGS_WITH_VALUE = (
@@ -48,12 +48,12 @@ class HydraVerb:
 
     Args:
         line: what it does, as the list of verbs says it.
-        task: is called with the config.
+        run: is called with the config.
         of_groups: whether the config is composed of groups, which help and completion then list.
     """
 
     line: str
-    task: Callable[[Any], None]
+    run: Callable[[Any], None]
     of_groups: bool = False
 
 

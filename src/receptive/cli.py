@@ -13,7 +13,7 @@ from typing import Any
 
 from receptive import config as configs
 from receptive.arguments import HydraVerb, PlainVerb, UsageError, VerbGroup, flags_first, quote_path
-from receptive.commands import COMMANDS
+from receptive.commands import VERBS
 from receptive.comments import keys
 from receptive.errors import InputError
 from receptive.help import composed_help
@@ -49,39 +49,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb, *rest = argv
     if verb == "-sc" or verb.startswith("-"):  # Hydra's own options without a verb
         verb, rest = "train", argv
-    if verb not in COMMANDS:
-        print(f"receptive: unknown verb {verb!r}{configs.did_you_mean(verb, COMMANDS)}\n\n{_help()}", file=sys.stderr)
+    if verb not in VERBS:
+        print(f"receptive: unknown verb {verb!r}{configs.did_you_mean(verb, VERBS)}\n\n{_help()}", file=sys.stderr)
         return 2
-    command = COMMANDS[verb]
-    if not isinstance(command, HydraVerb):
-        return _run_plain(verb, command, rest)
+    known = VERBS[verb]
+    if not isinstance(known, HydraVerb):
+        return _run_plain(verb, known, rest)
     if {"-h", "--help"} & set(rest):
         options = keys(configs.conf_dir() / f"{verb}.yaml")
         print(composed_help(verb, options))
-        if not command.of_groups:
+        if not known.of_groups:
             return 0
         print()  # then Hydra's lists
-    return _run_hydra(verb, command, flags_first([quote_path(argument) for argument in rest]))
+    return _run_hydra(verb, known, flags_first([quote_path(argument) for argument in rest]))
 
 
 def _help() -> str:
-    return HELP.format(verbs="\n".join(f"  {verb:<12} {command.line}" for verb, command in COMMANDS.items()))
+    return HELP.format(verbs="\n".join(f"  {verb:<12} {known.line}" for verb, known in VERBS.items()))
 
 
 def _complete(argv: list[str]) -> int:
     """Completion in bash, zsh and fish: verbs for the first word, then Hydra's for the verb's config."""
     words = os.environ.get("COMP_LINE", "").split(" ")
     if len(words) <= 2:
-        print("\n".join(verb for verb in COMMANDS if verb.startswith(words[-1])))
+        print("\n".join(verb for verb in VERBS if verb.startswith(words[-1])))
         return 0
     if words[1:3] == ["wandb", "sweep"] and "=" in words[-1]:  # its overrides are those of train
         words = [words[0], "train", *(word for word in words[3:] if "=" in word)]
-    verb = words[1] if words[1] in COMMANDS else "train"
-    command = COMMANDS[verb]
-    if not isinstance(command, HydraVerb):
-        print("\n".join(command.completions(verb, words[2:])))
+    verb = words[1] if words[1] in VERBS else "train"
+    known = VERBS[verb]
+    if not isinstance(known, HydraVerb):
+        print("\n".join(known.completions(verb, words[2:])))
         return 0
-    if not command.of_groups and "=" not in words[-1]:  # Hydra would name the groups of train too
+    if not known.of_groups and "=" not in words[-1]:  # Hydra would name the groups of train too
         names = (f"{key.name}=" for key in keys(configs.conf_dir() / f"{verb}.yaml"))
         print("\n".join(name for name in names if name.startswith(words[-1])))
         return 0
@@ -89,13 +89,13 @@ def _complete(argv: list[str]) -> int:
     os.environ["COMP_LINE"], os.environ["COMP_POINT"] = line, str(len(line))
     typed = dict(itertools.pairwise(words[:-1]))
     own = [word for flag in ("--config-dir", "-cd") if flag in typed for word in (flag, typed[flag])]
-    return _run_hydra(verb, command, own + (argv[1:] if argv[0] in COMMANDS else argv))
+    return _run_hydra(verb, known, own + (argv[1:] if argv[0] in VERBS else argv))
 
 
-def _run_plain(verb: str, command: PlainVerb | VerbGroup, words: Sequence[str]) -> int:
+def _run_plain(verb: str, known: PlainVerb | VerbGroup, words: Sequence[str]) -> int:
     """Call a verb with plain arguments and turn the user's faults into a message and an exit code."""
     try:
-        return command.call(verb, words)
+        return known.call(verb, words)
     except (InputError, OSError) as error:
         print(f"receptive: {_explain(error, verb)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
@@ -108,7 +108,7 @@ def _run_plain(verb: str, command: PlainVerb | VerbGroup, words: Sequence[str]) 
         return end.code if isinstance(end.code, int) else 1
 
 
-def _run_hydra(verb: str, command: HydraVerb, argv: list[str]) -> int:
+def _run_hydra(verb: str, known: HydraVerb, argv: list[str]) -> int:
     """Call a verb under hydra.main and turn what it raises into a message and an exit code."""
     import hydra
     from hydra.errors import HydraException
@@ -118,7 +118,7 @@ def _run_hydra(verb: str, command: HydraVerb, argv: list[str]) -> int:
     # of `summary -m`, which our sweeper refuses in words of its own
     warnings.filterwarnings("ignore", r"\s*Running Hydra app with --multirun")
     raised: list[Exception] = []
-    task = _keeping_errors(command.task, raised)
+    task = _keeping_errors(known.run, raised)
     program = hydra.main(version_base="1.3", config_path=str(configs.conf_dir()), config_name=verb)(task)
     show_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     saved_argv, sys.argv = sys.argv, ["receptive", *argv]
@@ -137,9 +137,9 @@ def _run_hydra(verb: str, command: HydraVerb, argv: list[str]) -> int:
     except Exception as error:
         if show_traceback:
             raise
-        known = isinstance(error, (InputError, HydraException, OmegaConfBaseException, OSError))
+        expected = isinstance(error, (InputError, HydraException, OmegaConfBaseException, OSError))
         print(f"receptive: {_explain(error, verb)}", file=sys.stderr)
-        if not known:
+        if not expected:
             print("(HYDRA_FULL_ERROR=1 shows where)", file=sys.stderr)
         return 1
     finally:

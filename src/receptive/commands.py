@@ -6,15 +6,15 @@ from receptive import verbs
 from receptive.arguments import HydraVerb, Parser, PlainVerb, VerbGroup, add_choice, one_of, quote_path
 
 
-def _declare_status(parser: Parser) -> None:
-    """The arguments of `receptive status`."""
-    parser.add_argument("place", metavar="FOLDER_OR_STUDY", help="a folder of runs, or a study's name")
-    parser.add_argument("--once", action="store_true", help="print it once, also on a terminal")
-
-
 def _declare_place(parser: Parser) -> None:
     """The argument of verbs that look at a folder."""
     parser.add_argument("place", metavar="FOLDER_OR_STUDY", help="a folder of runs, or a study's name")
+
+
+def _declare_status(parser: Parser) -> None:
+    """The arguments of `receptive status`."""
+    _declare_place(parser)
+    parser.add_argument("--once", action="store_true", help="print it once, also on a terminal")
 
 
 def _declare_sync(parser: Parser) -> None:
@@ -48,7 +48,7 @@ def _declare_operators(parser: Parser) -> None:
     add_choice(parser, "topic", ("shapes",), "shapes: the output-size formulas, with numbers")
 
 
-COMMANDS: dict[str, HydraVerb | PlainVerb | VerbGroup] = {
+VERBS: dict[str, HydraVerb | PlainVerb | VerbGroup] = {
     "train": HydraVerb("train and test one run; with -m, or a study, a sweep of them", verbs.train, of_groups=True),
     "evaluate": HydraVerb("the figures of a finished run again: run=FOLDER", verbs.evaluate),
     "predict": HydraVerb("a finished run on your images: run=FOLDER input=IMAGE_OR_FOLDER", verbs.predict),
@@ -61,31 +61,34 @@ COMMANDS: dict[str, HydraVerb | PlainVerb | VerbGroup] = {
         "a sweep or run as it stands, from another terminal: FOLDER_OR_STUDY",
         verbs.status,
         _declare_status,
-        verbs.studies_run,
+        suggest=verbs.studies_run,
     ),
     "cancel": PlainVerb(
         "stop what runs or waits of a sweep, here and in Slurm's queue: FOLDER_OR_STUDY",
         verbs.cancel,
         _declare_place,
-        verbs.studies_run,
+        suggest=verbs.studies_run,
     ),
     "report": PlainVerb(
         "tables, figures and one HTML page of a sweep, a study or a run: FOLDER_OR_STUDY",
         verbs.report,
         _declare_place,
-        verbs.studies_run,
+        suggest=verbs.studies_run,
     ),
     "wandb": VerbGroup(
         "runs in Weights & Biases: sync, dashboard or sweep",
         {
             "sync": PlainVerb(
-                "send what W&B lacks of runs: FOLDER_OR_STUDY ...", verbs.wandb_sync, _declare_sync, verbs.studies_run
+                "send what W&B lacks of runs: FOLDER_OR_STUDY ...",
+                verbs.wandb_sync,
+                _declare_sync,
+                suggest=verbs.studies_run,
             ),
             "dashboard": PlainVerb(
                 "a workspace and a report page of a study: FOLDER_OR_STUDY",
                 verbs.wandb_dashboard,
                 _declare_dashboard,
-                verbs.studies_run,
+                suggest=verbs.studies_run,
             ),
             "sweep": PlainVerb(
                 "the file for a sweep that W&B steers: OVERRIDE ...", verbs.wandb_sweep, _declare_wandb_sweep

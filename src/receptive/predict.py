@@ -15,6 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from receptive.build import Checkpoint
+from receptive.console import print_unfolded
 from receptive.data.images import Mode, image_files, read_image
 from receptive.data.source import Target
 from receptive.errors import InputError
@@ -150,7 +151,7 @@ def print_predictions(predictions: Predictions, output: Path, console: Console, 
     for image in images[:MOST_ROWS]:
         values = list(image.shares.values())[1:] if masks else [image.shares[image.best]]
         table.add_row(image.name, *([] if masks else [image.best]), *(f"{100 * value:.2f} %" for value in values))
-    console.print(table, soft_wrap=False)
+    print_unfolded(table, console)
     if len(images) > MOST_ROWS:
         console.print(f"and {len(images) - MOST_ROWS} more")
     kinds = "predictions.csv" + (", masks" if masks else "") + (", overlays" if masks and overlays else "")

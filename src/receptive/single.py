@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from receptive import config as configs
+from receptive.console import print_unfolded
 from receptive.errors import InputError
 from receptive.files import write_atomically
 from receptive.job import run_job
@@ -172,5 +173,5 @@ def print_result(run: Run, console: Console) -> None:
     ):
         if f"{split}/loss" in metrics:
             table.add_row(where, *(text(f"{split}/{name}") for name in names))
-    console.print(table, soft_wrap=False)
+    print_unfolded(table, console)
     console.print(f"{result['seconds']:.1f} s, {shown(run.folder)}")

@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 from tests.docs.pages import ROOT, Block, blocks
 
 from receptive.arguments import VerbGroup
-from receptive.commands import COMMANDS
+from receptive.commands import VERBS
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -34,7 +34,7 @@ def run(command: str, cli: Cli) -> tuple[int, str, str]:
         return done.returncode, done.stdout, done.stderr
     verb = words[1]
     if verb in ARGUMENTS_ALONE:
-        group = COMMANDS[verb]
+        group = VERBS[verb]
         assert isinstance(group, VerbGroup)
         assert group.actions[words[2]].parse(f"{verb} {words[2]}", words[3:])
         return 0, "", ""

@@ -70,7 +70,7 @@ def job(root: Path) -> Iterator[MakeJob]:
 
 
 def text(snapshot: Snapshot, rows: int = 40, width: int = 120) -> str:
-    console = new_console(width=width, record=True, quiet=False, file=open(os.devnull, "w"))  # noqa: SIM115
+    console = new_console(soft_wrap=False, width=width, record=True, quiet=False, file=open(os.devnull, "w"))  # noqa: SIM115
     with console.file:
         console.print(page(snapshot, rows, width))
     return console.export_text()

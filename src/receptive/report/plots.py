@@ -52,7 +52,8 @@ def points_plot(collection: Collection) -> Plot | None:
     cut = f", {_MOST_POINTS} at most" if len(collection.groups) > _MOST_POINTS else ""
     dots = "Dot: mean over seeds; line: its 95 % interval (Student's t), cut off by the frame where it is very wide; "
     caption = f"{dots + 'open: single runs' if means else 'Dot: a run'}. Best groups first{cut}."
-    return Plot("points", "Groups and their spread over seeds", caption, "metric", figures) if figures else None
+    title = "Groups and their spread over seeds" if means else "Groups"
+    return Plot("points", title, caption, "metric", figures) if figures else None
 
 
 def _dots(metric: str, found: Sequence[Points], colors: Sequence[str]) -> list[Any]:
@@ -60,7 +61,8 @@ def _dots(metric: str, found: Sequence[Points], colors: Sequence[str]) -> list[A
     by_color: dict[str, list[int]] = {}
     for place, color in enumerate(colors):
         by_color.setdefault(color, []).append(place)
-    pairs = [_pair(metric, found, places, color) for color, places in by_color.items()]
+    kinds = 2 if repeated(found) else 1  # single runs need no mean
+    pairs = [_pair(metric, found, places, color)[:kinds] for color, places in by_color.items()]
     return [trace.update(showlegend=not number) for number, pair in enumerate(pairs) for trace in pair]
 
 

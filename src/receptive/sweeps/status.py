@@ -47,7 +47,7 @@ def watch(root: Path, console: Console, *, once: bool = False) -> None:
         raise InputError("\n".join([f"{shown(root)} holds no run", *snapshot.notes]))
     if once or not console.is_terminal or console.is_dumb_terminal:
         with unfolded(console):
-            console.print(page(snapshot, _PLAIN_ROWS, console.width))
+            console.print(page(snapshot, _PLAIN_ROWS, console.width), soft_wrap=False)
         return
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         while True:

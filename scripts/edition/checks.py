@@ -126,7 +126,7 @@ def _tables() -> Iterator[tuple[str, ...]]:
         ours = f"{count:,} parameters, {', '.join(f'{name} {counted[name]} MB' for name in wanted)}"
         why = "as the report counts; `receptive summary`"
         if net == "net_b":
-            why = "the report's table counts no parameters for BatchNorm2d; its memory is right"
+            why = "the report's table counts no parameters for BatchNorm2d, nor their memory; the rest is right"
         equal = all(counted[name] == figure for name, figure in wanted.items())
         yield "R2.12", text, f"294,810; {memory} MB, {parts}", ours, _verdict(count == 294_810 and equal), why
         assert count == parameters

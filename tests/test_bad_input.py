@@ -294,6 +294,7 @@ def test_a_run_folder_that_cannot_be(cli: Cli, tmp_path: Path) -> None:
         assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full(tmp_path: Path) -> None:
     """Files may not grow beyond 20 kB: the checkpoint does not fit; config and state do."""
 

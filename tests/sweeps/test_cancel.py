@@ -59,6 +59,7 @@ def test_a_sweep_is_stopped_and_goes_on(cli: Cli, tmp_path: Path) -> None:
     assert cli("cancel", "sweep")[1] == "nothing of sweep runs or waits\n"
 
 
+@pytest.mark.slow
 def test_a_single_run_is_stopped(cli: Cli, tmp_path: Path) -> None:
     with training(*LONG, "hydra.run.dir=run", folder=tmp_path) as process:
         run = Run(tmp_path / "run")

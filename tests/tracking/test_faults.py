@@ -82,6 +82,7 @@ def test_a_mirror_that_does_not_end_is_ended_with_the_clients_process(
     assert not companion.alive
 
 
+@pytest.mark.slow
 def test_files_that_did_not_come_with_their_row(folders: RunFolders, online: Backend, tmp_path: Path) -> None:
     """The server has the row that names pictures and tables, but its storage took none of them."""
     run = named(folders.add(pictures=["history"]), "one")

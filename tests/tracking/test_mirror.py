@@ -89,6 +89,7 @@ def test_a_training_with_masks_arrives(cli: Cli, online: Backend, tmp_path: Path
     assert best.committed and "best" in best.aliases and best.metadata == run.result()["metrics"]
 
 
+@pytest.mark.slow
 def test_every_ending(folders: RunFolders, online: Backend, tmp_path: Path) -> None:
     """Of runs that nobody trains: all in one process, and one of them once more when it has gone on."""
     states: dict[str, dict[str, Any]] = {

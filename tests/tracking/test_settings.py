@@ -68,6 +68,7 @@ def test_a_whole_recording_is_not_torn(cli: Cli, offline: Path, tmp_path: Path) 
     assert recording_of(Run(tmp_path / "run")) == "torn"
 
 
+@pytest.mark.slow
 def test_an_agents_id_is_that_of_a_single_run(cli: Cli, online: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("WANDB_SWEEP_ID", "sweep"), ("WANDB_RUN_ID", "theirs")):
         monkeypatch.setenv(name, value)

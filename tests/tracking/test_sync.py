@@ -48,6 +48,7 @@ def test_a_damaged_list_of_jobs_keeps_no_run_back(folders: RunFolders) -> None:
     assert "sweep.json is damaged" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_a_sweep(
     folders: RunFolders, cli: Cli, offline: Path, backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

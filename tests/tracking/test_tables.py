@@ -26,6 +26,7 @@ def test_numbers_are_numbers(tmp_path: Path) -> None:
     assert _table(path).data == []
 
 
+@pytest.mark.slow
 def test_sent_once_and_again_when_they_are_new(
     tmp_path: Path, cli: Cli, online: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

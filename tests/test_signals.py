@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from receptive.signals import STOPPING, Interrupted, interrupt, listening
+from receptive.signals import STOPPING, Interrupted, interrupt, listening, postponed
 
 EXIT_CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGUSR2, 140)]
 
@@ -47,6 +47,25 @@ def test_signals_go_to_the_receiver(number: signal.Signals) -> None:
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), number)
     assert received == [number, number]
+
+
+def test_a_postponed_signal_comes_at_the_end_of_the_block() -> None:
+    done = []
+    with pytest.raises(Interrupted, match="SIGUSR2"), listening():
+        with postponed():
+            os.kill(os.getpid(), signal.SIGUSR2)
+            done.append("in the block")
+        pytest.fail("after it")
+    assert done == ["in the block"]
+
+
+def test_a_postponed_signal_comes_after_an_error_too() -> None:
+    received: list[int] = []
+    with listening(received.append):
+        with pytest.raises(OSError, match="full"), postponed():
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise OSError("full")
+        assert received == [signal.SIGTERM]
 
 
 def test_listening_can_be_nested() -> None:

@@ -84,6 +84,18 @@ def listening(receive: Callable[[int], None] = interrupt) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def postponed() -> Iterator[None]:
+    """Let the STOPPING signals wait for the end of the block, so that what it starts is known to who has to end it."""
+    came: list[int] = []
+    try:
+        with listening(came.append):
+            yield
+    finally:
+        for number in came:
+            signal.raise_signal(number)
+
+
 def _imports(frame: FrameType | None) -> bool:
     """Whether what runs is part of an import."""
     while frame is not None and not frame.f_code.co_filename.startswith(_IMPORTING):

@@ -10,7 +10,6 @@ import pytest
 from receptive.ranks import team
 from receptive.ranks.team import RankLost, Team
 from receptive.runs import Run
-from receptive.signals import Interrupted
 
 KILLED = "import os; os.kill(os.getpid(), 9)"
 WAITING = "import time; time.sleep(60)"
@@ -50,7 +49,7 @@ def test_what_the_end_of_a_process_means(start: object, line: str, state: str, c
         process.wait(60)  # what is left of lost_soon's half a second is enough to notice it
     lost = found.lost_soon()
     assert (lost.state, str(lost)) == (state, cause)
-    found.end(RankLost)
+    found.end("kill")
     assert not abandoned
     assert not over.is_set()
 
@@ -59,19 +58,19 @@ def test_where_rank_0_takes_no_notice_the_others_and_it_are_ended(start: object)
     found, abandoned, over = start(KILLED, WAITING)  # type: ignore[operator]
     assert over.wait(20)
     assert [str(lost) for lost in abandoned] == ["rank 1 was killed by SIGKILL"]
-    found.end(RankLost)
+    found.end("kill")
     assert [process.returncode for process in found._processes.values()] == [-9, -9]
 
 
 def test_those_that_come_to_their_end_are_waited_for(start: object) -> None:
     found, abandoned, _ = start("import time; time.sleep(0.3)", "")  # type: ignore[operator]
     assert found.lost_soon() is None
-    found.end(None)
+    found.end("wait")
     assert [process.returncode for process in found._processes.values()] == [0, 0]
     assert not abandoned
 
 
 def test_after_a_signal_they_are_asked(start: object) -> None:
     found, _, _ = start(WAITING)  # type: ignore[operator]
-    found.end(Interrupted)
+    found.end("ask")
     assert [process.returncode for process in found._processes.values()] == [-15]

@@ -29,9 +29,9 @@ from receptive.files import read_csv
 from receptive.job import main, run_job
 from receptive.ranks.place import Place
 from receptive.ranks.team import RankLost
-from receptive.ranks.world import World
+from receptive.ranks.world import World, _own_store
 from receptive.runs import Run
-from receptive.signals import Interrupted
+from receptive.signals import Interrupted, listening
 from scripts import chaos
 
 __all__ = ["stops"]  # a fixture
@@ -317,17 +317,49 @@ def test_a_signal_to_rank_0_stops_all(number: signal.Signals, tmp_path: Path) ->
     assert chaos.saved_at(run) > before
 
 
+@pytest.mark.parametrize("when", ["the store", "the other"])
+def test_a_signal_while_rank_0_starts_another_leaves_none_behind(
+    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nobody is waited for that cannot come."""
+    world = World(Place(rank=0, ranks=2, started_by="us"), Run(tmp_path))
+    begun: list[Process] = []
+    own_store, popen = _own_store, subprocess.Popen
+
+    def store() -> Any:
+        if when == "the store":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return own_store()
+
+    def start(*arguments: Any) -> Process:
+        process = popen(["sleep", "60"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        begun.append(process)
+        if when == "the other":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return process
+
+    monkeypatch.setattr("receptive.ranks.world._own_store", store)
+    monkeypatch.setattr("receptive.ranks.team._start", start)
+    clock = SimpleNamespace(sleep=lambda seconds: pytest.fail("it waits"), monotonic=time.monotonic, time=time.time)
+    monkeypatch.setattr("receptive.ranks.world.time", clock)
+    with pytest.raises(Interrupted), listening(), world:
+        world.tell("running")
+    assert [process.returncode for process in begun] == [-signal.SIGKILL]
+
+
 @pytest.mark.slow
 def test_a_signal_while_they_start_stops_all(tmp_path: Path) -> None:
+    """At eight moments: as rank 0 imports, starts the other, waits for it, and meets it."""
     run = folder_of(tmp_path / "run", *LONG)
-    with job(run) as process:
-        wait_for(lambda: descendants(process.pid), process)
-        [other] = descendants(process.pid)
-        time.sleep(0.2)
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
-        assert not alive(other)
-    assert (process.returncode, run.state()) == (143, "interrupted")
+    for attempt in range(1, 9):
+        with job(run) as process:
+            wait_for(lambda attempt=attempt: run.status().attempts == attempt, process)  # type: ignore[misc]
+            time.sleep(attempt * 0.7)
+            others = descendants(process.pid)
+            process.send_signal(signal.SIGTERM)
+            told = process.communicate(timeout=60)
+            assert not [pid for pid in others if alive(pid)]
+        assert (process.returncode, run.state()) == (143, "interrupted"), (attempt, run.status(), told)
 
 
 def with_net(folder: Path, name: str) -> Run:

@@ -15,6 +15,7 @@ from typing import Literal
 from receptive.runs import Run
 from receptive.signals import Interrupted, signal_name
 
+Parting = Literal["wait", "ask", "kill"]  # what becomes of the others where rank 0 ends
 LEADER = "RECEPTIVE_LEADER"  # the process that started this one, in its environment
 _GRACE = 10.0  # seconds in which a process that has gone is noticed by those that wait for it
 _PATIENCE = 30.0  # seconds that a process has to leave
@@ -90,13 +91,13 @@ class Team:
                 process.kill()
             os._exit(1)
 
-    def end(self, kind: type[BaseException] | None) -> None:
-        """Wait for all to leave. After an error they are killed; where rank 0 was interrupted they are asked first."""
+    def end(self, parting: Parting) -> None:
+        """Wait for all to leave; those that are asked first get SIGTERM and are killed where they do not heed it."""
         self.watching = False
         self._noticed.set()
         for process in self._processes.values():
-            if kind is not None:
-                process.send_signal(signal.SIGTERM if issubclass(kind, Interrupted) else signal.SIGKILL)
+            if parting != "wait":
+                process.send_signal(signal.SIGTERM if parting == "ask" else signal.SIGKILL)
         deadline = time.monotonic() + _PATIENCE
         for process in self._processes.values():
             try:

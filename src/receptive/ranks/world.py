@@ -21,11 +21,12 @@ from typing import Any
 
 from receptive.errors import InputError
 from receptive.ranks.place import Place
-from receptive.ranks.team import LEADER, RankLost, Team
+from receptive.ranks.team import LEADER, Parting, RankLost, Team
 from receptive.runs import Run
+from receptive.signals import Interrupted, postponed
 
 _PATIENCE = 60.0  # seconds that rank 0 waits for others to hear that there is nothing to do
-_GRACE = 10.0  # seconds that rank 0 has to record the end of a run
+_GRACE = 10.0  # seconds that rank 0 has to record the end of a run, or to wait for others that a signal may have ended
 _LOOK = 0.05  # seconds between two looks at what the others have said
 _LOST = re.compile(r"gloo|NCCL|connection (?:closed|reset|refused)|broken pipe", re.IGNORECASE)
 _jobs = itertools.count()
@@ -62,8 +63,9 @@ class World:
         if self._store is None:
             if state != "running":
                 return
-            self._store = _own_store()
-            self._team = Team(self.place.ranks, self._store.port, self._run, self._abandon)
+            with postponed():
+                self._store = _own_store()
+                self._team = Team(self.place.ranks, self._store.port, self._run, self._abandon)
         self._store.set("told", json.dumps({"state": state, **more}))
 
     def heard(self) -> dict[str, Any]:
@@ -168,15 +170,21 @@ class World:
             self._tell_absent(error)
         if self.place.rank == 0:
             self.tell("failed")
-            if self._store is not None and self._team is None and not self._met:
-                self._until_heard()
             if self._store is not None:
+                if self.place.started_by != "us" and not self._met:
+                    self._until_heard(_GRACE if isinstance(error, Interrupted) else _PATIENCE)
                 self._store.set("over", "")
         self.leave()
         if self._team is not None:
-            self._team.end(RankLost if self._failed else kind)
+            self._team.end(self._parting(error))
         if kind is not None and self.place.rank > 0 and self.place.started_by != "us":
             self._let_first_go()
+
+    def _parting(self, error: BaseException | None) -> Parting:
+        """Where they have not met yet there is nothing to bring to an end, and an import heeds no signal."""
+        if error is None and not self._failed:
+            return "wait"
+        return "ask" if isinstance(error, Interrupted) and self._met else "kill"
 
     def _let_first_go(self) -> None:
         """Another rank that fails ends rank 0 by torchrun or srun: that shall record before how the run ended."""
@@ -198,9 +206,9 @@ class World:
         with contextlib.suppress(RuntimeError):  # rank 0, which has the store, has gone
             self._store.compare_set("lost", "", json.dumps([state, cause]))  # the first, which others follow from
 
-    def _until_heard(self) -> None:
+    def _until_heard(self, patience: float) -> None:
         """The store ends with this process: the others have to read it before."""
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + patience
         while self._store.add("heard", 0) < self.place.ranks - 1 and time.monotonic() < deadline:
             time.sleep(_LOOK)
 

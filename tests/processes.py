@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from receptive.ranks.team import LEADER
+
 
 @contextmanager
 def started(*command: str | Path, **options: Any) -> Iterator[subprocess.Popen[str]]:
@@ -64,6 +66,17 @@ def descendants(pid: int) -> list[int]:
         return []
     children = [int(word) for text in tasks for word in text.split()]
     return [found for child in children for found in (child, *descendants(child))]
+
+
+def other_ranks(pid: int) -> list[int]:
+    """The ranks that rank 0 has started, and nothing else that it has, as `ldconfig` by the import of torch."""
+    return [found for found in descendants(pid) if LEADER.encode() in _environment(found)]
+
+
+def _environment(pid: int) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    return b""
 
 
 def alive(pid: int) -> bool:

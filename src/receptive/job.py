@@ -28,7 +28,7 @@ from receptive.logs import captured
 from receptive.ranks.place import is_first, place_of
 from receptive.ranks.world import World, end_with_leader
 from receptive.runs import ENDED_WELL, Run, State, Status, open_run
-from receptive.signals import Interrupted, hold, listening
+from receptive.signals import Interrupted, hold, listening, postponed
 from receptive.slurm.inside import may_requeue, requeue, slurm_job
 from receptive.source_code import code_hash
 from receptive.tracking.identity import id_of_agent, new_id
@@ -80,8 +80,9 @@ def _lead(run: Run, console: Console, world: World) -> State:
             status.state, status.error, stopped = "interrupted", str(stop), True
             raise
         except Exception as error:
-            lost = world.cause_of(error)
-            status.state, status.error = (lost.state, str(lost)) if lost else ("failed", explain(error))
+            status.state, status.error = "failed", explain(error)
+            if (lost := world.cause_of(error)) is not None:
+                status.state, status.error = lost.state, str(lost)
         finally:
             try:
                 _record_end(run, status)
@@ -97,7 +98,8 @@ def _record_end(run: Run, status: Status) -> None:
     status.ended = time.time()
     if not run.folder.is_dir():
         raise FileNotFoundError(errno.ENOENT, "the run's folder has vanished while it ran", str(run.folder))
-    run.write_status(status)
+    with postponed():  # a second signal
+        run.write_status(status)
     MIRRORS.end(run, status.state)
 
 

@@ -86,7 +86,10 @@ def listening(receive: Callable[[int], None] = interrupt) -> Iterator[None]:
 
 @contextmanager
 def postponed() -> Iterator[None]:
-    """Let the STOPPING signals wait for the end of the block, so that what it starts is known to who has to end it."""
+    """Let the STOPPING signals wait for the end of the block, as where a process is started (in the main thread).
+
+    Where `receive` raises for one of several, the later ones are dropped.
+    """
     came: list[int] = []
     try:
         with listening(came.append):

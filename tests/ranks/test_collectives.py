@@ -12,7 +12,7 @@ def test_one_process_tells_itself() -> None:
     assert collectives.own(collectives.per_rank(value)) is value
     assert collectives.of_first(value) is value
     assert collectives.any_of(True) is True
-    assert collectives.any_of_each(True, False) == [True, False]
+    assert collectives.highest(15, 0) == [15, 0]
     assert collectives.summed(1.5, 2.0) == [1.5, 2.0]
     collectives.copy_from_first([value["a"]])
     assert value["a"].tolist() == [1, 1]

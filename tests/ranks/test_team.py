@@ -1,5 +1,7 @@
 """The watch over processes that rank 0 has started, on processes that do nothing but end."""
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -10,6 +12,7 @@ import pytest
 from receptive.ranks import team
 from receptive.ranks.team import RankLost, Team
 from receptive.runs import Run
+from receptive.signals import Interrupted, listening
 
 KILLED = "import os; os.kill(os.getpid(), 9)"
 WAITING = "import time; time.sleep(60)"
@@ -68,6 +71,24 @@ def test_those_that_come_to_their_end_are_waited_for(start: object) -> None:
     found.end("wait")
     assert [process.returncode for process in found._processes.values()] == [0, 0]
     assert not abandoned
+
+
+def test_a_signal_while_they_are_waited_for_is_not_lost(start: object) -> None:
+    found, _, _ = start(WAITING)  # type: ignore[operator]
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM))
+    with pytest.raises(Interrupted, match="SIGTERM"), listening():
+        timer.start()
+        found.end("wait")
+    assert [process.returncode for process in found._processes.values()] == [-9]
+
+
+def test_who_does_not_answer_is_killed(start: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(team, "_ASKED", 0.5)
+    found, _, _ = start(f"import signal; signal.signal(15, signal.SIG_IGN); print(flush=True); {WAITING}")  # type: ignore[operator]
+    [process] = found._processes.values()
+    assert process.stdout.readline() == "\n"  # it heeds nothing from here on
+    found.end("ask")
+    assert process.returncode == -9
 
 
 def test_after_a_signal_they_are_asked(start: object) -> None:

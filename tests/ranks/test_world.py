@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -19,7 +21,7 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
-from tests.processes import alive, descendants, started, wait_for
+from tests.processes import alive, descendants, end, other_ranks, started, wait_for
 from tests.resume.conftest import MASKS, QUIET, folder_of, stops
 
 from receptive.checkpoints import HEADER, header, load_state, resumable
@@ -46,6 +48,7 @@ COMMON = (
 TWO = (*COMMON, "trainer=ddp", "data.batch_size=8")
 ONE = (*COMMON, "data.batch_size=16")
 LONG = (*TWO, "trainer.max_epochs=200")
+NO_WAIT = SimpleNamespace(sleep=lambda seconds: pytest.fail("it waits"), monotonic=time.monotonic, time=time.time)
 
 
 def assert_nearly_equal(one: Run, other: Run) -> None:
@@ -91,10 +94,12 @@ def a_step(rank: int, port: int) -> dict[str, str]:
 
 @pytest.fixture
 def port() -> int:
-    """One that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """One that nobody listens on, and that the system gives to nobody who asks for any."""
+    for number in random.sample(range(20_000, 32_768), 100):
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", number))
+            return number
+    pytest.fail("no port is free")
 
 
 def training(run: Run) -> Callable[[], object]:
@@ -159,11 +164,56 @@ def test_who_fails_before_all_have_met_is_not_waited_for(
     worlds[0].__enter__().tell("running")
     assert worlds[1].__enter__().heard() == {"state": "running"}
     worlds[rank].__exit__(type(error), error, None)
-    clock = SimpleNamespace(sleep=lambda seconds: pytest.fail("it waits"), monotonic=time.monotonic, time=time.time)
-    monkeypatch.setattr("receptive.ranks.world.time", clock)  # there alone: other threads sleep
+    monkeypatch.setattr("receptive.ranks.world.time", NO_WAIT)  # there alone: other threads sleep
     with pytest.raises(RankLost, match=f"rank {rank}: {cause}") as raised:
         worlds[1 - rank].join()
     assert raised.value.state == state
+
+
+@pytest.fixture
+def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[World]:
+    """Two ranks that srun has started, of which nothing is to be waited for."""
+    store = torch.distributed.HashStore()
+    monkeypatch.setattr("receptive.ranks.world._store", lambda place, job: store)
+    monkeypatch.setattr("receptive.ranks.world._GRACE", 0.0)
+    monkeypatch.setattr("receptive.ranks.world.time", NO_WAIT)
+    return [World(Place(rank=rank, ranks=2, started_by="srun"), Run(tmp_path)).__enter__() for rank in (0, 1)]
+
+
+def test_who_was_ready_and_went_is_not_met(pair: list[World]) -> None:
+    pair[0].tell("running")
+    pair[1].heard()
+    pair[1]._store.set("ready 1", "")  # it waits for rank 0 in `join`
+    stop = Interrupted(signal.SIGTERM)
+    pair[1].__exit__(type(stop), stop, None)
+    with pytest.raises(RankLost, match="rank 1: stopped by SIGTERM"):
+        pair[0].join()
+
+
+def test_a_signal_to_all_before_anything_is_told_keeps_nobody(
+    pair: list[World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = Interrupted(signal.SIGTERM)
+
+    def strike(seconds: float) -> None:
+        raise stop
+
+    with monkeypatch.context() as waiting:
+        waiting.setattr("receptive.ranks.world.time", SimpleNamespace(sleep=strike, monotonic=time.monotonic))
+        with pytest.raises(Interrupted):
+            pair[1].heard()
+    pair[1].__exit__(type(stop), stop, None)
+    pair[0].__exit__(type(stop), stop, None)
+    assert pair[0]._store.check(["over"])
+
+
+def test_after_a_signal_rank_0_waits_for_others_no_longer_than_they_may_live(
+    pair: list[World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("receptive.ranks.world._HURRY", 0.0)
+    stop = Interrupted(signal.SIGTERM)
+    pair[0].__exit__(type(stop), stop, None)
+    assert pair[1].heard() == {"state": "failed"}
 
 
 @pytest.mark.slow
@@ -268,12 +318,12 @@ def test_stopped_and_resumed_it_ends_where_it_would_have_ended(
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_process_ends_the_others_and_the_run_goes_on(victim: int, tmp_path: Path) -> None:
-    options = (*TWO, "trainer.max_epochs=6", "trainer.checkpoint_steps=16")
+    options = (*TWO, "trainer.max_epochs=20", "trainer.checkpoint_steps=16")
     straight, killed = (folder_of(tmp_path / name, *options) for name in ("straight", "killed"))
     assert run_job(straight, QUIET) == "done"
     with job(killed) as process:
         wait_for(training(killed), process)
-        [other] = descendants(process.pid)
+        [other] = other_ranks(process.pid)
         os.kill((process.pid, other)[victim], signal.SIGKILL)
         _, err = process.communicate(timeout=30)
         wait_for(lambda: not alive(other), what="the other process ends", seconds=15)
@@ -307,7 +357,7 @@ def test_a_signal_to_rank_0_stops_all(number: signal.Signals, tmp_path: Path) ->
     run = folder_of(tmp_path / "run", *LONG)
     with job(run) as process:
         wait_for(training(run), process)
-        [other] = descendants(process.pid)
+        [other] = other_ranks(process.pid)
         before = chaos.saved_at(run)
         process.send_signal(number)
         process.communicate(timeout=60)
@@ -324,7 +374,7 @@ def test_a_signal_while_rank_0_starts_another_leaves_none_behind(
     """And nobody is waited for that cannot come."""
     world = World(Place(rank=0, ranks=2, started_by="us"), Run(tmp_path))
     begun: list[Process] = []
-    own_store, popen = _own_store, subprocess.Popen
+    own_store = _own_store
 
     def store() -> Any:
         if when == "the store":
@@ -332,26 +382,54 @@ def test_a_signal_while_rank_0_starts_another_leaves_none_behind(
         return own_store()
 
     def start(*arguments: Any) -> Process:
-        process = popen(["sleep", "60"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        begun.append(process)
+        begun.append(asleep())
         if when == "the other":
             os.kill(os.getpid(), signal.SIGTERM)
-        return process
+        return begun[0]
 
     monkeypatch.setattr("receptive.ranks.world._own_store", store)
     monkeypatch.setattr("receptive.ranks.team._start", start)
-    clock = SimpleNamespace(sleep=lambda seconds: pytest.fail("it waits"), monotonic=time.monotonic, time=time.time)
-    monkeypatch.setattr("receptive.ranks.world.time", clock)
-    with pytest.raises(Interrupted), listening(), world:
-        world.tell("running")
-    assert [process.returncode for process in begun] == [-signal.SIGKILL]
+    monkeypatch.setattr("receptive.ranks.world.time", NO_WAIT)
+    try:
+        with pytest.raises(Interrupted), listening(), world:
+            world.tell("running")
+        assert [process.returncode for process in begun] == [-signal.SIGKILL]
+    finally:
+        for process in begun:
+            end(process)
+
+
+def asleep() -> Process:
+    """A process that does nothing, as another rank."""
+    return subprocess.Popen(["sleep", "60"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "met", "failed", "parting"),
+    [
+        (None, True, False, "wait"),
+        (None, True, True, "kill"),
+        (Interrupted(15), True, False, "ask"),
+        (Interrupted(15), True, True, "kill"),  # they may wait for what never comes
+        (Interrupted(15), False, False, "kill"),
+        (OSError("full"), True, False, "kill"),
+    ],
+)
+def test_what_becomes_of_the_others(
+    error: BaseException | None, met: bool, failed: bool, parting: str, tmp_path: Path
+) -> None:
+    world = World(Place(rank=0, ranks=2, started_by="us"), Run(tmp_path))
+    told: list[str] = []
+    world._team = SimpleNamespace(end=told.append)  # type: ignore[assignment]
+    world._told, world._met, world._failed = True, met, failed
+    world.__exit__(type(error) if error else None, error, None)
+    assert told == [parting]
 
 
 @pytest.mark.slow
-def test_a_signal_while_they_start_stops_all(tmp_path: Path) -> None:
-    """At eight moments: as rank 0 imports, starts the other, waits for it, and meets it."""
+def test_a_signal_while_rank_0_imports_stops_it(tmp_path: Path) -> None:
     run = folder_of(tmp_path / "run", *LONG)
-    for attempt in range(1, 9):
+    for attempt in range(1, 5):
         with job(run) as process:
             wait_for(lambda attempt=attempt: run.status().attempts == attempt, process)  # type: ignore[misc]
             time.sleep(attempt * 0.7)
@@ -360,6 +438,21 @@ def test_a_signal_while_they_start_stops_all(tmp_path: Path) -> None:
             told = process.communicate(timeout=60)
             assert not [pid for pid in others if alive(pid)]
         assert (process.returncode, run.state()) == (143, "interrupted"), (attempt, run.status(), told)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.0, 0.5, 2.0, 4.0])
+def test_a_signal_while_the_other_rank_starts_stops_both(seconds: float, tmp_path: Path) -> None:
+    """It is not waited for until it has imported all that it needs."""
+    run = folder_of(tmp_path / "run", *LONG)
+    with job(run) as process:
+        wait_for(lambda: other_ranks(process.pid), process)
+        [other] = other_ranks(process.pid)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGTERM)
+        told = process.communicate(timeout=25)
+        assert not alive(other)
+    assert (process.returncode, run.state()) == (143, "interrupted"), (run.status(), told)
 
 
 def with_net(folder: Path, name: str) -> Run:

@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from receptive.callbacks.interruption import Interruption
 from receptive.checkpoints import BEST, LAST
 from receptive.errors import InputError
-from receptive.ranks.collectives import any_of, any_of_each, of_first
+from receptive.ranks.collectives import highest, of_first
 from receptive.tasks.base import Task
 
 _SHARE = 100  # the next checkpoint waits so many times as long as the last one took: 1 % of the time at most
@@ -97,14 +97,14 @@ class RunCheckpoints(ModelCheckpoint):
 
         The last batch of an epoch waits for the validation and the end of the epoch.
         """
-        stopping = self._interruption is not None and self._interruption.asked
-        due = stopping or time.monotonic() >= self._due
+        stopping = 0 if self._interruption is None else self._interruption.noted
+        due = bool(stopping) or time.monotonic() >= self._due
         if trainer.world_size > 1:  # all save, or none; the clock is rank 0's
             if trainer.global_step % _ASKED_EVERY:
-                stopping = due = False
+                stopping, due = 0, False
             else:
-                stopping, due = any_of_each(stopping, due and trainer.is_global_zero)
-                due = due or stopping
+                stopping, asked = highest(stopping, due and trainer.is_global_zero)
+                due = bool(stopping or asked)
         due = due or (self._steps is not None and trainer.global_step % self._steps == 0)
         if not due or trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             return
@@ -112,7 +112,7 @@ class RunCheckpoints(ModelCheckpoint):
         pl_module.check_finite()
         self._save(trainer)
         if stopping and self._interruption is not None:
-            self._interruption.stop()
+            self._interruption.stop(stopping)
 
     def _save(self, trainer: pl.Trainer) -> None:
         started = time.monotonic()
@@ -141,5 +141,7 @@ class RunCheckpoints(ModelCheckpoint):
         if of_first(self._last_global_step_saved != trainer.global_step or not (self._folder / LAST).is_file()):
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
         self._due = time.monotonic() + self._interval
-        if self._interruption is not None and any_of(self._interruption.asked):
-            self._interruption.stop()
+        if self._interruption is not None:
+            [stopping] = highest(self._interruption.noted)
+            if stopping:
+                self._interruption.stop(stopping)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 
-from receptive.ranks.collectives import any_of
+from receptive.ranks.collectives import highest
 from receptive.signals import Interrupted, hold, take_held
 
 
@@ -19,39 +18,42 @@ class Interruption(pl.Callback):
     Of several processes each notes its own; `RunCheckpoints` asks all.
 
     Attributes:
-        together: all processes have left the training by `stop`.
+        together: this process has left the training by `stop`, as the others do.
 
-    Hand `receive` to `receptive.signals.listening`. `RunCheckpoints` looks at `asked` at the end of every batch, saves
+    Hand `receive` to `receptive.signals.listening`. `RunCheckpoints` looks at `noted` at the end of every batch, saves
     and calls `stop`: a signal in the last batch of an epoch waits for the validation after it.
     """
 
     def __init__(self) -> None:
         self.together = False
         self._begun = self._training = False
-        self._pending: int | None = None
+        self._noted = 0
 
     def receive(self, number: int) -> None:
         """Take a signal."""
         if not self._begun:
             hold(number)
-        elif not self._training or self._pending is not None:
+        elif not self._training or self._noted:
             raise Interrupted(number)
         else:
-            self._pending = number
+            self._noted = number
 
     @property
-    def asked(self) -> bool:
-        """Whether the run is to stop."""
-        return self._pending is not None
+    def noted(self) -> int:
+        """The signal by which the run is to stop; 0: none."""
+        return self._noted
 
-    def stop(self) -> NoReturn:
+    def stop(self, number: int) -> NoReturn:
         """Leave the training, all processes at the same point.
 
+        Args:
+            number: of the signal, which may have come to another process.
+
         Raises:
-            Interrupted: as by SIGTERM where another process was signalled.
+            Interrupted: by that signal.
         """
         self.together = True
-        raise Interrupted(self._pending if self._pending is not None else signal.SIGTERM)
+        raise Interrupted(number)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Keep Lightning from listening to SIGTERM: it would end the process with exit code 0, and of several processes
@@ -67,14 +69,14 @@ class Interruption(pl.Callback):
         self._training = True
         self._begun = True  # a signal that comes now is kept below
         if (held := take_held()) is not None:
-            self._pending = held
+            self._noted = held
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Act on a signal that came last."""
-        asked = any_of(self.asked)
+        [number] = highest(self._noted)
         self._training = False
-        if asked or self.asked:  # the second: of one that came since
-            self.stop()
+        if number := number or self._noted:  # the second: of one that came since
+            self.stop(number)
 
 
 def _nothing() -> None:

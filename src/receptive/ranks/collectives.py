@@ -52,16 +52,16 @@ def of_first(value: Value) -> Value:
 
 def any_of(flag: bool) -> bool:
     """Whether any process has set the flag."""
-    return any_of_each(flag)[0]
+    return bool(highest(flag)[0])
 
 
-def any_of_each(*flags: bool) -> list[bool]:
-    """Which of the flags any process has set, asked at once."""
+def highest(*values: int) -> list[int]:
+    """The largest that any process has, of each of the values."""
     if not several():
-        return list(flags)
-    together = torch.tensor(flags, dtype=torch.uint8)
+        return list(values)
+    together = torch.tensor(values, dtype=torch.int64)
     dist.all_reduce(together, dist.ReduceOp.MAX)
-    return [bool(flag) for flag in together.tolist()]
+    return [int(value) for value in together.tolist()]
 
 
 def summed(*values: float) -> list[float]:

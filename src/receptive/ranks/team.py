@@ -18,7 +18,8 @@ from receptive.signals import Interrupted, signal_name
 Parting = Literal["wait", "ask", "kill"]  # what becomes of the others where rank 0 ends
 LEADER = "RECEPTIVE_LEADER"  # the process that started this one, in its environment
 _GRACE = 10.0  # seconds in which a process that has gone is noticed by those that wait for it
-_PATIENCE = 30.0  # seconds that a process has to leave
+_PATIENCE = 30.0  # seconds that a process has to leave by itself
+_ASKED = 5.0  # seconds that it has after SIGTERM: it writes nothing, and may be where it heeds none
 _LOOK = 0.1  # seconds between two looks
 
 
@@ -92,23 +93,33 @@ class Team:
             os._exit(1)
 
     def end(self, parting: Parting) -> None:
-        """Wait for all to leave; those that are asked first get SIGTERM and are killed where they do not heed it."""
+        """Wait for all to leave; those that are asked first get SIGTERM and are killed where they do not heed it.
+
+        Raises:
+            Interrupted: a signal came that is not the second one; all have ended.
+        """
         self.watching = False
         self._noticed.set()
         for process in self._processes.values():
             if parting != "wait":
                 process.send_signal(signal.SIGTERM if parting == "ask" else signal.SIGKILL)
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + (_ASKED if parting == "ask" else _PATIENCE)
+        stopped: Interrupted | None = None
         for process in self._processes.values():
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
-            except (subprocess.TimeoutExpired, Interrupted):  # asked twice
+            except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait()
+            except Interrupted as stop:
+                process.kill()
+                stopped = stop
+            process.wait()
             for pipe in (process.stdin, process.stdout):
                 assert pipe is not None
                 pipe.close()
         self._thread.join()
+        if stopped is not None and parting != "ask":  # else it is the second signal
+            raise stopped
 
 
 def _start(rank: int, ranks: int, port: int, run: Run) -> subprocess.Popen[str]:

@@ -25,8 +25,9 @@ from receptive.ranks.team import LEADER, Parting, RankLost, Team
 from receptive.runs import Run
 from receptive.signals import Interrupted, postponed
 
-_PATIENCE = 60.0  # seconds that rank 0 waits for others to hear that there is nothing to do
-_GRACE = 10.0  # seconds that rank 0 has to record the end of a run, or to wait for others that a signal may have ended
+_PATIENCE = 60.0  # seconds that rank 0 waits for the others to hear what it has told
+_HURRY = 10.0  # the same after a signal, which may have ended the others too
+_GRACE = 10.0  # seconds that rank 0 has to record the end of a run
 _LOOK = 0.05  # seconds between two looks at what the others have said
 _LOST = re.compile(r"gloo|NCCL|connection (?:closed|reset|refused)|broken pipe", re.IGNORECASE)
 _jobs = itertools.count()
@@ -70,8 +71,11 @@ class World:
 
     def heard(self) -> dict[str, Any]:
         """The others: what rank 0 has told."""
-        self._wait("told")
-        self._store.add("heard", 1)
+        try:
+            self._wait("told")
+        finally:
+            with contextlib.suppress(RuntimeError):  # rank 0, which has the store, has gone
+                self._store.add("heard", 1)  # also of one that leaves: it is not to be waited for
         told: dict[str, Any] = json.loads(self._store.get("told"))
         return told
 
@@ -111,6 +115,7 @@ class World:
         self._store.set(f"ready {self.place.rank}", "")
         for rank in range(self.place.ranks):
             self._wait(f"ready {rank}")
+        self._heed_lost()  # one that was ready
         # gloo for what lies on the CPU and, where there is one, NCCL for the accelerator
         dist.init_process_group(
             store=_distributed().PrefixStore("group", self._store), rank=self.place.rank, world_size=self.place.ranks
@@ -155,11 +160,14 @@ class World:
     def _wait(self, key: str) -> None:
         """In Python, so that signals are heard."""
         while not self._store.check([key]):
-            if self._team is not None and self._team.lost is not None:
-                raise self._team.lost
-            if self._store.check(["lost"]):
-                raise RankLost(*json.loads(self._store.get("lost")))
+            self._heed_lost()
             time.sleep(_LOOK)
+
+    def _heed_lost(self) -> None:
+        if self._team is not None and self._team.lost is not None:
+            raise self._team.lost
+        if self._store.check(["lost"]):
+            raise RankLost(*json.loads(self._store.get("lost")))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -172,7 +180,7 @@ class World:
             self.tell("failed")
             if self._store is not None:
                 if self.place.started_by != "us" and not self._met:
-                    self._until_heard(_GRACE if isinstance(error, Interrupted) else _PATIENCE)
+                    self._until_heard(_HURRY if isinstance(error, Interrupted) else _PATIENCE)
                 self._store.set("over", "")
         self.leave()
         if self._team is not None:
@@ -181,10 +189,12 @@ class World:
             self._let_first_go()
 
     def _parting(self, error: BaseException | None) -> Parting:
-        """Where they have not met yet there is nothing to bring to an end, and an import heeds no signal."""
-        if error is None and not self._failed:
+        """Who has not met the others has nothing to bring to an end, and answers a signal late while it imports."""
+        if self._failed or (error is not None and not self._met):
+            return "kill"
+        if error is None:
             return "wait"
-        return "ask" if isinstance(error, Interrupted) and self._met else "kill"
+        return "ask" if isinstance(error, Interrupted) else "kill"
 
     def _let_first_go(self) -> None:
         """Another rank that fails ends rank 0 by torchrun or srun: that shall record before how the run ended."""

@@ -10,7 +10,7 @@
 #   LAUNCHER=slurm scripts/reproduce.sh    # another launcher than packed
 #
 # Data: RECEPTIVE_DATA_DIR, or data/; a study whose data are missing is told, and the others go on. On two cores the
-# reports' studies take about 10 hours, the searches and their recipes 4, FULL=1 about 28: the study files say how many
+# reports' studies take about 10 hours, the searches and their recipes 5, FULL=1 about 28: the study files say how many
 # minutes each. A study that was changed since its runs were committed is refused: delete results/STUDY (and
 # outputs/studies/STUDY), and all of it is run anew.
 set -euo pipefail

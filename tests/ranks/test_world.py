@@ -242,12 +242,16 @@ class AbsentNet(torch.nn.Linear):
 
 
 @pytest.mark.slow
-def test_srun_gives_a_signal_to_all(tmp_path: Path, port: int) -> None:
-    """And ends all where one fails: then the others must not fail before rank 0 has recorded the run's end."""
+@pytest.mark.parametrize("whom", ["all", "rank 1"])
+def test_srun_gives_a_signal_to_all(whom: str, tmp_path: Path, port: int) -> None:
+    """Not at once: rank 0, which asks Slurm to be requeued, takes the same signal where rank 1 alone has got it yet.
+
+    And srun ends all where one fails: then the others must not fail before rank 0 has recorded the run's end.
+    """
     run = folder_of(tmp_path / "run", *LONG)
     with job(run, **a_step(0, port)) as first, job(run, **a_step(1, port)) as second:
         wait_for(training(run), first)
-        for process in (second, first):
+        for process in (second, first) if whom == "all" else (second,):
             process.send_signal(signal.SIGUSR1)
         said = [process.communicate(timeout=60) for process in (first, second)]
     assert (first.returncode, second.returncode) == (138, 0), said

@@ -60,17 +60,20 @@ def wait_for(
 
 def descendants(pid: int) -> list[int]:
     """The processes that a process has started, and those that they have."""
+    return [found for child in _children(pid) for found in (child, *descendants(child))]
+
+
+def _children(pid: int) -> list[int]:
     try:
         tasks = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
     except OSError:
         return []
-    children = [int(word) for text in tasks for word in text.split()]
-    return [found for child in children for found in (child, *descendants(child))]
+    return [int(word) for text in tasks for word in text.split()]
 
 
 def other_ranks(pid: int) -> list[int]:
     """The ranks that rank 0 has started, and nothing else that it has, as `ldconfig` by the import of torch."""
-    return [found for found in descendants(pid) if LEADER.encode() in _environment(found)]
+    return [child for child in _children(pid) if LEADER.encode() in _environment(child)]
 
 
 def _environment(pid: int) -> bytes:

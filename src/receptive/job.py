@@ -80,9 +80,9 @@ def _lead(run: Run, console: Console, world: World) -> State:
             status.state, status.error, stopped = "interrupted", str(stop), True
             raise
         except Exception as error:
-            status.state, status.error = "failed", explain(error)
-            if (lost := world.cause_of(error)) is not None:
-                status.state, status.error = lost.state, str(lost)
+            with postponed():  # until it is known what is to be recorded
+                lost = world.cause_of(error)
+                status.state, status.error = (lost.state, str(lost)) if lost else ("failed", explain(error))
         finally:
             try:
                 _record_end(run, status)
@@ -98,18 +98,17 @@ def _record_end(run: Run, status: Status) -> None:
     status.ended = time.time()
     if not run.folder.is_dir():
         raise FileNotFoundError(errno.ENOENT, "the run's folder has vanished while it ran", str(run.folder))
-    with postponed():  # a second signal
-        run.write_status(status)
+    run.write_status(status)
     MIRRORS.end(run, status.state)
 
 
 def _follow(run: Run, world: World) -> State:
-    told = world.heard()
-    if told["state"] != "running":
-        return cast(State, told["state"])
-    from receptive.train import follow  # torch only now
-
     try:
+        told = world.heard()
+        if told["state"] != "running":
+            return cast(State, told["state"])
+        from receptive.train import follow  # torch only now
+
         return "done" if follow(run, world, told) else "interrupted"
     except Exception as error:
         raise InputError(explain(error)) from error

@@ -11,7 +11,6 @@ def test_one_process_tells_itself() -> None:
     assert collectives.gathered(value) == [value]
     assert collectives.own(collectives.per_rank(value)) is value
     assert collectives.of_first(value) is value
-    assert collectives.any_of(True) is True
     assert collectives.highest(15, 0) == [15, 0]
     assert collectives.summed(1.5, 2.0) == [1.5, 2.0]
     collectives.copy_from_first([value["a"]])

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -73,13 +74,24 @@ def test_those_that_come_to_their_end_are_waited_for(start: object) -> None:
     assert not abandoned
 
 
-def test_a_signal_while_they_are_waited_for_is_not_lost(start: object) -> None:
-    found, _, _ = start(WAITING)  # type: ignore[operator]
-    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM))
+def test_a_signal_while_they_are_waited_for_ends_all_and_is_not_lost(
+    start: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, _, _ = start(WAITING, WAITING)  # type: ignore[operator]
+    first, second = found._processes.values()
+    wait = first.wait
+
+    def struck(seconds: float | None = None) -> int:
+        if seconds is not None:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return int(wait(seconds))
+
+    monkeypatch.setattr(first, "wait", struck)
+    began = time.monotonic()
     with pytest.raises(Interrupted, match="SIGTERM"), listening():
-        timer.start()
         found.end("wait")
-    assert [process.returncode for process in found._processes.values()] == [-9]
+    assert (first.returncode, second.returncode) == (-9, -9)
+    assert time.monotonic() - began < team._PATIENCE / 2
 
 
 def test_who_does_not_answer_is_killed(start: object, monkeypatch: pytest.MonkeyPatch) -> None:

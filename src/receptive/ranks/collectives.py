@@ -50,11 +50,6 @@ def of_first(value: Value) -> Value:
     return found
 
 
-def any_of(flag: bool) -> bool:
-    """Whether any process has set the flag."""
-    return bool(highest(flag)[0])
-
-
 def highest(*values: int) -> list[int]:
     """The largest that any process has, of each of the values."""
     if not several():

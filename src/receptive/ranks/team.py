@@ -111,8 +111,8 @@ class Team:
             except subprocess.TimeoutExpired:
                 process.kill()
             except Interrupted as stop:
+                stopped, deadline = stop, time.monotonic()
                 process.kill()
-                stopped = stop
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 assert pipe is not None

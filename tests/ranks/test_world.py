@@ -379,15 +379,14 @@ def test_a_signal_while_rank_0_starts_another_leaves_none_behind(
     """And nobody is waited for that cannot come."""
     world = World(Place(rank=0, ranks=2, started_by="us"), Run(tmp_path))
     begun: list[Process] = []
-    own_store = _own_store
 
     def store() -> Any:
         if when == "the store":
             os.kill(os.getpid(), signal.SIGTERM)
-        return own_store()
+        return _own_store()
 
     def start(*arguments: Any) -> Process:
-        begun.append(asleep())
+        begun.append(subprocess.Popen(["sleep", "60"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
         if when == "the other":
             os.kill(os.getpid(), signal.SIGTERM)
         return begun[0]
@@ -402,11 +401,6 @@ def test_a_signal_while_rank_0_starts_another_leaves_none_behind(
     finally:
         for process in begun:
             end(process)
-
-
-def asleep() -> Process:
-    """A process that does nothing, as another rank."""
-    return subprocess.Popen(["sleep", "60"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize(

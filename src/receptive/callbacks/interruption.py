@@ -18,6 +18,7 @@ class Interruption(pl.Callback):
     Of several processes each notes its own; `RunCheckpoints` asks all.
 
     Attributes:
+        noted: the signal by which the run is to stop; 0: none.
         together: this process has left the training by `stop`, as the others do.
 
     Hand `receive` to `receptive.signals.listening`. `RunCheckpoints` looks at `noted` at the end of every batch, saves
@@ -27,21 +28,16 @@ class Interruption(pl.Callback):
     def __init__(self) -> None:
         self.together = False
         self._begun = self._training = False
-        self._noted = 0
+        self.noted = 0
 
     def receive(self, number: int) -> None:
         """Take a signal."""
         if not self._begun:
             hold(number)
-        elif not self._training or self._noted:
+        elif not self._training or self.noted:
             raise Interrupted(number)
         else:
-            self._noted = number
-
-    @property
-    def noted(self) -> int:
-        """The signal by which the run is to stop; 0: none."""
-        return self._noted
+            self.noted = number
 
     def stop(self, number: int) -> NoReturn:
         """Leave the training, all processes at the same point.
@@ -69,13 +65,13 @@ class Interruption(pl.Callback):
         self._training = True
         self._begun = True  # a signal that comes now is kept below
         if (held := take_held()) is not None:
-            self._noted = held
+            self.noted = held
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Act on a signal that came last."""
-        [number] = highest(self._noted)
+        [number] = highest(self.noted)
         self._training = False
-        if number := number or self._noted:  # the second: of one that came since
+        if number := number or self.noted:  # the second: of one that came since
             self.stop(number)
 
 

@@ -190,11 +190,9 @@ class World:
 
     def _parting(self, error: BaseException | None) -> Parting:
         """Who has not met the others has nothing to bring to an end, and answers a signal late while it imports."""
-        if self._failed or (error is not None and not self._met):
-            return "kill"
-        if error is None:
+        if error is None and not self._failed:
             return "wait"
-        return "ask" if isinstance(error, Interrupted) else "kill"
+        return "ask" if isinstance(error, Interrupted) and self._met and not self._failed else "kill"
 
     def _let_first_go(self) -> None:
         """Another rank that fails ends rank 0 by torchrun or srun: that shall record before how the run ended."""
